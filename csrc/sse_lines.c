@@ -1,0 +1,234 @@
+/* How it works
+ *
+ * The scanner walks from line end to line end with memchr.  Per line it decides what the line does
+ * to the block; per blank line it decides what the block was.  `shape` is all that it remembers:
+ *
+ *     shape \ line   comment,   data:   data:   event, id,     blank line
+ *                    unknown    first   again   bare `data`
+ *     EMPTY          EMPTY      PLAIN   -       MIXED          nothing is dispatched
+ *     PLAIN          PLAIN      -       MIXED   MIXED          a run: begun, or made longer
+ *     MIXED          MIXED      MIXED   MIXED   MIXED          SSE_BLOCK
+ *
+ * A run is made longer when the bytes between its end and the new data are the run's separator:
+ * comparing those few bytes says at once that both blocks are plain and spelled alike.
+ *
+ * A CR ends its line at once, so that an event is never held back until the next byte comes; the
+ * LF that may follow is swallowed when it is seen, in this read or the next (`after_cr`).
+ */
+#include "sse_lines.h"
+
+#include <stdint.h>
+#include <string.h>
+
+enum { EMPTY = 0, PLAIN = 1, MIXED = 2 };
+
+static const struct {
+    const char *text;
+    size_t len;
+} SEPARATOR[4] = {
+    {"\n\ndata: ", 8},
+    {"\n\ndata:", 7},
+    {"\r\n\r\ndata: ", 10},
+    {"\r\n\r\ndata:", 9},
+};
+
+static int is_field(const char *line, size_t len, const char *name, size_t name_len)
+{
+    return len >= name_len && memcmp(line, name, name_len) == 0 &&
+           (len == name_len || line[name_len] == ':');
+}
+
+/* What the line buf[line .. end), not a blank one, does to the block that begins at `block`.
+ * Returns whether the line acts by itself and has to be given out. */
+static int take_line(struct sse_scanner *s, const char *buf, size_t block, size_t line, size_t end)
+{
+    const char *text = buf + line;
+    size_t len = end - line;
+
+    if (len >= 5 && memcmp(text, "data:", 5) == 0) {
+        if (s->shape == EMPTY) {
+            s->shape = PLAIN;
+            s->data = line + 5 + (len > 5 && text[5] == ' ') - block;
+            s->data_end = end - block;
+        } else {
+            s->shape = MIXED;
+        }
+        return 0;
+    }
+    if (text[0] == ':')
+        return 0;
+    if (is_field(text, len, "data", 4) || is_field(text, len, "event", 5) ||
+        is_field(text, len, "id", 2)) {
+        s->shape = MIXED;
+        return 0;
+    }
+    return s->keep_unknown || is_field(text, len, "retry", 5);
+}
+
+/* Give out the plain event with the data buf[start .. end), as part of the last span if it fits
+ * there.  Returns how many spans there are then. */
+static size_t add_to_run(const char *buf, size_t start, size_t end, struct sse_span *spans,
+                         size_t count)
+{
+    int no_space = buf[start - 1] != ' ';
+    int crlf = buf[end] == '\r';
+    int kind = SSE_RUN + 2 * crlf + no_space;
+
+    if (count > 0 && spans[count - 1].kind == kind) {
+        struct sse_span *last = &spans[count - 1];
+        if (last->end + SEPARATOR[kind].len == start &&
+            memcmp(buf + last->end, SEPARATOR[kind].text, SEPARATOR[kind].len) == 0) {
+            last->end = end;
+            return count;
+        }
+    }
+    spans[count].start = start;
+    spans[count].end = end;
+    spans[count].kind = kind;
+    return count + 1;
+}
+
+int sse_scan(struct sse_scanner *s, const char *buf, size_t len, struct sse_span *spans,
+             size_t room)
+{
+    size_t position = s->position;
+    size_t line = s->line;
+    size_t block = 0; /* where the block begins that has no blank line yet */
+    size_t next_cr = 0; /* the first CR from `position` on, or len; looked for when passed */
+    size_t count = 0;
+    int code = SSE_OK;
+
+    while (position < len) {
+        const char *found;
+        size_t end;
+
+        if (s->after_cr) {
+            s->after_cr = 0;
+            if (buf[position] == '\n') {
+                if (position == block) /* the CR was the blank line's: the block begins here */
+                    block++;
+                line = ++position;
+                continue;
+            }
+        }
+        if (next_cr <= position) {
+            found = memchr(buf + position, '\r', len - position);
+            next_cr = found ? (size_t)(found - buf) : len;
+        }
+        found = memchr(buf + position, '\n', next_cr - position);
+        end = found ? (size_t)(found - buf) : next_cr;
+        if (end == len) { /* the line has no end yet */
+            position = len;
+            break;
+        }
+        if (end - block > s->limit) {
+            code = SSE_LARGE;
+            break;
+        }
+        if (count == room) {
+            code = SSE_MORE; /* position is still at this line: it is taken next time */
+            break;
+        }
+        if (end > line) {
+            if (take_line(s, buf, block, line, end)) {
+                spans[count].start = line;
+                spans[count].end = end;
+                spans[count].kind = SSE_LINE;
+                count++;
+            }
+        } else {
+            if (s->shape == PLAIN) {
+                count = add_to_run(buf, block + s->data, block + s->data_end, spans, count);
+            } else if (s->shape == MIXED) {
+                spans[count].start = block;
+                spans[count].end = end;
+                spans[count].kind = SSE_BLOCK;
+                count++;
+            }
+            s->shape = EMPTY;
+            block = end + 1;
+        }
+        s->after_cr = end == next_cr;
+        position = line = end + 1;
+    }
+    if (code == SSE_OK && len - block > s->limit)
+        code = SSE_LARGE;
+    s->position = position - block;
+    s->line = line - block;
+    s->count = count;
+    s->consumed = block;
+    return code;
+}
+
+/* How many bytes the character has whose first byte this is (Unicode 3.9, table 3-7), and between
+ * which bounds its second byte has to be; 0 if no character begins with it. */
+static size_t character(unsigned char lead, unsigned char *low, unsigned char *high)
+{
+    *low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+    *high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+    if (lead < 0x80)
+        return 1;
+    if (lead < 0xC2 || lead > 0xF4)
+        return 0;
+    return lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+}
+
+size_t utf8_truncate(const char *text, size_t len, size_t most)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    size_t start, back;
+
+    if (most >= len)
+        return len;
+    /* Is the byte at `most`, which is there but cut off, inside a character that began before? */
+    for (back = 1; back <= 3 && back <= most; back++) {
+        unsigned char low, high;
+        size_t size, i;
+
+        start = most - back;
+        if (bytes[start] >= 0x80 && bytes[start] <= 0xBF)
+            continue; /* a character does not begin here: look further back */
+        size = character(bytes[start], &low, &high);
+        if (size <= back)
+            return most;
+        for (i = start + 1; i <= most; i++) {
+            if (bytes[i] < low || bytes[i] > high)
+                return most;
+            low = 0x80;
+            high = 0xBF;
+        }
+        return start;
+    }
+    return most;
+}
+
+int utf8_valid(const char *text, size_t len)
+{
+    const unsigned char *bytes = (const unsigned char *)text;
+    size_t i = 0;
+
+    while (i < len) {
+        unsigned char low, high;
+        uint64_t eight;
+        size_t size;
+
+        while (len - i >= sizeof eight) { /* most text is ASCII: eight bytes at a time */
+            memcpy(&eight, bytes + i, sizeof eight);
+            if (eight & UINT64_C(0x8080808080808080))
+                break;
+            i += sizeof eight;
+        }
+        if (i == len)
+            break;
+        size = character(bytes[i], &low, &high);
+        if (size == 0 || size > len - i)
+            return 0;
+        for (i++; size > 1; size--, i++) {
+            if (bytes[i] < low || bytes[i] > high)
+                return 0;
+            low = 0x80;
+            high = 0xBF;
+        }
+    }
+    return 1;
+}

@@ -1,0 +1,131 @@
+"""An HTTP answer as a source of events: blocks from the transport, meaning from the wire.
+
+This is where the two halves meet, and where the clocks are told what counts as life: a payload,
+whether or not it gave an event of ours.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from inferd_engine.errors import (
+    DeadlineError,
+    GenerateError,
+    RequestCancelledError,
+    StreamInterruptedError,
+)
+from inferd_engine.events import Done
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inferd_engine.events import Event
+    from inferd_engine.exchange import Exchange
+    from inferd_engine.transport import Body
+    from inferd_engine.wire.openai_answer import Answer
+
+_DRAIN_SECONDS = 0.01  # for the end of the body, which comes right after [DONE] if it comes at all
+
+
+class AnswerSource:
+    """Read the events of one answer."""
+
+    def __init__(self, body: Body, answer: Answer, exchange: Exchange) -> None:
+        self._body = body
+        self._answer = answer
+        self._exchange = exchange
+        self._early: list[tuple[list[Event], int]] = []  # read before there was a stream
+        self._rest: Iterator[tuple[Event, int]] | None = None
+        self.ending: Done | GenerateError | None = None
+        self.started = exchange.deadlines.started
+
+    @property
+    def bytes(self) -> int:
+        """How much of the body was read."""
+        return self._body.bytes
+
+    def judge(self) -> None:
+        """Read until it is clear what the body is.
+
+        Raises:
+            UpstreamError: It is an error object or a page.
+        """
+        while self.ending is None and not self._answer.is_judged:
+            self._early.append(self._read())
+        if self._answer.error is not None and not any(events for events, _ in self._early):
+            raise self._answer.error
+
+    def read(self) -> tuple[list[Event], int]:
+        """Wait for events; give them and their size in bytes, and set ``ending`` at the end."""
+        if self._early:
+            return self._early.pop(0)
+        while True:
+            events, size = self._read()
+            if events or self.ending is not None:
+                return events, size
+
+    def _read(self) -> tuple[list[Event], int]:
+        if self._rest is not None:
+            for event, size in self._rest:
+                return [event], size
+            self.ending = self._answer.ending
+            return [], 0
+        answer, deadlines = self._answer, self._exchange.deadlines
+        try:
+            block = self._body.read()
+        except DeadlineError as error:
+            if deadlines.passed() != "linger":
+                return self._broken(error)
+            block = b""  # nothing more comes after the finish reason: as good as an end
+        except GenerateError as error:
+            return self._broken(error)
+        before = answer.payloads
+        events: list[Event] = list(answer.feed(block) if block else answer.end())
+        if answer.payloads != before:
+            deadlines.payload()
+            if answer.has_finish_reason:
+                deadlines.linger()
+        if answer.is_over:
+            self._rest = answer.rest()
+        return events, len(block)
+
+    def _broken(self, error: GenerateError) -> tuple[list[Event], int]:
+        """End with an error, after what can be saved of the last, unfinished event."""
+        error = error.with_traceback(None)
+        if isinstance(error, RequestCancelledError):
+            self.ending = error
+            return [], 0
+        events: list[Event] = list(self._answer.end())
+        if not isinstance(error, DeadlineError):
+            broken = StreamInterruptedError(f"the answer was cut: {error}")
+            broken.__cause__ = error
+            error = broken
+        self._answer.fail(error)
+        self._rest = self._answer.rest()
+        return events, 0
+
+    def away(self) -> None:
+        """Stop the clocks of silence."""
+        self._exchange.deadlines.away()
+
+    def back(self) -> None:
+        """Let the clocks of silence go on."""
+        self._exchange.deadlines.back()
+
+    def out_of_time(self) -> GenerateError | None:
+        """Give the error if the whole request has taken too long."""
+        deadlines = self._exchange.deadlines
+        if time.monotonic() < deadlines.total_end:
+            return None
+        return DeadlineError(deadlines.describe("total"), phase="total")
+
+    def cancel(self) -> None:
+        """Wake the reader for good."""
+        self._exchange.cancel()
+
+    def close(self) -> None:
+        """Give the connection back if the answer was whole, and close it if it was not."""
+        if isinstance(self.ending, Done):
+            self._body.drain(_DRAIN_SECONDS)
+        self._body.close()

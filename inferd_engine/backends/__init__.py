@@ -1,0 +1,1 @@
+"""The backends; each is configuration in, stream out, and knows no other."""

@@ -1,0 +1,279 @@
+"""The adapter for every upstream that speaks OpenAI's Chat Completions.
+
+The life of a call: map the request (pure), send it in the caller's thread, judge the status and,
+where the Content-Type promises no event stream, the body; then hand a source to a stream.  All
+that fails before that is raised from the call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from inferd_engine._version import __version__
+from inferd_engine.answer import AnswerSource
+from inferd_engine.backend import Backend, BackendCapabilities
+from inferd_engine.config import OpenAiCompatConfig
+from inferd_engine.deadlines import Deadlines
+from inferd_engine.errors import GenerateError, InternalError, InvalidRequestError, UpstreamError
+from inferd_engine.exchange import Exchange
+from inferd_engine.stream import TokenStream
+from inferd_engine.wire.json_documents import parse_json
+from inferd_engine.wire.openai_answer import Answer
+from inferd_engine.wire.openai_errors import READ_BODY_BYTES, http_error, request_id_of
+from inferd_engine.wire.openai_request import request_from_resolved
+from inferd_engine.wire.openai_urls import CHAT, MODELS, endpoint_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from requests import PreparedRequest
+
+    from inferd_engine.cancel import CancelToken
+    from inferd_engine.proto.v1 import Resolved
+    from inferd_engine.proto.v2 import ResolvedV2
+    from inferd_engine.transport import Body, Reply, Transport
+
+_ERROR_BODY_SECONDS = 5.0  # a status that is known is told, however slowly its body comes
+_USER_AGENT = f"inferd-engine/{__version__}"
+
+
+class OpenAiCompat(Backend):
+    """Ask any OpenAI-compatible upstream, as ``OpenAiCompat(base_url=…, model=…)``.
+
+    Args:
+        config: The upstream; or give the fields of ``OpenAiCompatConfig`` one by one.
+    """
+
+    def __init__(self, config: OpenAiCompatConfig | None = None, **fields: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self.config = attrs.evolve(config, **fields) if config else OpenAiCompatConfig(**fields)
+        self._transport = _new_transport(self.config)
+
+    def __repr__(self) -> str:
+        return f"OpenAiCompat({self.config!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OpenAiCompat, (self.config,)
+
+    @property
+    def name(self) -> str:
+        """``"openai-compat"``."""
+        return "openai-compat"
+
+    def ready(self) -> bool:
+        """True until ``stop()``."""
+        return not self._stopped
+
+    def capabilities(self) -> BackendCapabilities:
+        """Version 2 and tools."""
+        return BackendCapabilities(v2=True, tools=True)
+
+    def with_options(self, **changed: Any) -> OpenAiCompat:  # noqa: ANN401 - fields of the config
+        """Give a backend with other settings over the same connections."""
+        other = OpenAiCompat.__new__(OpenAiCompat)
+        Backend.__init__(other)
+        other.config = attrs.evolve(self.config, **changed)
+        other._transport = self._transport  # noqa: SLF001 - one of us
+        return other
+
+    def generate(self, request: Resolved) -> TokenStream:  # noqa: ARG002 - Backend's signature
+        """Raise: flat text is not spoken here.
+
+        Raises:
+            InternalError: Always.
+        """
+        raise self._speaks_v2_only()
+
+    def generate_v2(
+        self,
+        request: ResolvedV2,
+        *,
+        cancel: CancelToken | None = None,
+        include_raw: bool = False,
+    ) -> TokenStream:
+        """Ask the upstream; return when its status line and headers are in.
+
+        Raises:
+            InvalidRequestError: The request cannot be sent.
+            HttpStatusError: The upstream refused it.
+            UpstreamError: The upstream answered 200 with an error or a page.
+            TransportError: There is no connection, or it broke.
+            DeadlineError: A deadline passed.
+            RequestCancelledError: ``cancel`` or ``stop()`` ended the call.
+        """
+        config = self.config
+        body = _encoded(request_from_resolved(request, config))
+        with self._exchange(cancel, request.id) as exchange:
+            reply = self._send(exchange, "POST", CHAT, body, own_id=request.id)
+            request_id = request_id_of(reply.headers, request.id)
+            answer = Answer(
+                max_event_bytes=config.max_event_bytes,
+                include_raw=include_raw,
+                request_id=request_id,
+            )
+            source = AnswerSource(reply.body, answer, exchange)
+            if not reply.headers.get("content-type", "").startswith("text/event-stream"):
+                try:
+                    source.judge()
+                except BaseException:
+                    source.close()
+                    raise
+            return TokenStream(
+                source,
+                buffer=config.buffer,
+                live=self._live,
+                cancel=cancel,
+                request_id=request_id,
+                response_headers=reply.headers,
+            )
+
+    def models(self, *, cancel: CancelToken | None = None) -> list[str]:
+        """Ask the upstream which models it has.
+
+        Raises:
+            GenerateError: As from ``generate_v2``.
+        """
+        with self._exchange(cancel, "") as exchange:
+            reply = self._send(exchange, "GET", MODELS, None, own_id="")
+            try:
+                text = _read_all(reply.body, self.config.max_event_bytes)
+            finally:
+                reply.body.close()
+        try:
+            listed = parse_json(text.decode("utf-8", "replace"))
+            items = listed.get("data") or listed.get("models") or []
+            return [str(item.get("id") or item["name"]) for item in items]
+        except (ValueError, AttributeError, KeyError, TypeError):
+            msg = "the upstream's list of models has another shape than OpenAI's"
+            raise UpstreamError(msg, code="malformed", retryable=False) from None
+
+    @contextlib.contextmanager
+    def _exchange(self, cancel: CancelToken | None, own_id: str) -> Iterator[Exchange]:
+        """Make a call that ``stop()`` and a token can end; whatever ends it leaves nothing open."""
+        self._check_ready()
+        config = self.config
+        exchange = Exchange(
+            Deadlines(
+                connect=config.connect_timeout,
+                first_token=config.first_token_timeout,
+                idle=config.idle_timeout,
+                total=config.timeout,
+            )
+        )
+        self._live.add(exchange)
+        if cancel is not None:
+            cancel.join(exchange)
+        try:
+            yield exchange
+        except BaseException as error:
+            exchange.cancel()
+            if isinstance(error, GenerateError) and error.request_id is None:
+                error.request_id = own_id or None
+            raise
+        finally:
+            self._live.discard(exchange)
+            if cancel is not None:
+                cancel.leave(exchange)
+
+    def _send(
+        self, exchange: Exchange, method: str, endpoint: str, body: bytes | None, *, own_id: str
+    ) -> Reply:
+        """Send a request and refuse every status but 2xx."""
+        config = self.config
+        url = endpoint_url(config.base_url, endpoint)
+        reply = self._transport.send(
+            exchange,
+            method,
+            url,
+            body=body,
+            headers={
+                "Accept": "text/event-stream, application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": _USER_AGENT,
+                **({"Content-Type": "application/json"} if body is not None else {}),
+            },
+            auth=self._authorize,
+            verify=config.verify,
+            cert=config.cert,
+            proxies=config.proxies,
+        )
+        if 200 <= reply.status < 300:  # noqa: PLR2004 - HTTP
+            return reply
+        exchange.deadlines.limit_total(_ERROR_BODY_SECONDS)
+        text = _read_error(reply.body)
+        reply.body.close()
+        place = url.partition("?")[0]
+        raise http_error(
+            reply.status,
+            reply.headers,
+            text,
+            place=place,
+            hint=self._hint(reply.status, place),
+            own_id=own_id,
+        )
+
+    def _authorize(self, request: PreparedRequest) -> PreparedRequest:
+        """Add the key and the configured headers, out of sight of every frame but this one."""
+        if self.config.api_key:
+            request.headers["Authorization"] = "Bearer " + self.config.api_key
+        request.headers.update(self.config.headers)
+        return request
+
+    def _hint(self, status: int, place: str) -> str:
+        """Say what the next step is, where experience knows one."""
+        key = self.config.api_key
+        if status in (401, 403):
+            if not key:
+                return f"no key was sent: set api_key or {key.source or 'OPENAI_API_KEY'}"
+            return f"the key came from {key.source or 'api_key'}"
+        if status in (404, 405):
+            return f"base_url is right if {place} is; the model may be unknown there too"
+        if 300 <= status < 400:  # noqa: PLR2004 - HTTP
+            return "a redirect, which is not followed: set base_url to where it leads"
+        return ""
+
+    def _release(self) -> None:
+        self._transport.close()
+
+
+def _new_transport(config: OpenAiCompatConfig) -> Transport:
+    """Make the connections; ``requests`` is imported here, when a backend needs it."""
+    from inferd_engine.transport import Transport  # noqa: PLC0415
+
+    return Transport(config.max_connections)
+
+
+def _encoded(body: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        msg = f"the request holds something that JSON cannot hold: {error}"
+        raise InvalidRequestError(msg) from None
+
+
+def _read_all(body: Body, limit: int) -> bytes:
+    """Read a body to its end.
+
+    Raises:
+        UpstreamError: It is larger than allowed.
+    """
+    blocks: list[bytes] = []
+    while block := body.read():
+        blocks.append(block)
+        if body.bytes > limit:
+            msg = f"the body has more than {body.bytes} bytes, the limit is {limit}"
+            raise UpstreamError(msg, code="event_too_large", retryable=False)
+    return b"".join(blocks)
+
+
+def _read_error(body: Body) -> bytes:
+    """Read as much of an error body as is wanted and comes in time."""
+    blocks: list[bytes] = []
+    with contextlib.suppress(GenerateError):
+        while body.bytes < READ_BODY_BYTES and (block := body.read()):
+            blocks.append(block)
+    return b"".join(blocks)[:READ_BODY_BYTES]

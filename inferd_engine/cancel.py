@@ -1,0 +1,132 @@
+"""End calls and streams from anywhere: a token that many of them may carry.
+
+Goal: ``cancel()`` may be called from any thread, from a signal handler and from a finalizer, so it
+takes no lock: it sets a flag, then walks over a copy of what is live.  Whoever joins adds itself
+first and looks at the flag after, so that one of the two always sees the other.
+
+``cancel_after`` needs a clock that nobody is blocked on.  A thread keeps it, but only while there
+are both a deadline and something to cancel; with the last call it goes.  Rejected: a ``Timer`` for
+each token, which would outlive the streams that it was for.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Cancellable(Protocol):
+    """What can be ended early, from any thread."""
+
+    def cancel(self) -> None:
+        """Set a flag and wake whoever waits; never block."""
+
+
+class LiveSet:
+    """A set that keeps nothing alive and may be walked while anybody changes it.
+
+    ``dict`` operations with ``int`` keys and ``list(dict.values())`` are atomic in CPython: no lock
+    is needed, and so none can be held by the thread that a signal interrupted.
+    """
+
+    def __init__(self, on_empty: Callable[[], None] | None = None) -> None:
+        self._members: dict[int, weakref.ref[Cancellable]] = {}
+        self._on_empty = on_empty
+
+    def add(self, member: Cancellable) -> None:
+        """Add a member, until it is discarded or nobody else refers to it."""
+        key = id(member)
+        self._members[key] = weakref.ref(member, lambda _: self._forget(key))
+
+    def discard(self, member: Cancellable) -> None:
+        """Take a member out; nothing happens if it is not there."""
+        self._forget(id(member))
+
+    def _forget(self, key: int) -> None:
+        self._members.pop(key, None)
+        if not self._members and self._on_empty is not None:
+            self._on_empty()
+
+    def __iter__(self) -> Iterator[Cancellable]:
+        for reference in list(self._members.values()):
+            member = reference()
+            if member is not None:
+                yield member
+
+    def __bool__(self) -> bool:
+        return bool(self._members)
+
+
+class CancelToken:
+    """Give it to calls, and end them all with one ``cancel()`` from anywhere.
+
+    A call that has no stream yet raises ``RequestCancelledError``; a stream ends as if it had been
+    closed.  A token that was cancelled stays so: calls made with it later are refused at once.
+    """
+
+    def __init__(self) -> None:
+        self._cancelled = False
+        self._deadline: float | None = None
+        self._timer: threading.Thread | None = None
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._live = LiveSet(on_empty=self._ring)
+
+    def __repr__(self) -> str:
+        return f"<CancelToken{' cancelled' if self._cancelled else ''}>"
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether ``cancel()`` was called, or the time of ``cancel_after()`` has passed."""
+        if not self._cancelled and self._deadline is not None:
+            self._cancelled = time.monotonic() >= self._deadline
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """End every call and stream that carries the token; never blocks."""
+        self._cancelled = True
+        for member in self._live:
+            member.cancel()
+
+    def cancel_after(self, seconds: float) -> None:
+        """Cancel in so many seconds, unless that was asked for again in between."""
+        self._deadline = time.monotonic() + seconds
+        self._ring()
+        self._keep_time()
+
+    def join(self, member: Cancellable) -> None:
+        """Let a call or stream be ended by this token."""
+        self._live.add(member)
+        if self.cancelled:
+            member.cancel()
+        self._keep_time()
+
+    def leave(self, member: Cancellable) -> None:
+        """Let go of a call or stream that is over."""
+        self._live.discard(member)
+
+    def _ring(self) -> None:
+        self._bell.put(None)
+
+    def _keep_time(self) -> None:
+        """Have a thread that keeps the time, if there is any to keep."""
+        if self._deadline is None or self._cancelled or not self._live or self._timer is not None:
+            return
+        self._timer = threading.Thread(target=self._watch, name="inferd-engine-timer", daemon=True)
+        self._timer.start()
+
+    def _watch(self) -> None:
+        while self._live and not self.cancelled and self._deadline is not None:
+            try:
+                self._bell.get(timeout=max(0.0, self._deadline - time.monotonic()))
+            except queue.Empty:
+                continue
+        if self.cancelled:
+            self.cancel()
+        self._timer = None
+        self._keep_time()  # for a call that joined while this thread was about to go

@@ -1,0 +1,167 @@
+"""What an OpenAI-compatible upstream is like: one immutable value, checked when it is made.
+
+The key is a ``Secret``: a ``str`` whose repr is masked, so that no repr of anything that holds it
+shows it, and which knows where it came from.  It is left out of pickles: whoever unpickles reads
+the environment again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from inferd_engine.errors import InvalidRequestError
+from inferd_engine.wire.openai_urls import keeps_secrets, split_base_url
+from inferd_engine.wire.sse import MAX_EVENT_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BASE_URL_VARIABLE = "OPENAI_BASE_URL"
+API_KEY_VARIABLE = "OPENAI_API_KEY"
+_OPENAI = "https://api.openai.com"
+_NOT_A_KEY = re.compile(r"[^\x21-\x7e]")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2 "token"
+_HEADER_VALUE = re.compile(r"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?|")
+
+
+class Secret(str):
+    """Text that is never shown; ``source`` names the variable that it came from, if any did."""
+
+    __slots__ = ("source",)
+
+    source: str
+
+    def __new__(cls, value: str, source: str = "") -> Secret:
+        secret = super().__new__(cls, value)
+        secret.source = source
+        return secret
+
+    def __repr__(self) -> str:
+        return "'***'" if self else "''"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _key_from_environment, ()
+
+
+def _key_from_environment() -> Secret:
+    return Secret(os.environ.get(API_KEY_VARIABLE, ""), API_KEY_VARIABLE)
+
+
+def _to_secret(value: str | None) -> Secret:
+    if value is None:
+        return _key_from_environment()
+    return value if isinstance(value, Secret) else Secret(value)
+
+
+def _to_base_url(value: str | None) -> str:
+    return value or os.environ.get(BASE_URL_VARIABLE) or _OPENAI
+
+
+def _masked(headers: Mapping[str, str]) -> str:
+    return repr(dict.fromkeys(headers, "***"))
+
+
+def _check_base_url(config: OpenAiCompatConfig, _: Any, value: str) -> None:  # noqa: ANN401
+    split_base_url(value)
+    key = config.api_key
+    if key and key.source and not keeps_secrets(value):
+        msg = (
+            f"the key in {key.source} is not sent to an upstream without https: "
+            "pass api_key explicitly if that is what you want, or api_key='' to send none"
+        )
+        raise InvalidRequestError(msg)
+
+
+def _check_key(_: Any, __: Any, value: Secret) -> None:  # noqa: ANN401 - attrs' signature
+    if _NOT_A_KEY.search(value):
+        place = value.source or "api_key"
+        msg = (
+            f"{place} holds a blank, a line end or a character beyond ASCII: "
+            "look whether it was copied whole (it is not shown here)"
+        )
+        raise InvalidRequestError(msg)
+
+
+def _check_headers(_: Any, __: Any, value: Mapping[str, str]) -> None:  # noqa: ANN401
+    for name, content in value.items():
+        if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
+            msg = "headers holds a name that is no header name (RFC 9110, 5.6.2)"
+            raise InvalidRequestError(msg)
+        if not (isinstance(content, str) and _HEADER_VALUE.fullmatch(content)):
+            msg = f"headers[{name!r}] is no str that a header can hold (RFC 9110, 5.5)"
+            raise InvalidRequestError(msg)
+
+
+def _check_seconds(_: Any, field: Any, value: float | None) -> None:  # noqa: ANN401
+    if value is not None and not (isinstance(value, (int, float)) and value > 0):
+        msg = f"{field.name} is {value!r}: it has to be seconds above 0, or None for no limit"
+        raise InvalidRequestError(msg)
+
+
+def _check_count(low: int) -> Any:  # noqa: ANN401 - an attrs validator
+    def check(_: Any, field: Any, value: int) -> None:  # noqa: ANN401
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            msg = f"{field.name} is {value!r}: it has to be a whole number, {low} or more"
+            raise InvalidRequestError(msg)
+
+    return check
+
+
+def _seconds(default: float | None) -> Any:  # noqa: ANN401 - an attrs field
+    return attrs.field(default=default, validator=_check_seconds)
+
+
+@attrs.frozen(slots=True, kw_only=True)
+class OpenAiCompatConfig:
+    """Say where the upstream is and what it is like.
+
+    Args:
+        base_url: With or without ``/v1``; ``OPENAI_BASE_URL`` or OpenAI if None.  Without a path
+            ``/v1/chat/completions`` is asked; with one, ``/chat/completions`` below it.
+        api_key: Sent as ``Authorization: Bearer …``; ``OPENAI_API_KEY`` if None, and that goes
+            only to https or to this machine.  Empty: no header.
+        model: The upstream's name of the model.
+        timeout: Seconds for the whole request; None sets no limit, here and below.
+        connect_timeout: Seconds for TCP and TLS.
+        first_token_timeout: Seconds from sending to the first event with data.
+        idle_timeout: Seconds of silence between events with data.
+        buffer: Undelivered events that are read ahead; 0 for no worker thread.
+        max_event_bytes: The largest event, JSON body or sum of tool calls that is no error.
+        max_tokens_field: ``"max_tokens"`` or ``"max_completion_tokens"``.
+        include_usage: Ask for usage (``stream_options``); some upstreams refuse to be asked.
+        headers: Sent with every request.
+        extra_body: Merged into the body of every request.
+        verify: As in requests; None follows ``REQUESTS_CA_BUNDLE``.
+        cert: As in requests.
+        proxies: As in requests; None follows ``HTTPS_PROXY`` and ``NO_PROXY``.
+        max_connections: Idle connections that are kept; more streams than that still work.
+
+    Raises:
+        InvalidRequestError: A field cannot be used; the message names it.
+    """
+
+    api_key: Secret = attrs.field(default=None, converter=_to_secret, validator=_check_key)
+    base_url: str = attrs.field(default=None, converter=_to_base_url, validator=_check_base_url)
+    model: str = "gpt-4o-mini"
+    timeout: float | None = _seconds(300.0)
+    connect_timeout: float | None = _seconds(10.0)
+    first_token_timeout: float | None = _seconds(None)
+    idle_timeout: float | None = _seconds(None)
+    buffer: int = attrs.field(default=512, validator=_check_count(0))
+    max_event_bytes: int = attrs.field(default=MAX_EVENT_BYTES, validator=_check_count(1))
+    max_tokens_field: str = "max_tokens"
+    include_usage: bool = True
+    headers: Mapping[str, str] = attrs.field(
+        factory=dict, repr=_masked, converter=dict, validator=_check_headers
+    )
+    extra_body: Mapping[str, Any] = attrs.field(factory=dict, converter=dict)
+    verify: bool | str | None = None
+    cert: str | tuple[str, str] | None = None
+    proxies: Mapping[str, str] | None = attrs.field(
+        default=None, repr=lambda value: "None" if value is None else _masked(value)
+    )
+    max_connections: int = attrs.field(default=256, validator=_check_count(1))

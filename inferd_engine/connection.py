@@ -1,0 +1,255 @@
+"""Connections of urllib3 that can be ended from outside and keep their deadlines.
+
+Goal: everything that blocks between ``connect()`` and the last byte asks one ``Exchange`` first:
+was I cancelled, and how long may I wait?  Three places of urllib3 and http.client are enough:
+
+* ``_new_conn`` makes the socket: here the kill handle is made before ``connect()``, and all
+  addresses of a host share one connect budget (urllib3 gives each the whole);
+* ``response_class`` reads everything that comes, the answer of a CONNECT proxy, status lines,
+  headers, 1xx answers, chunk sizes and the body: its file asks the exchange before each read and
+  gives the socket what is left of the deadlines, so that no trickle outlasts them;
+* ``_put_conn`` takes a connection back into the pool: here the stream stops owning it.
+
+The exchange is passed by a thread-local, because a request is sent in one thread and ``requests``
+has no way through for it.  Rejected: a watchdog thread (needs waking itself), ``raw.shutdown()``
+of urllib3 (unsafe on TLS), per-read timeouts (no deadline at all).
+
+``_new_conn`` and ``_put_conn`` are not public.  Where they are missing, because another package
+has replaced urllib3, ``is_supported()`` is false and the plain adapter of requests is used: all
+works but cancelling, which then waits for the next byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import requests.adapters
+import urllib3.connection
+import urllib3.connectionpool
+import urllib3.util.connection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inferd_engine.exchange import Exchange
+
+_READ_BUFFER = 65536  # bytes: many small HTTP chunks in one system call
+
+_local = threading.local()
+
+
+def _current() -> Exchange | None:
+    return getattr(_local, "exchange", None)
+
+
+@contextlib.contextmanager
+def serving(exchange: Exchange) -> Iterator[None]:
+    """Let the connections that this thread uses inside the block belong to an exchange."""
+    _local.exchange = exchange
+    try:
+        yield
+    finally:
+        _local.exchange = None
+
+
+def is_supported() -> bool:
+    """Whether urllib3 is the one that these classes were made for."""
+    return issubclass(urllib3.connection.HTTPConnection, http.client.HTTPConnection) and all(
+        hasattr(cls, name)
+        for cls, name in (
+            (urllib3.connection.HTTPConnection, "_new_conn"),
+            (urllib3.connectionpool.HTTPConnectionPool, "_put_conn"),
+        )
+    )
+
+
+class _GuardedFile(io.RawIOBase):
+    """The one door through which bytes come in: flag and deadlines first, then the socket."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, exchange: Exchange) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._exchange = exchange
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - a writable buffer
+        exchange = self._exchange
+        exchange.check()
+        left = exchange.deadlines.left()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        count: int | None = self._raw.readinto(buffer)  # type: ignore[attr-defined]
+        if not count:
+            exchange.check()  # an end of file after a cancel is none
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _GuardedResponse(http.client.HTTPResponse):
+    """Read an answer, or that of a CONNECT proxy, through the guarded file."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(sock, *args, **kwargs)
+        exchange = _current()
+        if exchange is not None:
+            raw = self.fp.detach()  # type: ignore[attr-defined]
+            self.fp = io.BufferedReader(_GuardedFile(raw, sock, exchange), _READ_BUFFER)
+
+
+class _OwnedConnection(urllib3.connection.HTTPConnection):
+    """A connection that knows which exchange it serves."""
+
+    response_class = _GuardedResponse
+    _exchange: Exchange | None = None
+    _handle: socket.socket | None = None
+
+    def _new_conn(self) -> socket.socket:
+        exchange = _current()
+        if exchange is None:
+            return super()._new_conn()
+        exchange.deadlines.connecting()
+        self._exchange = exchange
+        try:
+            sock = self._connect_to_any(exchange)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            msg = f"Connection to {self.host} timed out"
+            raise ConnectTimeoutError(self, msg) from error
+        except OSError as error:
+            msg = f"Failed to establish a new connection: {error}"
+            raise NewConnectionError(self, msg) from error
+        sys.audit("http.client.connect", self, self.host, self.port)
+        return sock
+
+    def _connect_to_any(self, exchange: Exchange) -> socket.socket:
+        """Connect to the first address that answers, within one budget for all of them."""
+        failure: OSError = OSError("the name has no address")
+        family = urllib3.util.connection.allowed_gai_family()
+        host = self._dns_host.strip("[]")
+        for kind, *_, address in _addresses(host, self.port, family):
+            exchange.check()
+            left = exchange.deadlines.left()
+            if left is not None and left <= 0:
+                raise TimeoutError from failure
+            sock = socket.socket(kind, socket.SOCK_STREAM)
+            try:
+                self._take_over(exchange, sock.dup())
+                for option in self.socket_options or ():
+                    sock.setsockopt(*option)
+                sock.settimeout(left)
+                sock.connect(address)
+            except OSError as error:
+                sock.close()
+                exchange.end()
+                exchange.check()
+                failure = error
+            else:
+                return sock
+        raise failure
+
+    def _take_over(self, exchange: Exchange, handle: socket.socket) -> None:
+        self._exchange, self._handle = exchange, handle
+        exchange.give_handle(handle)
+
+    def _tunnel(self) -> None:
+        super()._tunnel()  # type: ignore[misc]
+        self._give_time_left()
+
+    def _give_time_left(self) -> None:
+        """Let the socket's own timeout bound what does not go through the guarded file."""
+        exchange = self._exchange
+        if exchange is not None and self.sock is not None:
+            left = exchange.deadlines.left()
+            self.sock.settimeout(None if left is None else max(left, 0.001))
+
+    def connect(self) -> None:
+        super().connect()
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.check()
+            exchange.deadlines.sending()
+            exchange.has_sent = False  # what a proxy was sent is not the request
+            self._give_time_left()
+
+    def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's own
+        exchange = _current()
+        if exchange is not None and self._exchange is None and self._handle is not None:
+            self._take_over(exchange, self._handle)  # it comes from the pool
+            exchange.deadlines.sending()
+        self._give_time_left()
+        super().request(*args, **kwargs)
+
+    def send(self, data: Any) -> None:  # noqa: ANN401 - urllib3's own
+        if self._exchange is not None:
+            self._exchange.has_sent = True
+        super().send(data)
+
+    def give_back(self) -> bool:
+        """End the ownership of the exchange; False if it has ended the connection."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is None:
+            return True
+        self._handle = exchange.take_handle()
+        return self._handle is not None
+
+    def close(self) -> None:
+        # An answer without length closes its connection while the body is still read: then the
+        # handle stays with the exchange, which closes it at its end.
+        if self._exchange is None and self._handle is not None:
+            self._handle.close()
+        self._exchange = self._handle = None
+        super().close()
+
+
+def _addresses(host: str, port: int, family: socket.AddressFamily) -> list[Any]:
+    return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+
+
+class _OwnedTLSConnection(_OwnedConnection, urllib3.connection.HTTPSConnection):
+    """The same, with TLS on top of the socket that the handle was made from."""
+
+
+class _OwningPool(urllib3.connectionpool.HTTPConnectionPool):
+    """A pool that takes no connection back that somebody has ended."""
+
+    ConnectionCls = _OwnedConnection  # type: ignore[assignment]
+
+    def _put_conn(self, conn: Any) -> None:  # noqa: ANN401 - urllib3's own
+        if isinstance(conn, _OwnedConnection) and not conn.give_back():
+            conn.close()
+        super()._put_conn(conn)
+
+
+class _OwningTLSPool(_OwningPool, urllib3.connectionpool.HTTPSConnectionPool):
+    ConnectionCls = _OwnedTLSConnection  # type: ignore[assignment]
+
+
+_POOLS = {"http": _OwningPool, "https": _OwningTLSPool}
+
+
+class OwningAdapter(requests.adapters.HTTPAdapter):
+    """An adapter of requests whose connections belong to exchanges, through proxies too."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' own
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401 - requests' own
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = _POOLS
+        return manager

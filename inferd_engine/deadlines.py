@@ -1,0 +1,128 @@
+"""The clocks of one request: four limits, one of which counts at any time beside the total.
+
+    connect      from the first address to the end of the TLS handshake, all addresses together
+    first_token  from sending the request to the first payload
+    idle         from one payload to the next; comments are no payload
+    total        the whole request, always
+    linger       from the finish reason to the end: passing it is no error, the answer is there
+
+Whoever reads from the network asks ``left()`` before every read and gives it to the socket: no
+trickle can outlast that, because every read begins with what is left.  Time that the consumer
+spends elsewhere is not the upstream's silence: ``away()`` and ``back()`` take it out.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from inferd_engine.errors import DeadlinePhase
+
+_NEVER = float("inf")
+LINGER = 5.0  # seconds: what a server needs to count tokens after its last one
+
+Phase = Literal["connect", "first_token", "idle", "linger"]
+
+
+class Deadlines:
+    """Keep the clocks of one request; it begins now.
+
+    Args:
+        connect: Seconds; None sets no limit, here and below.
+        first_token: Seconds.
+        idle: Seconds.
+        total: Seconds.
+    """
+
+    __slots__ = ("_away", "_phase", "_phase_end", "limits", "started", "total_end")
+
+    def __init__(
+        self,
+        *,
+        connect: float | None = None,
+        first_token: float | None = None,
+        idle: float | None = None,
+        total: float | None = None,
+    ) -> None:
+        self.started = time.monotonic()
+        self.limits: dict[str, float | None] = {
+            "connect": connect,
+            "first_token": first_token,
+            "idle": idle,
+            "total": total,
+        }
+        self.total_end = self.started + self._limit("total")
+        self._phase: Phase = "connect"
+        self._phase_end = _NEVER
+        self._away: float | None = None
+
+    def _limit(self, name: str) -> float:
+        seconds = self.limits[name]
+        return _NEVER if seconds is None else seconds
+
+    def _enter(self, phase: Phase, seconds: float) -> None:
+        self._phase = phase
+        self._phase_end = time.monotonic() + seconds
+
+    def connecting(self) -> None:
+        """Begin the connect clock."""
+        self._enter("connect", self._limit("connect"))
+
+    def sending(self) -> None:
+        """Begin the clock of the first payload."""
+        self._enter("first_token", self._limit("first_token"))
+
+    def payload(self) -> None:
+        """Begin the idle clock anew: a payload has come."""
+        if self._phase == "linger":
+            self.linger()
+        else:
+            self._enter("idle", self._limit("idle"))
+
+    def linger(self) -> None:
+        """Begin the clock of what may come after the finish reason."""
+        self._enter("linger", min(LINGER, self._limit("idle")))
+
+    def limit_total(self, seconds: float) -> None:
+        """Let the whole request end in so many seconds at the latest."""
+        self.total_end = min(self.total_end, time.monotonic() + seconds)
+
+    def away(self) -> None:
+        """Stop the clocks of silence: nobody is reading."""
+        if self._away is None:
+            self._away = time.monotonic()
+
+    def back(self) -> None:
+        """Let the clocks of silence go on."""
+        if self._away is not None:
+            self._phase_end += time.monotonic() - self._away
+            self._away = None
+
+    def left(self) -> float | None:
+        """Give the seconds that a read may take, 0 or less if time is up; None for no limit."""
+        end = min(self._phase_end, self.total_end)
+        return None if end == _NEVER else end - time.monotonic()
+
+    def passed(self) -> Phase | Literal["total"] | None:
+        """Say which clock has run out."""
+        now = time.monotonic()
+        if now >= self.total_end:
+            return "total"
+        return self._phase if now >= self._phase_end else None
+
+    @property
+    def phase(self) -> DeadlinePhase:
+        """The clock that counts now, in the words of an error."""
+        return "idle" if self._phase == "linger" else self._phase
+
+    def describe(self, phase: DeadlinePhase) -> str:
+        """Say in words what a clock that ran out means."""
+        what = {
+            "connect": "no connection within connect_timeout",
+            "first_token": "no event from the upstream within first_token_timeout",
+            "idle": "the upstream fell silent for longer than idle_timeout",
+            "total": "the answer took longer than timeout",
+        }[phase]
+        limit = self.limits[phase]
+        return what if limit is None else f"{what} ({limit:g} s)"

@@ -1,0 +1,95 @@
+"""One request on the wire, and the handle that ends it in any phase.
+
+Goal: a thread that is blocked connecting, shaking hands, waiting for headers or reading the body
+is woken in under a millisecond, by any other thread, by a signal handler or by a finalizer.
+
+Strategy: a *kill handle*, a ``dup()`` of the plain TCP socket made before ``connect()``, and
+``shutdown(SHUT_RDWR)`` on it.  It wakes every blocking call in every phase and touches no TLS
+state: ``SSLSocket.shutdown`` drops the TLS layer, so that ciphertext is given out as body and the
+next request goes out in clear; ``close()`` wakes nobody.
+
+Who may do what: anyone may pull the handle; only the thread that reads closes the connection.  The
+handle is a token in a slot.  Taking it out is atomic, and whoever has it owns it:
+
+* a cancel that gets it shuts the connection down; it can then never go back to the pool, because
+  the pool looks for the handle and does not find it;
+* a pool that gets it has its connection back; a cancel that comes later finds an empty slot and
+  hits nobody, least of all the next request on that connection.
+
+The flag is set before the handle is pulled, and looked at after every blocking call: a body
+without length looks like a clean end of file when its connection is shut down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inferd_engine.deadlines import Deadlines
+
+
+class Exchange:
+    """What a request and its answer share between threads: a flag, the clocks, the handle."""
+
+    __slots__ = ("__weakref__", "_pid", "_slot", "cancelled", "deadlines", "has_sent")
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self.cancelled = False
+        self.has_sent = False
+        """Whether the request may have reached the upstream."""
+        self.deadlines = deadlines
+        self._slot: list[socket.socket] = []
+        self._pid = os.getpid()
+
+    def cancel(self) -> None:
+        """Set the flag and wake whoever is blocked on the connection; never blocks.
+
+        In a forked child nothing happens: the connection is the parent's.
+        """
+        if self._pid != os.getpid():
+            return
+        self.cancelled = True
+        self._pull()
+
+    def _pull(self) -> None:
+        handle = self.take_handle()
+        if handle is not None:
+            with contextlib.suppress(OSError):  # it has gone by itself
+                handle.shutdown(socket.SHUT_RDWR)
+            handle.close()
+
+    def give_handle(self, handle: socket.socket) -> None:
+        """Let the exchange be ended through this handle.
+
+        Raises:
+            ConnectionAbortedError: It was ended before.
+        """
+        self._slot.append(handle)
+        self.check()
+
+    def take_handle(self) -> socket.socket | None:
+        """Take the handle out; None if somebody else has."""
+        try:
+            return self._slot.pop()
+        except IndexError:
+            return None
+
+    def check(self) -> None:
+        """Look at the flag.
+
+        Raises:
+            ConnectionAbortedError: The exchange was ended.
+        """
+        if self.cancelled:
+            self._pull()
+            msg = "cancelled"
+            raise ConnectionAbortedError(msg)
+
+    def end(self) -> None:
+        """Close the handle if it is still here: its descriptor would keep the connection open."""
+        handle = self.take_handle()
+        if handle is not None:
+            handle.close()

@@ -1,0 +1,97 @@
+"""Embeddings: one request, one answer, nothing to stream (inferd 0.2, embed/request.rs)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from inferd_engine.errors import InvalidRequestError
+from inferd_engine.proto.v1 import check_integer, set_fields, take
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+EMBED_TASKS = (
+    "retrieval_query",
+    "retrieval_document",
+    "similarity",
+    "classification",
+    "clustering",
+    "question_answering",
+    "fact_verification",
+    "code_retrieval_query",
+)
+
+
+def _to_input(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+@attrs.frozen(slots=True)
+class EmbedResolved:
+    """An embedding request that was checked."""
+
+    input: tuple[str, ...]
+    id: str = ""
+    dimensions: int | None = None
+    task: str | None = None
+
+
+@attrs.frozen(slots=True)
+class EmbedResult:
+    """The vectors of an embedding request, one for each input, in its order."""
+
+    embeddings: tuple[tuple[float, ...], ...]
+    model: str = ""
+    input_tokens: int | None = None
+
+
+@attrs.frozen(slots=True)
+class EmbedRequest:
+    """Ask for vectors; call ``resolve()`` before you hand it to a backend.
+
+    Args:
+        input: Texts, each encoded on its own; a str is one.
+        id: Your own id of the request.
+        dimensions: Length to cut the vectors to, where the model can.
+        task: What the vectors are for, one of inferd's task words.
+    """
+
+    input: tuple[str, ...] = attrs.field(converter=_to_input)
+    id: str = ""
+    dimensions: int | None = None
+    task: str | None = None
+
+    def resolve(self) -> EmbedResolved:
+        """Check the request.
+
+        Raises:
+            InvalidRequestError: Something cannot be sent; the message names the place.
+        """
+        if not self.input:
+            msg = "input is empty: give at least one text"
+            raise InvalidRequestError(msg)
+        for index, text in enumerate(self.input):
+            if not isinstance(text, str) or not text:
+                msg = f"input[{index}] is no text: it has to be a str that is not empty"
+                raise InvalidRequestError(msg)
+        check_integer("dimensions", self.dimensions, 1, "a whole number, 1 or more")
+        if self.task not in (None, *EMBED_TASKS):
+            msg = f"task is {self.task!r}: take one of {', '.join(EMBED_TASKS)}"
+            raise InvalidRequestError(msg)
+        return EmbedResolved(self.input, self.id, self.dimensions, self.task)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give inferd's JSON of this request; what is unset is left out."""
+        return {
+            **({"id": self.id} if self.id else {}),
+            "input": list(self.input),
+            **set_fields(self, ("dimensions", "task")),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> EmbedRequest:
+        """Read inferd's JSON; unknown fields are ignored."""
+        fields = {name: data[name] for name in ("id", "dimensions", "task") if name in data}
+        return cls(take(data, "input", "the request"), **fields)

@@ -1,0 +1,428 @@
+"""One answer as it comes: an iterator that can be closed from anywhere.
+
+Who does what::
+
+    source  ─read()─►  worker  ─hand_over()─►  EventBuffer  ─get()─►  consumer
+    (HTTP, mock)       (daemon)                (bounded)              (the user's thread)
+
+States, and who may move them::
+
+    streaming ──► finished   the consumer, when it comes to Done
+              ──► failed     the consumer, when it comes to the error
+              ──► closed     anyone: close(), the last reference, a token, stop(), the exit
+
+The first ending wins and is kept: ``dict.setdefault`` decides, which is atomic.  What wakes whom:
+
+* ``close()`` sets the ending and cancels the source, no more.  It never enters the buffer's lock,
+  because a signal handler or a finalizer may run on the very thread that holds it.
+* The cancelled source wakes the worker out of its read.  A worker that waits for room looks at
+  the ending every few milliseconds.  Either way it puts the end mark, which wakes the consumer.
+* The end mark is put beyond the bound: it never waits.
+
+The worker (``worker.py``) refers to the source and the buffer, never to the stream, so that dropping
+the stream can be seen.  With ``buffer=0`` there is no worker and no buffer: the consumer reads.
+
+Rejected: a generator (one that was never started never runs its ``finally``, and one that a signal
+handler raised through is over, so that a cut answer looks whole); ``weakref.finalize`` (``__del__``
+does the same, and can say where the stream was made).
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import operator
+import os
+import queue
+import threading
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from inferd_engine.buffer import EventBuffer
+from inferd_engine.cancel import LiveSet
+from inferd_engine.errors import (
+    GenerateError,
+    InternalError,
+    RequestCancelledError,
+    StreamInterruptedError,
+    UnsupportedError,
+)
+from inferd_engine.events import Completion, Done, StopReason, TextDelta, Token
+from inferd_engine.worker import CLOSED, Ending, EndMark, Reading, read_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+    from inferd_engine.cancel import CancelToken
+    from inferd_engine.events import Event
+    from inferd_engine.worker import Source
+
+
+_numbers = itertools.count(1)
+
+
+@attrs.frozen(slots=True)
+class StreamStats:
+    """What a stream took so far.
+
+    Args:
+        ttft: Seconds from the request to the first event; None before it.
+        duration: Seconds from the request to the end, or to now.
+        events: How many events the consumer was given.
+        bytes: How many bytes of the body were read.
+    """
+
+    ttft: float | None
+    duration: float
+    events: int
+    bytes: int
+
+
+class TokenStream:
+    """Iterate over it to get the events of one answer; close it to stop the upstream.
+
+    Events come in the upstream's order, then one ``Done``, then the iteration ends.  If the answer
+    fails, all that was received comes first, then the error is raised.  After ``close()`` the
+    iteration ends without ``Done``.  One thread at a time may iterate; any thread may close.
+
+    Attributes:
+        done: The ``Done`` that was given; None before it, and for an answer that failed.
+        request_id: The upstream's id of the request, or the caller's own.
+        response_headers: The answer's headers, names in lower case.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        buffer: int,
+        live: LiveSet,
+        cancel: CancelToken | None = None,
+        request_id: str | None = None,
+        response_headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._reading = Reading(source)
+        self._endings = self._reading.endings
+        self._pid = os.getpid()
+        self._events: Iterator[Event] = iter(())  # what the consumer has and was not given yet
+        self._taken = 0  # events that went into `_events`
+        self._final: Ending = None  # the ending, once all before it is in `_events`
+        self._turn = threading.Lock()  # held by the one consumer that waits or reads
+        self._buffer = EventBuffer(buffer) if buffer else None
+        self._worker: threading.Thread | None = None
+        self._groups = [_all_streams, live]
+        self._token = cancel
+        self.request_id = request_id
+        self.response_headers: Mapping[str, str] = response_headers or {}
+        self.done: Done | None = None
+        for group in self._groups:
+            group.add(self)
+        if cancel is not None:
+            cancel.join(self)
+        if self._buffer is None:
+            source.away()  # until the consumer comes
+        else:
+            self._start_worker(self._buffer)
+
+    def _start_worker(self, buffer: EventBuffer) -> None:
+        self._worker = threading.Thread(
+            target=read_ahead,
+            args=(self._reading, buffer),
+            name=f"inferd-engine-worker-{next(_numbers)}",
+            daemon=True,
+        )
+        try:
+            self._worker.start()
+        except RuntimeError as error:
+            self._worker = None
+            self.close()
+            self._reading.release()
+            msg = f"no worker thread can be started ({error}): buffer=0 streams without one"
+            raise InternalError(msg, retryable=True) from error
+
+    # --- iterating -------------------------------------------------------------------------------
+
+    def __iter__(self) -> TokenStream:
+        return self
+
+    def __next__(self) -> Event:
+        while True:
+            for event in self._events:
+                return event
+            if not self._refill(None):
+                raise StopIteration
+
+    def _refill(self, timeout: float | None) -> bool:
+        """Wait until there are events; False if time is up or the stream has ended.
+
+        An exception that a signal handler raises in here loses no event: what was received is
+        moved by assignments alone, between which no handler runs.
+        """
+        if self._pid != os.getpid():
+            msg = "this stream belongs to the process that was forked: make a new one in this one"
+            raise InternalError(msg)
+        if not self._turn.acquire(blocking=False):
+            msg = "the stream is being read by another thread: one consumer at a time"
+            raise RuntimeError(msg)
+        try:
+            if self._endings:
+                return False
+            if self._final is None:
+                received = self._receive(timeout)
+                if received is None:
+                    return False
+                if received:
+                    return True
+            return self._finish(self._final)
+        except KeyboardInterrupt:
+            self.close()
+            raise
+        finally:
+            if self._endings and self.done is None:
+                self._events = iter(())  # closed in between: what is left is dropped
+            self._turn.release()
+            self._release_if_unread()
+
+    def _receive(self, timeout: float | None) -> int | None:
+        """Move what comes next into ``_events`` and ``_final``; None if time is up."""
+        buffer = self._buffer
+        if buffer is None:
+            return self._read_here()
+        if not buffer.ready:
+            try:
+                buffer.get(timeout=timeout)
+            except queue.Empty:
+                return None
+        batch = buffer.ready
+        if isinstance(batch[-1], EndMark):
+            self._final = batch[-1].ending
+            batch = batch[:-1]
+        taken = self._taken + len(batch)
+        self._events = iter(batch)
+        buffer.ready = []
+        self._taken = taken
+        return len(batch)
+
+    def _read_here(self) -> int:
+        """Read in the consumer's own thread."""
+        source = self._reading.source
+        source.back()
+        events, _ = self._reading.take()
+        self._events = iter(events)
+        self._taken += len(events)
+        self._final = source.ending
+        if self._final is not None:
+            self._reading.release()
+        source.away()
+        return len(events)
+
+    def _finish(self, final: Ending) -> bool:
+        """End the stream, unless somebody has closed it."""
+        if isinstance(final, RequestCancelledError):
+            final = CLOSED
+        winner = self._endings.setdefault("ending", final)
+        self._leave()
+        if winner is not final or final is CLOSED:
+            return False
+        if isinstance(final, Done):
+            self.done = final
+            self._events = iter((final,))
+            self._taken += 1
+            return True
+        if self._taken:
+            final.retryable = False  # half an answer was given: only the caller can start over
+        raise final
+
+    def poll(self, timeout: float) -> Event | None:
+        """Wait for the next event, but not for longer than ``timeout`` seconds.
+
+        Returns:
+            The event; None when nothing came in time, and at once when the stream has ended.
+
+        Raises:
+            UnsupportedError: The backend was made with ``buffer=0``: nobody reads ahead.
+        """
+        if self._buffer is None:
+            msg = "poll() needs a worker that reads ahead: make the backend with buffer above 0"
+            raise UnsupportedError(msg)
+        deadline = time.monotonic() + timeout
+        while True:
+            for event in self._events:
+                return event
+            if not self._refill(max(0.0, deadline - time.monotonic())):
+                return None
+
+    def with_heartbeat(self, seconds: float) -> Iterator[Event | None]:
+        """Iterate over the events, and give None whenever nothing came for so many seconds.
+
+        Raises:
+            UnsupportedError: The backend was made with ``buffer=0``: nobody reads ahead.
+        """
+        while True:
+            event = self.poll(seconds)
+            if event is None and self.ended:
+                return
+            yield event
+
+    # --- the answer as a whole -------------------------------------------------------------------
+
+    def text(self) -> Iterator[str]:
+        """Iterate over the text alone.
+
+        Raises:
+            StreamInterruptedError: The answer was cut, or the upstream gave it up.
+            GenerateError: As from iterating; ``partial`` holds what came before.
+        """
+        seen: list[Event] = []
+        try:
+            for event in self:
+                seen.append(event)
+                if isinstance(event, TextDelta):
+                    yield event.delta
+                elif isinstance(event, Token):
+                    yield event.text
+            self._check_whole()
+        except GenerateError as error:
+            error.partial = Completion.of(seen)
+            raise
+
+    def collect(self) -> Completion:
+        """Wait for the whole answer.
+
+        Raises:
+            RequestCancelledError: Somebody closed the stream.
+            StreamInterruptedError: The answer was cut, or the upstream gave it up.
+            GenerateError: As from iterating; ``partial`` holds what came before.
+        """
+        seen: list[Event] = []
+        try:
+            seen += self
+            if self.cancelled:
+                msg = "the stream was closed before the answer was whole"
+                raise RequestCancelledError(msg, request_id=self.request_id)
+            self._check_whole()
+        except GenerateError as error:
+            error.partial = Completion.of(seen)
+            raise
+        return attrs.evolve(Completion.of(seen), done=self.done)
+
+    def _check_whole(self) -> None:
+        """Refuse to let a cut answer look whole."""
+        ending = self._endings.get("ending")
+        if isinstance(ending, GenerateError):
+            raise ending
+        if self.done is not None and self.done.stop_reason is StopReason.ERROR:
+            msg = f"the upstream gave the answer up, in its words: {self.done.finish_reason}"
+            raise StreamInterruptedError(msg, retryable=False, request_id=self.request_id)
+
+    # --- ending early ----------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Stop the answer and its upstream; from any thread, at any time, as often as you like.
+
+        On return the connection is shut down.  A consumer that waits is woken and its iteration
+        ends; what was not delivered is dropped.  Closing a finished stream does nothing.
+        """
+        if self._pid != os.getpid():
+            return  # a forked child: the connection is its parent's
+        if self._endings.setdefault("ending", CLOSED) is CLOSED:
+            self._reading.source.cancel()
+            self._events = iter(())
+            self._leave()
+            self._release_if_unread()
+
+    def cancel(self) -> None:
+        """Do what ``close()`` does: a token or a backend ends the stream."""
+        self.close()
+
+    def _leave(self) -> None:
+        for group in self._groups:
+            group.discard(self)
+        if self._token is not None:
+            self._token.leave(self)
+
+    def _release_if_unread(self) -> None:
+        """Without a worker, close the source of an ended stream, if nobody is reading it."""
+        if self._buffer is None and self._endings and self._turn.acquire(blocking=False):
+            try:
+                self._reading.release()
+            finally:
+                self._turn.release()
+
+    def wait_released(self, timeout: float) -> None:
+        """Wait until the worker is gone, for at most ``timeout`` seconds."""
+        worker = self._worker
+        if worker is not None and worker is not threading.current_thread():
+            worker.join(max(0.0, timeout))
+
+    def __enter__(self) -> TokenStream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        endings = getattr(self, "_endings", None)  # None if the constructor did not come that far
+        if endings is None or endings or self._pid != os.getpid():
+            return
+        self.close()
+        warnings.warn(
+            "a stream was dropped before its end; close it, or use it in a with statement",
+            ResourceWarning,
+            stacklevel=2,
+            source=self,
+        )
+
+    def __repr__(self) -> str:
+        ending = self._endings.get("ending")
+        state = "streaming" if ending is None else type(ending).__name__.strip("_").lower()
+        return f"<TokenStream {self.request_id or ''} {state}>"
+
+    # --- what is known ---------------------------------------------------------------------------
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over: finished, failed or closed."""
+        return bool(self._endings)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody closed it before its end."""
+        return self._endings.get("ending") is CLOSED
+
+    @property
+    def stats(self) -> StreamStats:
+        """What it took so far."""
+        reading = self._reading
+        first, end = reading.first_event_at, reading.ended_at
+        started = reading.source.started
+        return StreamStats(
+            ttft=None if first is None else first - started,
+            duration=(time.monotonic() if end is None else end) - started,
+            events=self._taken - operator.length_hint(self._events),
+            bytes=reading.source.bytes,
+        )
+
+
+_all_streams = LiveSet()
+_EXIT_GRACE = 0.5  # seconds that all workers together are given when the interpreter ends
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close what is still open, so that upstreams hear of it and no worker is cut off."""
+    streams = [member for member in _all_streams if isinstance(member, TokenStream)]
+    for stream in streams:
+        stream.close()
+    deadline = time.monotonic() + _EXIT_GRACE
+    for stream in streams:
+        stream.wait_released(deadline - time.monotonic())

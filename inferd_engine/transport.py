@@ -1,0 +1,286 @@
+"""Send a request with ``requests`` and give the answer's body in blocks, as they come.
+
+Goal: bytes stop here.  What is above sees a status, headers and blocks of bytes; what is below
+(``requests``, urllib3, sockets, TLS) fails in two dozen ways, which are mapped to our errors in
+one place, ``_mapped``.
+
+Rules:
+
+* No ``Session``: a prepared request and an adapter are all that is needed, and so there are no
+  cookies, no ``.netrc``, no redirects (and no reading of a redirect's endless body) to switch off.
+* Blocks are what ``read1`` gives: at once what is there, whatever the framing.  ``iter_content``
+  holds a body without chunks back until it is complete.
+* After a failure the exchange is asked first: was it cancelled, has a deadline passed?  Only then
+  does the exception tell something; a killed connection fails in every way there is, success
+  included.
+* The root cause is kept, without the exceptions of ``requests`` and urllib3 around it: they hold
+  the request, and the request holds the key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import ssl
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import requests
+import requests.adapters
+import requests.utils
+from urllib3.exceptions import HTTPError, ProxyError
+
+from inferd_engine.connection import OwningAdapter, is_supported, serving
+from inferd_engine.errors import (
+    DeadlineError,
+    GenerateError,
+    InvalidRequestError,
+    RequestCancelledError,
+    TransportError,
+)
+from inferd_engine.wire.gunzip import Gunzip
+from inferd_engine.wire.openai_errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from inferd_engine.exchange import Exchange
+
+BLOCK = 65536  # bytes of a read at the most
+_DRAIN_BYTES = 65536  # of a body whose answer is over: the rest of its framing and little more
+_FAILURES = (requests.RequestException, HTTPError, OSError, http.client.HTTPException, ValueError)
+
+
+class Body:
+    """The body of an answer: ``read()`` until it gives nothing.  For one thread at a time."""
+
+    def __init__(self, response: requests.Response, exchange: Exchange, place: str) -> None:
+        self._raw: Any = response.raw
+        self._exchange = exchange
+        self._place = place
+        self._gunzip = Gunzip()
+        self._pieces: Iterator[bytes] = iter(())
+        self.bytes = 0
+        """How many bytes were given, after decompression."""
+
+    def read(self) -> bytes:
+        """Give the next block, as soon as there is one; empty at the end of the body.
+
+        Raises:
+            TransportError: The connection broke.
+            DeadlineError: A deadline passed.
+            RequestCancelledError: The exchange was ended.
+        """
+        try:
+            while True:
+                for piece in self._pieces:
+                    if piece:
+                        self.bytes += len(piece)
+                        return piece
+                block = self._raw.read1(BLOCK, decode_content=True)
+                self._exchange.check()
+                if not block:
+                    return b""
+                self._pieces = self._gunzip.feed(block)
+        except (*_FAILURES, zlib.error) as error:
+            failure = _mapped(error, self._exchange, self._place)
+        raise failure
+
+    def drain(self, seconds: float) -> bool:
+        """Read the end of a body whose answer is over, so that its connection can be used again.
+
+        Returns whether the end was reached within that time and 64 KiB.
+        """
+        self._exchange.deadlines.limit_total(seconds)
+        read = 0
+        with contextlib.suppress(GenerateError):
+            while read <= _DRAIN_BYTES:
+                block = self.read()
+                if not block:
+                    return True
+                read += len(block)
+        return False
+
+    def close(self) -> None:
+        """Close the connection, unless the body was read to its end; no answer is waited for."""
+        with contextlib.suppress(*_FAILURES):
+            self._raw.close()
+        self._exchange.end()
+
+
+class Reply:
+    """What came before the body."""
+
+    def __init__(self, response: requests.Response, exchange: Exchange, place: str) -> None:
+        self.status: int = response.status_code
+        self.headers = {name.lower(): value for name, value in response.headers.items()}
+        self.body = Body(response, exchange, place)
+
+
+class Transport:
+    """The connections of a backend, for many threads; a forked child gets its own.
+
+    Args:
+        max_connections: How many idle connections are kept; more than that still work.
+    """
+
+    def __init__(self, max_connections: int) -> None:
+        self._max_connections = max_connections
+        self._pid = -1
+        self._adapter: requests.adapters.HTTPAdapter | None = None
+
+    def _own_adapter(self) -> requests.adapters.HTTPAdapter:
+        """Give this process's adapter; a parent's is dropped, its sockets are the parent's."""
+        if self._adapter is None or self._pid != os.getpid():
+            kind = OwningAdapter if is_supported() else requests.adapters.HTTPAdapter
+            self._adapter = kind(pool_maxsize=self._max_connections)
+            self._pid = os.getpid()
+        return self._adapter
+
+    def send(
+        self,
+        exchange: Exchange,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str],
+        auth: Callable[[requests.PreparedRequest], requests.PreparedRequest],
+        verify: bool | str | None = None,
+        cert: str | tuple[str, str] | None = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send a request; return when the status line and the headers are in.
+
+        Args:
+            exchange: Ends the call from outside and keeps its deadlines.
+            method: ``"POST"`` or ``"GET"``.
+            url: Where to.
+            body: What to post.
+            headers: Without credentials.
+            auth: Adds the credentials to the prepared request, out of sight.
+            verify: As in requests; None follows the environment.
+            cert: As in requests.
+            proxies: As in requests; None follows the environment.
+
+        Raises:
+            TransportError: There is no connection, or it broke before the headers.
+            DeadlineError: A deadline passed.
+            RequestCancelledError: The exchange was ended.
+            InvalidRequestError: The address cannot be used.
+        """
+        place = _place_of(url)
+        try:
+            exchange.check()
+            request = requests.Request(method, url, dict(headers), data=body, auth=auth).prepare()
+            with serving(exchange):
+                response = self._own_adapter().send(
+                    request,
+                    stream=True,
+                    timeout=(exchange.deadlines.limits["connect"], exchange.deadlines.left()),
+                    verify=_verify_of(verify),
+                    cert=cert,
+                    proxies=_proxies_of(url, proxies),
+                )
+            exchange.check()  # a header that a cancel cut short parses as a header
+            return Reply(response, exchange, place)
+        except _FAILURES as error:
+            failure = _mapped(error, exchange, place)
+        raise failure
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        adapter, self._adapter = self._adapter, None
+        if adapter is not None and self._pid == os.getpid():
+            adapter.close()
+
+
+def _verify_of(verify: bool | str | None) -> bool | str:  # noqa: FBT001 - requests' own type
+    if verify is not None:
+        return verify
+    environ = os.environ
+    return environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or True
+
+
+def _proxies_of(url: str, proxies: Mapping[str, str] | None) -> dict[str, str]:
+    found: dict[str, str] = (
+        requests.utils.get_environ_proxies(url) if proxies is None else dict(proxies)
+    )
+    return found
+
+
+def _place_of(url: str) -> str:
+    """Name an address in a message: without its query, which may hold a key."""
+    return url.partition("?")[0]
+
+
+# --- failures ------------------------------------------------------------------------------------
+
+
+def _mapped(error: BaseException, exchange: Exchange, place: str) -> GenerateError:
+    """Turn any failure into ours: by what the exchange knows, then by the root cause."""
+    if exchange.cancelled:
+        return RequestCancelledError(f"the request to {place} was cancelled")
+    chain = list(_chain(error))
+    root = chain[-1]
+    passed = exchange.deadlines.passed()
+    if passed is not None or any(isinstance(link, TimeoutError) for link in chain):
+        phase = exchange.deadlines.phase if passed in (None, "linger") else passed
+        said = exchange.deadlines.describe(phase)
+        return DeadlineError(f"{said}: {place}", phase=phase)
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
+        return InvalidRequestError(f"base_url leads to {place}, which is no http(s) address")
+    mapped = TransportError(*_describe(root, chain, place), **_retryable_of(root))
+    mapped.__cause__ = _bare(root)
+    return mapped
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Give an exception and what lies under it: causes, reasons, wrapped arguments."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        inner = (link.__cause__, getattr(link, "reason", None), *link.args, link.__context__)
+        link = next((item for item in inner if isinstance(item, BaseException)), None)
+
+
+def _bare(root: BaseException) -> BaseException | None:
+    """Keep a root cause that holds nothing but itself; one of urllib3's holds connections."""
+    if type(root).__module__.partition(".")[0] in ("urllib3", "requests"):
+        return None
+    root.__cause__ = root.__context__ = None
+    return root.with_traceback(None)
+
+
+def _retryable_of(root: BaseException) -> dict[str, bool]:
+    return {"retryable": False} if isinstance(root, ssl.SSLCertVerificationError) else {}
+
+
+def _describe(root: BaseException, chain: list[BaseException], place: str) -> tuple[str]:
+    """Say what happened, where, and what to do next."""
+    said = printable(str(getattr(root, "strerror", None) or root) or type(root).__name__)
+    proxy = " through the proxy" if any(isinstance(link, ProxyError) for link in chain) else ""
+    if isinstance(root, socket.gaierror):
+        return (f"cannot find the host of {place}{proxy}: {said} (check base_url)",)
+    if isinstance(root, ConnectionRefusedError):
+        return (f"nothing listens at {place}{proxy}: {said}{_server_hint(place)}",)
+    if isinstance(root, ssl.SSLCertVerificationError):
+        reason = printable(root.verify_message)
+        return (f"the certificate of {place} is not trusted: {reason} (verify takes a CA file)",)
+    if isinstance(root, ssl.SSLError):
+        return (f"no TLS with {place}{proxy}: {said} (is it https that is spoken there?)",)
+    return (f"the connection to {place}{proxy} failed: {said}",)
+
+
+_SERVERS = {":11434": "Ollama", ":1234": "LM Studio", ":8000": "vLLM", ":8080": "llama.cpp's server"}
+
+
+def _server_hint(place: str) -> str:
+    for port, server in _SERVERS.items():
+        if f"{port}/" in place:
+            return f" (is {server} running?)"
+    return " (is the server running?)"

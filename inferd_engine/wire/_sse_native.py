@@ -1,0 +1,83 @@
+"""Frame an event stream with the C part: offsets into the read, no copy of what it holds.
+
+Goal: the cost of a read, not of an event.  ``sse_scan`` (``csrc/sse_lines.h`` is its manual) names
+runs of plain events by two offsets, and ``str.split`` cuts a run at C speed, so that Python runs
+a few lines for a whole read.  A read that ends inside an event leaves the rest in a ``bytearray``,
+which grows in place; the scanner remembers how far it looked, so that no byte is scanned twice.
+
+Rejected: one record for each line (a Python loop over every line costs more than the scan), and a
+copy of the data into a buffer of our own (``split`` has to copy it once more anyway).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inferd_engine.errors import EventTooLargeError
+from inferd_engine.wire._sse_fields import BLOCK, LINE, TEXTS, Piece
+from inferd_engine.wire._sse_lines import ffi, lib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SEPARATORS = ("\n\ndata: ", "\n\ndata:", "\r\n\r\ndata: ", "\r\n\r\ndata:")
+_MORE, _LARGE = lib.SSE_MORE, lib.SSE_LARGE
+_BLOCK, _LINE = lib.SSE_BLOCK, lib.SSE_LINE
+_ROOM = 256  # spans for one call: a read of unlike events needs several calls, of like ones one
+
+
+class NativeFramer:
+    """Cut a stream into blocks, lines and runs of plain events."""
+
+    def __init__(self, max_event_bytes: int, *, keep_unknown: bool) -> None:
+        self._scanner = ffi.new("struct sse_scanner *")
+        self._scanner.limit = max_event_bytes
+        self._scanner.keep_unknown = keep_unknown
+        self._spans = ffi.new("struct sse_span[]", _ROOM)
+        self._rest = bytearray()  # the block that has no blank line yet
+
+    @property
+    def pending(self) -> bytes:
+        """All bytes since the last blank line."""
+        return bytes(self._rest)
+
+    def drop(self) -> None:
+        """Forget the unfinished block."""
+        old = self._scanner
+        self.__init__(old.limit, keep_unknown=bool(old.keep_unknown))  # type: ignore[misc]
+
+    def feed(self, data: bytes) -> Iterator[Piece]:
+        """Give the pieces that these bytes finish.
+
+        Raises:
+            EventTooLargeError: A block is larger than allowed.
+        """
+        scanner, spans, rest = self._scanner, self._spans, self._rest
+        buffer: bytes | bytearray = data
+        if rest:
+            rest += data
+            buffer = rest
+        size, offset, code = len(buffer), 0, _MORE
+        with memoryview(buffer) as view, ffi.from_buffer(view) as start:
+            while code == _MORE:
+                code = lib.sse_scan(scanner, start + offset, size - offset, spans, _ROOM)
+                for index in range(scanner.count):
+                    span = spans[index]
+                    kind, text = span.kind, view[offset + span.start : offset + span.end]
+                    if kind < _BLOCK:
+                        yield TEXTS, str(text, "utf-8", "replace").split(_SEPARATORS[kind])
+                    elif kind == _BLOCK:
+                        yield BLOCK, bytes(text).splitlines()
+                    else:
+                        yield LINE, bytes(text)
+                    text.release()
+                offset += scanner.consumed
+        if buffer is rest:
+            del rest[:offset]
+        else:
+            rest += data[offset:]
+        if code == _LARGE:
+            raise EventTooLargeError(len(rest), scanner.limit)
+
+
+utf8_truncate = lib.utf8_truncate

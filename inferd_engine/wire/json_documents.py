@@ -1,0 +1,117 @@
+"""Read JSON as servers send it: one document for the whole body, or one a line.
+
+The rule: a document ends with a line that closes it, that is, a line after which what was
+collected parses.  Only lines that can close one are tried (the document's own first line, or one
+that begins with a closing bracket: pretty printers put it there), and trying is bounded by what
+was received, so that time stays linear in a body made to be slow.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from inferd_engine.errors import EventTooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TRY_BUDGET = 65536  # bytes that may be parsed in vain, beside a share of what was received
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        msg = f"{text[:40]} is no number that JSON can hold"
+        raise ValueError(msg)
+    return number
+
+
+def _no_constant(word: str) -> None:
+    msg = f"{word} is no JSON"
+    raise ValueError(msg)
+
+
+def parse_json(text: str) -> Any:  # noqa: ANN401 - JSON
+    """Decode JSON; raw control characters in strings are fine, NaN and infinities are not.
+
+    Raises:
+        ValueError: It is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text, strict=False, parse_float=_finite, parse_constant=_no_constant)
+    except RecursionError:
+        msg = "nested too deeply"
+        raise ValueError(msg) from None
+
+
+class JsonDocuments:
+    """Feed it a JSON body as it comes; it gives the text of its documents.
+
+    Args:
+        limit: The largest document that is no error, in bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lines: list[bytes] = []  # of the document that has no end yet
+        self._parts: list[bytes] = []  # of the line that has no end yet
+        self._size = 0  # bytes in both
+        self._tried = 0
+        self.stopped_at: bytes | None = None
+        """The bytes from the first line on that is a field of an event stream."""
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        """Give the documents that these bytes finish.
+
+        Raises:
+            EventTooLargeError: A document is larger than allowed.
+        """
+        parts = data.split(b"\n")
+        for index, part in enumerate(parts[:-1]):
+            self._keep(part)
+            line = b"".join(self._parts)
+            self._parts = []
+            if line.startswith(b"data:"):
+                yield from self._document()
+                self.stopped_at = b"\n".join([line, *parts[index + 1 :]])
+                return
+            self._lines.append(line)
+            if self._may_be_whole(line):
+                yield from self._document()
+        self._keep(parts[-1])
+
+    def close(self) -> Iterator[str]:
+        """Give what the body ended with, whole or not: what is no JSON is told further up."""
+        line = b"".join(self._parts)
+        self._parts = []
+        if line.lstrip().startswith(b"data:"):
+            yield from self._document()
+            yield line.decode("utf-8", "replace")
+            return
+        text = b"\n".join([*self._lines, line]).decode("utf-8", "replace")
+        if text.strip():
+            yield text
+
+    def _keep(self, part: bytes) -> None:
+        self._parts.append(part)
+        self._size += len(part)
+        if self._size > self._limit:
+            raise EventTooLargeError(self._size, self._limit)
+
+    def _may_be_whole(self, line: bytes) -> bool:
+        if not (len(self._lines) == 1 or line.startswith((b"}", b"]"))):
+            return False
+        self._tried += self._size
+        return self._tried <= 8 * self._size + _TRY_BUDGET
+
+    def _document(self) -> Iterator[str]:
+        """Give the collected lines if they are a document."""
+        text = b"\n".join(self._lines).decode("utf-8", "replace")
+        try:
+            parse_json(text)
+        except ValueError:
+            return
+        self._lines, self._size, self._tried = [], 0, 0
+        yield text

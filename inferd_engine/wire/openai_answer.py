@@ -1,0 +1,239 @@
+"""Read the body of an answer: bytes in, events out, whatever the body turns out to be.
+
+Goal: ``stream: true`` is answered by an event stream, by one JSON object, by JSON lines, by an
+error object or by a login page, and the Content-Type does not tell which.  So the first byte that
+is not blank decides: ``<`` is a page, ``{`` and ``[`` are JSON, everything else is an event
+stream.
+
+What servers do beyond the standard is taken in here, one layer above the exact decoder: a last
+event without its blank line, ``error: {…}`` as a field of its own, JSON on a line without
+``data:``, a JSON body with ``data: [DONE]`` glued on.
+
+The end is a value, not an exception: ``ending`` is ``Done`` or the error, and what ``feed``, ``end``
+and ``rest`` gave came before it.  So nothing that had arrived can be lost on the way up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from inferd_engine.errors import (
+    EventTooLargeError,
+    GenerateError,
+    StreamInterruptedError,
+    UpstreamError,
+)
+from inferd_engine.events import RawChunk
+from inferd_engine.wire.json_documents import JsonDocuments
+from inferd_engine.wire.openai_chunks import DONE, ChunkAccumulator
+from inferd_engine.wire.openai_errors import READ_BODY_BYTES, html_title, printable
+from inferd_engine.wire.sse import MAX_EVENT_BYTES, SSEDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from inferd_engine.events import Done, TokenEventV2
+    from inferd_engine.wire.sse import Implementation, ServerSentEvent
+
+_BLANK = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
+_NOTHING = "the upstream ended the answer before it had sent any of it"
+
+Kind = Literal["unknown", "sse", "json", "html"]
+
+
+class Answer:
+    """Feed it the body as it comes; it gives the events, and then how it ended.
+
+    Args:
+        implementation: Of the SSE decoder; None takes the best there is.
+        max_event_bytes: The largest event, JSON document, or sum of tool calls that is no error.
+        include_raw: Give every payload as a ``RawChunk`` before its events.
+        request_id: The upstream's id of the request, for errors.
+    """
+
+    def __init__(
+        self,
+        *,
+        implementation: Implementation | None = None,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        include_raw: bool = False,
+        request_id: str | None = None,
+    ) -> None:
+        self.kind: Kind = "unknown"
+        self.is_over = False
+        """Whether nothing more is wanted of the body; what is left is in ``rest()``."""
+        self.ending: Done | GenerateError | None = None
+        """How the answer ended, once ``rest()`` was taken to its end."""
+        self.payloads = 0
+        """How many payloads have come: signs of life, whether or not they gave an event."""
+        self._chunks = ChunkAccumulator(max_bytes=max_event_bytes, request_id=request_id)
+        self._sse = SSEDecoder(
+            implementation=implementation, max_event_bytes=max_event_bytes, keep_unknown=True
+        )
+        self._documents = JsonDocuments(max_event_bytes)
+        self._head = b""  # what came before the kind was known; of a page, its beginning
+        self.error: GenerateError | None = None
+        """What it failed with, as soon as that is known."""
+        self._include_raw = include_raw
+        self._request_id = request_id
+
+    @property
+    def has_finish_reason(self) -> bool:
+        """Whether the upstream has said why it stopped, so that little more can come."""
+        return self._chunks.finish_reason is not None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it is clear what the body is: of JSON, the first document has to be read."""
+        return self.is_over or self.kind == "sse" or self.payloads > 0
+
+    def feed(self, data: bytes) -> list[TokenEventV2]:
+        """Take the next bytes of the body; give the events that they finish."""
+        events: list[TokenEventV2] = []
+        if not self.is_over:
+            with _Failures(self):
+                self._take(events, data)
+        return events
+
+    def end(self) -> list[TokenEventV2]:
+        """Take the end of the body; give the events of what had no end of its own."""
+        events: list[TokenEventV2] = []
+        if not self.is_over:
+            with _Failures(self):
+                self._take_end(events)
+            self.is_over = True
+        return events
+
+    def rest(self) -> Iterator[tuple[TokenEventV2, int]]:
+        """Give what was held back to the end, each event with its size in bytes; set ``ending``.
+
+        Tool calls are decoded one at a time, as they are asked for: together they may be as large
+        as the limit, and nobody may be there to take them.
+        """
+        error = self.error
+        if error is None:
+            try:
+                for event in self._chunks.flush():
+                    yield event, 0
+                yield from self._chunks.tool_uses()
+            except GenerateError as raised:
+                error = raised
+        if isinstance(error, StreamInterruptedError) and self.payloads == 0:
+            error = StreamInterruptedError(_NOTHING, request_id=self._request_id)
+        self.ending = error or self._chunks.done()
+
+    # --- the kinds of body -----------------------------------------------------------------------
+
+    def _take(self, events: list[TokenEventV2], data: bytes) -> None:
+        if self.kind == "unknown":
+            data = self._sniff(data)
+        if self.kind == "sse":
+            self._take_sse(events, data)
+        elif self.kind == "json":
+            self._take_json(events, data)
+        elif self.kind == "html":
+            self._head += data
+            if len(self._head) >= READ_BODY_BYTES or b"</title>" in self._head.lower():
+                raise self._page_error()
+
+    def _take_end(self, events: list[TokenEventV2]) -> None:
+        if self.kind == "sse":
+            self._take_sse(events, b"\n\n")  # the blank line that the last event did without
+        elif self.kind == "json":
+            for document in self._documents.close():
+                self._ingest(events, document)
+        elif self.kind == "html":
+            raise self._page_error()
+
+    def _sniff(self, data: bytes) -> bytes:
+        """Look for the first byte that is not blank; give all that came until then."""
+        data = self._head + data
+        body = data.removeprefix(_BOM).lstrip(_BLANK)
+        self._head = b""
+        if not body or _BOM.startswith(body):
+            self._head = data[-len(_BOM) :] if data.isspace() else data
+            return b""
+        first = body[:1]
+        self.kind = "html" if first == b"<" else "json" if first in (b"{", b"[") else "sse"
+        return data if self.kind == "sse" else body
+
+    def _take_sse(self, events: list[TokenEventV2], data: bytes) -> None:
+        try:
+            decoded = self._sse.feed(data)
+        except EventTooLargeError as error:
+            self._ingest_sse(events, error.events)
+            raise
+        self._ingest_sse(events, decoded)
+
+    def _ingest_sse(self, events: list[TokenEventV2], decoded: Iterable[ServerSentEvent]) -> None:
+        for event in decoded:
+            if not event.event:
+                self._take_line(events, event.data.strip())
+            elif event.data:
+                self._ingest(events, event.data, event.event)
+            if self.is_over:
+                return
+
+    def _take_line(self, events: list[TokenEventV2], line: str) -> None:
+        """Take a line that is no field of the standard."""
+        name, _, value = line.partition(":")
+        if name.strip() == "error":
+            self._ingest(events, value, "error")
+        elif line.startswith("{"):
+            self._ingest(events, line)
+
+    def _take_json(self, events: list[TokenEventV2], data: bytes) -> None:
+        for document in self._documents.feed(data):
+            self._ingest(events, document)
+        if self._documents.stopped_at is not None:  # the rest of the body is an event stream
+            self.kind = "sse"
+            self._take_sse(events, self._documents.stopped_at)
+
+    def _ingest(
+        self, events: list[TokenEventV2], payload: str, event: str = "message"
+    ) -> None:
+        self.payloads += 1
+        if self._include_raw and payload != DONE:
+            events.append(RawChunk(payload.encode()))
+        self._chunks.ingest_into(events, payload, event)
+        self.is_over = self._chunks.is_done
+
+    # --- failures --------------------------------------------------------------------------------
+
+    def _page_error(self) -> UpstreamError:
+        title = html_title(self._head.decode("utf-8", "replace"))
+        return UpstreamError(
+            f"the upstream sent an {printable(title)} where an answer should be: "
+            "look whether base_url is right, and whether a proxy wants a login",
+            upstream_message=title,
+            code="html_page",
+            retryable=False,
+            request_id=self._request_id,
+        )
+
+    def fail(self, error: GenerateError) -> None:
+        """End the answer with an error; what was given before stays given."""
+        self.error = error
+        self.is_over = True
+
+
+class _Failures:
+    """Turn what is raised while the body is read into the answer's end."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if isinstance(error, EventTooLargeError):
+            self._answer.fail(
+                UpstreamError(str(error), code="event_too_large", retryable=False)
+            )
+            return True
+        if isinstance(error, GenerateError):
+            self._answer.fail(error)
+            return True
+        return False

@@ -1,0 +1,214 @@
+"""Collect tool calls from their pieces, whoever cut them.
+
+Goal: whole calls at the end of the answer, whatever a server does with ``index``, ``id`` and
+``name``.  One rule places a piece (``_place``): a new id that comes with a name begins a call;
+else the index tells, else the id, else it belongs to the call before.  One rule reads the
+arguments (``read_arguments``): the pieces joined; if that is no JSON, the shapes that servers are
+known to send instead.
+
+Calls are finished only at the end: arguments that parse early may still grow, and a call that was
+acted on cannot be taken back.  An index is a key, never a size.  What a call may cost is bounded
+by bytes, with a flat charge for each, so that a million empty calls end as well.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from inferd_engine.errors import ToolCallMalformedError
+from inferd_engine.events import ToolUse
+from inferd_engine.wire.json_documents import parse_json
+from inferd_engine.wire.openai_errors import printable
+from inferd_engine.wire.surrogates import join_surrogates, joined_in_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CALL_CHARGE = 1024  # bytes that a call costs before its first argument: about what Python takes
+_TRY_BUDGET = 65536  # bytes that may be parsed early, beside a share of what was received
+
+
+class _Call:
+    """One call while its pieces come in."""
+
+    __slots__ = ("extra", "id", "name", "parts", "size", "tried")
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.name = ""
+        self.parts: list[str] = []
+        self.extra: dict[str, Any] = {}
+        self.size = 0
+        self.tried = 0
+
+    def take(self, call_id: str, name: str, arguments: Any) -> int:  # noqa: ANN401 - JSON
+        """Add a piece; give the bytes that it costs."""
+        self.id = self.id or call_id
+        if not self.name:
+            self.name = name
+        elif name and name != self.name and not self.parts:
+            # A name in pieces; some servers send what they have so far instead.
+            self.name = name if name.startswith(self.name) else self.name + name
+        if arguments is None or arguments == "":
+            return len(name)
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        self.parts.append(text)
+        self.size += len(text)
+        return len(name) + len(text)
+
+    def is_whole(self) -> bool:
+        """Whether the arguments so far are a JSON object; the work is bounded by what came."""
+        if not self.parts or not self.parts[-1].rstrip().endswith("}"):
+            return False
+        self.tried += self.size
+        if self.tried > 8 * self.size + _TRY_BUDGET:
+            return False
+        try:
+            return isinstance(parse_json("".join(self.parts)), dict)
+        except ValueError:
+            return False
+
+
+class ToolCalls:
+    """The calls of one answer, in the order in which they began."""
+
+    def __init__(self) -> None:
+        self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+        self.size = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._calls)
+
+    def take(self, entry: Any) -> None:  # noqa: ANN401 - JSON
+        """Take one entry of a delta's ``tool_calls``."""
+        if not isinstance(entry, dict):
+            return
+        function = entry.get("function")
+        function = function if isinstance(function, dict) else {}
+        call_id, name = _text(entry.get("id")), _text(function.get("name"))
+        arguments, extra = function.get("arguments"), entry.get("extra_content")
+        if not (call_id or name or arguments or extra):
+            return  # a trailing piece that says nothing
+        call = self._place(_index(entry.get("index")), call_id, name)
+        if extra:
+            call.extra["extra_content"] = extra
+        self.size += call.take(call_id, name, arguments)
+
+    def take_function_call(self, function: Any) -> None:  # noqa: ANN401 - JSON
+        """Take the one call of the old ``function_call`` field."""
+        if isinstance(function, dict):
+            self.take({"index": 0, "function": function})
+
+    def take_extra(self, extra: Any) -> None:  # noqa: ANN401 - JSON
+        """Take what a delta of its own wants sent back with the last call."""
+        if self._calls and extra:
+            self._calls[-1].extra["extra_content"] = extra
+
+    def _place(self, index: int | None, call_id: str, name: str) -> _Call:
+        """Find the call that a piece belongs to, or begin it."""
+        if index is not None:
+            call = self._by_index.get(index)
+        else:
+            call = next((c for c in reversed(self._calls) if call_id and c.id == call_id), None)
+            if call is None and self._calls and not (call_id and name):
+                call = self._calls[-1]
+        if call is None or self._begins_another(call, index, call_id, name):
+            call = _Call()
+            self._calls.append(call)
+            self.size += CALL_CHARGE
+        if index is not None:
+            self._by_index[index] = call
+        return call
+
+    @staticmethod
+    def _begins_another(call: _Call, index: int | None, call_id: str, name: str) -> bool:
+        if not name:
+            return False  # whatever the id: the piece goes where its index or its place says
+        if call_id and call.id:
+            return call_id != call.id or (name != call.name and call.is_whole())
+        if call.name and index is None and name != call.name:
+            return True
+        return bool(call.name) and call.is_whole()
+
+    def finish(self, *, cut: bool) -> Iterator[tuple[ToolUse, int]]:
+        """Give the whole calls, each with its size in bytes, decoded when it is asked for.
+
+        Args:
+            cut: The answer was cut by a limit: a call that does not parse is left out.
+
+        Raises:
+            ToolCallMalformedError: A call's arguments are no JSON; the calls before it were given.
+        """
+        ids: set[str] = set()
+        for number, call in enumerate(self._calls):
+            arguments = join_surrogates("".join(call.parts))
+            call_id = join_surrogates(call.id) or f"call_{number}"
+            while call_id in ids:
+                call_id += "_"
+            ids.add(call_id)
+            if cut and not arguments:
+                continue  # cut before its first argument
+            try:
+                value = read_arguments(call.parts)
+            except ValueError as error:
+                if cut:
+                    continue
+                raise ToolCallMalformedError(
+                    f"the arguments of tool call {printable(call.name)!r} are no JSON: "
+                    f"{printable(arguments, 200)!r}",
+                    tool_call_id=call_id,
+                    name=call.name,
+                    arguments=arguments,
+                ) from error
+            yield ToolUse(call_id, join_surrogates(call.name), value, call.extra), call.size
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - JSON
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def _index(value: Any) -> int | None:  # noqa: ANN401 - JSON
+    if isinstance(value, str) and value.isdecimal() and len(value) < 20:  # noqa: PLR2004 - 64 bit
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def read_arguments(parts: list[str]) -> Any:  # noqa: ANN401 - JSON
+    """Decode a call's arguments from the pieces in which they came.
+
+    Nothing at all is ``{}``.  A string that holds JSON is decoded once more.
+
+    Raises:
+        ValueError: They are no JSON; two different documents in a row are not guessed apart.
+    """
+    text = "".join(parts).strip()
+    if not text or text == "null":
+        return {}
+    try:
+        value = parse_json(text)
+    except ValueError:
+        value = parse_json(_sent_again(parts, text))
+    if isinstance(value, str):
+        try:
+            value = parse_json(value) if value.strip() else {}
+        except ValueError:
+            pass  # a tool may take a plain string
+    return joined_in_value(value)
+
+
+def _sent_again(parts: list[str], text: str) -> str:
+    """Give the one document in arguments that were sent more than once, or the text as it is."""
+    last, half = parts[-1], text[: len(text) // 2]
+    if half * 2 == text:
+        return half
+    if all(after.startswith(before) for before, after in zip(parts, parts[1:])):
+        return last  # each piece is all so far
+    if "".join(parts[:-1]).strip() == last.strip():
+        return last  # in pieces, then once more as a whole
+    return text
