@@ -1,4 +1,4 @@
-"""Describe the C part to cffi; ``setup.py`` builds it (API mode, limited API, one wheel for all)."""
+"""Describe the C part to cffi; ``setup.py`` builds it: API mode, limited API."""
 
 from pathlib import Path
 

@@ -111,6 +111,55 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from inferd_engine.backend import (
+        AcceleratorInfo as AcceleratorInfo,
+        Backend as Backend,
+        BackendCapabilities as BackendCapabilities,
+    )
+    from inferd_engine.backends.mock import (
+        Mock as Mock,
+        MockConfig as MockConfig,
+    )
+    from inferd_engine.backends.openai_compat import OpenAiCompat as OpenAiCompat
+    from inferd_engine.cancel import CancelToken as CancelToken
+    from inferd_engine.config import OpenAiCompatConfig as OpenAiCompatConfig
+    from inferd_engine.errors import (
+        AttachmentUnsupportedError as AttachmentUnsupportedError,
+        DeadlineError as DeadlineError,
+        EventTooLargeError as EventTooLargeError,
+        GenerateError as GenerateError,
+        HttpStatusError as HttpStatusError,
+        InternalError as InternalError,
+        InvalidRequestError as InvalidRequestError,
+        NonTextToolResultError as NonTextToolResultError,
+        NotReadyError as NotReadyError,
+        RequestCancelledError as RequestCancelledError,
+        StreamInterruptedError as StreamInterruptedError,
+        ToolCallMalformedError as ToolCallMalformedError,
+        TransportError as TransportError,
+        UnavailableError as UnavailableError,
+        UnknownContentBlockError as UnknownContentBlockError,
+        UnsupportedError as UnsupportedError,
+        UpstreamError as UpstreamError,
+    )
+    from inferd_engine.events import (
+        Completion as Completion,
+        Done as Done,
+        RawChunk as RawChunk,
+        StopReason as StopReason,
+        TextDelta as TextDelta,
+        ThinkingDelta as ThinkingDelta,
+        Token as Token,
+        TokenEvent as TokenEvent,
+        TokenEventV2 as TokenEventV2,
+        ToolUse as ToolUse,
+        Usage as Usage,
+    )
+    from inferd_engine.proto.embed import (
+        EmbedRequest as EmbedRequest,
+        EmbedResolved as EmbedResolved,
+        EmbedResult as EmbedResult,
+    )
     from inferd_engine.proto.v1 import (
         Message as Message,
         Request as Request,
@@ -140,62 +189,13 @@ if TYPE_CHECKING:
         tool_result as tool_result,
         user as user,
     )
-    from inferd_engine.proto.embed import (
-        EmbedRequest as EmbedRequest,
-        EmbedResolved as EmbedResolved,
-        EmbedResult as EmbedResult,
-    )
-    from inferd_engine.backends.openai_compat import OpenAiCompat as OpenAiCompat
-    from inferd_engine.config import OpenAiCompatConfig as OpenAiCompatConfig
-    from inferd_engine.backends.mock import (
-        Mock as Mock,
-        MockConfig as MockConfig,
-    )
-    from inferd_engine.backend import (
-        AcceleratorInfo as AcceleratorInfo,
-        Backend as Backend,
-        BackendCapabilities as BackendCapabilities,
-    )
-    from inferd_engine.cancel import CancelToken as CancelToken
     from inferd_engine.stream import (
         StreamStats as StreamStats,
         TokenStream as TokenStream,
     )
-    from inferd_engine.wire.sse import (
-        SSEDecoder as SSEDecoder,
-        ServerSentEvent as ServerSentEvent,
-    )
-    from inferd_engine.wire.openai_request import request_from_resolved as request_from_resolved
     from inferd_engine.wire.openai_chunks import ChunkAccumulator as ChunkAccumulator
-    from inferd_engine.events import (
-        Completion as Completion,
-        Done as Done,
-        RawChunk as RawChunk,
-        StopReason as StopReason,
-        TextDelta as TextDelta,
-        ThinkingDelta as ThinkingDelta,
-        Token as Token,
-        TokenEvent as TokenEvent,
-        TokenEventV2 as TokenEventV2,
-        ToolUse as ToolUse,
-        Usage as Usage,
-    )
-    from inferd_engine.errors import (
-        AttachmentUnsupportedError as AttachmentUnsupportedError,
-        DeadlineError as DeadlineError,
-        EventTooLargeError as EventTooLargeError,
-        GenerateError as GenerateError,
-        HttpStatusError as HttpStatusError,
-        InternalError as InternalError,
-        InvalidRequestError as InvalidRequestError,
-        NonTextToolResultError as NonTextToolResultError,
-        NotReadyError as NotReadyError,
-        RequestCancelledError as RequestCancelledError,
-        StreamInterruptedError as StreamInterruptedError,
-        ToolCallMalformedError as ToolCallMalformedError,
-        TransportError as TransportError,
-        UnavailableError as UnavailableError,
-        UnknownContentBlockError as UnknownContentBlockError,
-        UnsupportedError as UnsupportedError,
-        UpstreamError as UpstreamError,
+    from inferd_engine.wire.openai_request import request_from_resolved as request_from_resolved
+    from inferd_engine.wire.sse import (
+        ServerSentEvent as ServerSentEvent,
+        SSEDecoder as SSEDecoder,
     )

@@ -23,7 +23,7 @@ from inferd_engine.stream import TokenStream
 from inferd_engine.wire.openai_messages import messages_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -117,7 +117,7 @@ class Backend(abc.ABC):
 
     def stream(
         self,
-        prompt: str | Iterable[MessageV2 | Mapping[str, Any]],
+        prompt: str | Iterable[MessageV2 | dict[str, Any]],
         *,
         cancel: CancelToken | None = None,
         include_raw: bool = False,
@@ -140,7 +140,7 @@ class Backend(abc.ABC):
 
     def complete(
         self,
-        prompt: str | Iterable[MessageV2 | Mapping[str, Any]],
+        prompt: str | Iterable[MessageV2 | dict[str, Any]],
         *,
         cancel: CancelToken | None = None,
         include_raw: bool = False,

@@ -27,7 +27,7 @@ class EventBuffer(queue.Queue[Any]):
     """A queue of at most ``maxsize`` events and 8 MiB, filled and emptied by the batch."""
 
     def _init(self, maxsize: int) -> None:  # noqa: ARG002 - the hook's signature
-        self.queue: list[Any] = []  # type: ignore[assignment]
+        self.queue: list[Any] = []
         self.bytes = 0
         self.ready: list[Any] = []
 

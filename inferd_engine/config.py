@@ -20,6 +20,8 @@ from inferd_engine.wire.sse import MAX_EVENT_BYTES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from typing_extensions import Self
+
 BASE_URL_VARIABLE = "OPENAI_BASE_URL"
 API_KEY_VARIABLE = "OPENAI_API_KEY"
 _OPENAI = "https://api.openai.com"
@@ -35,7 +37,8 @@ class Secret(str):
 
     source: str
 
-    def __new__(cls, value: str, source: str = "") -> Secret:
+    def __new__(cls, value: str, source: str = "") -> Self:
+        """Make one of a value and the name of its source."""
         secret = super().__new__(cls, value)
         secret.source = source
         return secret

@@ -88,7 +88,7 @@ class _GuardedFile(io.RawIOBase):
         if left is not None and left <= 0:
             raise TimeoutError
         self._sock.settimeout(left)
-        count: int | None = self._raw.readinto(buffer)  # type: ignore[attr-defined]
+        count: int | None = self._raw.readinto(buffer)
         if not count:
             exchange.check()  # an end of file after a cancel is none
         return count
@@ -105,7 +105,7 @@ class _GuardedResponse(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         exchange = _current()
         if exchange is not None:
-            raw = self.fp.detach()  # type: ignore[attr-defined]
+            raw = self.fp.detach()
             self.fp = io.BufferedReader(_GuardedFile(raw, sock, exchange), _READ_BUFFER)
 
 
@@ -166,7 +166,7 @@ class _OwnedConnection(urllib3.connection.HTTPConnection):
         exchange.give_handle(handle)
 
     def _tunnel(self) -> None:
-        super()._tunnel()  # type: ignore[misc]
+        super()._tunnel()
         self._give_time_left()
 
     def _give_time_left(self) -> None:
@@ -226,7 +226,7 @@ class _OwnedTLSConnection(_OwnedConnection, urllib3.connection.HTTPSConnection):
 class _OwningPool(urllib3.connectionpool.HTTPConnectionPool):
     """A pool that takes no connection back that somebody has ended."""
 
-    ConnectionCls = _OwnedConnection  # type: ignore[assignment]
+    ConnectionCls = _OwnedConnection
 
     def _put_conn(self, conn: Any) -> None:  # noqa: ANN401 - urllib3's own
         if isinstance(conn, _OwnedConnection) and not conn.give_back():
@@ -235,7 +235,7 @@ class _OwningPool(urllib3.connectionpool.HTTPConnectionPool):
 
 
 class _OwningTLSPool(_OwningPool, urllib3.connectionpool.HTTPSConnectionPool):
-    ConnectionCls = _OwnedTLSConnection  # type: ignore[assignment]
+    ConnectionCls = _OwnedTLSConnection
 
 
 _POOLS = {"http": _OwningPool, "https": _OwningTLSPool}
@@ -245,10 +245,12 @@ class OwningAdapter(requests.adapters.HTTPAdapter):
     """An adapter of requests whose connections belong to exchanges, through proxies too."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' own
+        """Let direct connections be ours."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401 - requests' own
+        """Let connections through proxies be ours; SOCKS has classes of its own."""
         manager = super().proxy_manager_for(proxy, **kwargs)
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = _POOLS

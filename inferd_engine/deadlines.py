@@ -104,7 +104,7 @@ class Deadlines:
         end = min(self._phase_end, self.total_end)
         return None if end == _NEVER else end - time.monotonic()
 
-    def passed(self) -> Phase | Literal["total"] | None:
+    def passed(self) -> DeadlinePhase | Literal["linger"] | None:
         """Say which clock has run out."""
         now = time.monotonic()
         if now >= self.total_end:

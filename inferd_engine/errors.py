@@ -120,7 +120,13 @@ class DeadlineError(UnavailableError, TimeoutError):
 
     phase: DeadlinePhase
 
-    def __init__(self, message: str = "", *, phase: DeadlinePhase = "total", **common: Any) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        phase: DeadlinePhase = "total",
+        **common: Any,  # noqa: ANN401 - GenerateError's
+    ) -> None:
         super().__init__(message, **common)
         self.phase = phase
 
@@ -151,7 +157,7 @@ class HttpStatusError(UnavailableError):
         upstream_message: str = "",
         headers: Mapping[str, str] | None = None,
         retry_after: float | None = None,
-        **common: Any,
+        **common: Any,  # noqa: ANN401 - GenerateError's
     ) -> None:
         super().__init__(message, **common)
         self.status = status
@@ -178,7 +184,7 @@ class UpstreamError(UnavailableError):
         *,
         upstream_message: str | None = None,
         code: str | None = None,
-        **common: Any,
+        **common: Any,  # noqa: ANN401 - GenerateError's
     ) -> None:
         super().__init__(message, **common)
         self.message = message if upstream_message is None else upstream_message
@@ -205,7 +211,7 @@ class ToolCallMalformedError(UnavailableError):
         tool_call_id: str = "",
         name: str = "",
         arguments: str = "",
-        **common: Any,
+        **common: Any,  # noqa: ANN401 - GenerateError's
     ) -> None:
         super().__init__(message, **common)
         self.tool_call_id = tool_call_id

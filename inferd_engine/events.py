@@ -114,7 +114,7 @@ class RawChunk:
 class Token:
     """The next piece of text of a v1 stream."""
 
-    type: ClassVar[Literal["token"]] = "token"  # noqa: S105 - a token of text, not a secret
+    type: ClassVar[Literal["token"]] = "token"
     text: str
 
 

@@ -19,8 +19,8 @@ The first ending wins and is kept: ``dict.setdefault`` decides, which is atomic.
   the ending every few milliseconds.  Either way it puts the end mark, which wakes the consumer.
 * The end mark is put beyond the bound: it never waits.
 
-The worker (``worker.py``) refers to the source and the buffer, never to the stream, so that dropping
-the stream can be seen.  With ``buffer=0`` there is no worker and no buffer: the consumer reads.
+The worker (``worker.py``) refers to the source and the buffer, never to the stream, so that
+dropping the stream can be seen.  With ``buffer=0`` there is neither: the consumer reads.
 
 Rejected: a generator (one that was never started never runs its ``finally``, and one that a signal
 handler raised through is over, so that a cut answer looks whole); ``weakref.finalize`` (``__del__``
@@ -37,7 +37,7 @@ import queue
 import threading
 import time
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -51,11 +51,13 @@ from inferd_engine.errors import (
     UnsupportedError,
 )
 from inferd_engine.events import Completion, Done, StopReason, TextDelta, Token
-from inferd_engine.worker import CLOSED, Ending, EndMark, Reading, read_ahead
+from inferd_engine.worker import CLOSED, Closed, Ending, EndMark, Reading, read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
+
+    from typing_extensions import Self
 
     from inferd_engine.cancel import CancelToken
     from inferd_engine.events import Event
@@ -110,7 +112,7 @@ class TokenStream:
         self._pid = os.getpid()
         self._events: Iterator[Event] = iter(())  # what the consumer has and was not given yet
         self._taken = 0  # events that went into `_events`
-        self._final: Ending = None  # the ending, once all before it is in `_events`
+        self._final: Ending | None = None  # the ending, once all before it is in `_events`
         self._turn = threading.Lock()  # held by the one consumer that waits or reads
         self._buffer = EventBuffer(buffer) if buffer else None
         self._worker: threading.Thread | None = None
@@ -175,7 +177,7 @@ class TokenStream:
                 received = self._receive(timeout)
                 if received is None:
                     return False
-                if received:
+                if received or self._final is None:
                     return True
             return self._finish(self._final)
         except KeyboardInterrupt:
@@ -226,7 +228,7 @@ class TokenStream:
             final = CLOSED
         winner = self._endings.setdefault("ending", final)
         self._leave()
-        if winner is not final or final is CLOSED:
+        if winner is not final or isinstance(final, Closed):
             return False
         if isinstance(final, Done):
             self.done = final
@@ -359,7 +361,7 @@ class TokenStream:
         if worker is not None and worker is not threading.current_thread():
             worker.join(max(0.0, timeout))
 
-    def __enter__(self) -> TokenStream:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

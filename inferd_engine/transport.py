@@ -31,6 +31,7 @@ import requests
 import requests.adapters
 import requests.utils
 from urllib3.exceptions import HTTPError, ProxyError
+from urllib3.util import Timeout
 
 from inferd_engine.connection import OwningAdapter, is_supported, serving
 from inferd_engine.errors import (
@@ -179,7 +180,7 @@ class Transport:
                 response = self._own_adapter().send(
                     request,
                     stream=True,
-                    timeout=(exchange.deadlines.limits["connect"], exchange.deadlines.left()),
+                    timeout=_coarse_timeout(exchange),  # type: ignore[arg-type]  # taken, not typed
                     verify=_verify_of(verify),
                     cert=cert,
                     proxies=_proxies_of(url, proxies),
@@ -195,6 +196,11 @@ class Transport:
         adapter, self._adapter = self._adapter, None
         if adapter is not None and self._pid == os.getpid():
             adapter.close()
+
+
+def _coarse_timeout(exchange: Exchange) -> Timeout:
+    """Give urllib3 a timeout too: it is all there is where its connections are not ours."""
+    return Timeout(connect=exchange.deadlines.limits["connect"], read=exchange.deadlines.left())
 
 
 def _verify_of(verify: bool | str | None) -> bool | str:  # noqa: FBT001 - requests' own type
@@ -227,12 +233,13 @@ def _mapped(error: BaseException, exchange: Exchange, place: str) -> GenerateErr
     root = chain[-1]
     passed = exchange.deadlines.passed()
     if passed is not None or any(isinstance(link, TimeoutError) for link in chain):
-        phase = exchange.deadlines.phase if passed in (None, "linger") else passed
+        phase = exchange.deadlines.phase if passed is None or passed == "linger" else passed
         said = exchange.deadlines.describe(phase)
         return DeadlineError(f"{said}: {place}", phase=phase)
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
         return InvalidRequestError(f"base_url leads to {place}, which is no http(s) address")
-    mapped = TransportError(*_describe(root, chain, place), **_retryable_of(root))
+    distrusted = isinstance(root, ssl.SSLCertVerificationError)
+    mapped = TransportError(_describe(root, chain, place), retryable=not distrusted)
     mapped.__cause__ = _bare(root)
     return mapped
 
@@ -256,27 +263,28 @@ def _bare(root: BaseException) -> BaseException | None:
     return root.with_traceback(None)
 
 
-def _retryable_of(root: BaseException) -> dict[str, bool]:
-    return {"retryable": False} if isinstance(root, ssl.SSLCertVerificationError) else {}
-
-
-def _describe(root: BaseException, chain: list[BaseException], place: str) -> tuple[str]:
+def _describe(root: BaseException, chain: list[BaseException], place: str) -> str:
     """Say what happened, where, and what to do next."""
     said = printable(str(getattr(root, "strerror", None) or root) or type(root).__name__)
     proxy = " through the proxy" if any(isinstance(link, ProxyError) for link in chain) else ""
     if isinstance(root, socket.gaierror):
-        return (f"cannot find the host of {place}{proxy}: {said} (check base_url)",)
+        return f"cannot find the host of {place}{proxy}: {said} (check base_url)"
     if isinstance(root, ConnectionRefusedError):
-        return (f"nothing listens at {place}{proxy}: {said}{_server_hint(place)}",)
+        return f"nothing listens at {place}{proxy}: {said}{_server_hint(place)}"
     if isinstance(root, ssl.SSLCertVerificationError):
         reason = printable(root.verify_message)
-        return (f"the certificate of {place} is not trusted: {reason} (verify takes a CA file)",)
+        return f"the certificate of {place} is not trusted: {reason} (verify takes a CA file)"
     if isinstance(root, ssl.SSLError):
-        return (f"no TLS with {place}{proxy}: {said} (is it https that is spoken there?)",)
-    return (f"the connection to {place}{proxy} failed: {said}",)
+        return f"no TLS with {place}{proxy}: {said} (is it https that is spoken there?)"
+    return f"the connection to {place}{proxy} failed: {said}"
 
 
-_SERVERS = {":11434": "Ollama", ":1234": "LM Studio", ":8000": "vLLM", ":8080": "llama.cpp's server"}
+_SERVERS = {
+    ":11434": "Ollama",
+    ":1234": "LM Studio",
+    ":8000": "vLLM",
+    ":8080": "llama.cpp's server",
+}
 
 
 def _server_hint(place: str) -> str:

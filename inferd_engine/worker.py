@@ -9,7 +9,7 @@ it.  What it reads from is a ``Source``: an HTTP answer, or a mock.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol, Union
 
 from inferd_engine.errors import GenerateError, InternalError
 
@@ -25,8 +25,10 @@ class Source(Protocol):
     """How it ended; None while ``read()`` has more to give."""
     started: float
     """When the request began, by ``time.monotonic()``."""
-    bytes: int
-    """How much of the body was read."""
+
+    @property
+    def bytes(self) -> int:
+        """How much of the body was read."""
 
     def read(self) -> tuple[list[Event], int]:
         """Wait for events; give them and their size in bytes, and set ``ending`` at the end."""
@@ -52,7 +54,7 @@ class Closed:
 
 
 CLOSED = Closed()
-Ending = Any  # Done | GenerateError | Closed
+Ending = Union["Done", GenerateError, Closed]
 
 
 class EndMark:
@@ -94,7 +96,7 @@ class Reading:
 def read_ahead(reading: Reading, buffer: EventBuffer) -> None:
     """Read until the end, as far ahead as the buffer allows: the worker's whole life."""
     source, endings = reading.source, reading.endings
-    ending: Ending = None
+    ending: Ending | None = None
     while not endings and ending is None:
         events, size = reading.take()
         source.away()

@@ -98,7 +98,9 @@ class Mock(Backend):
     def _done(self) -> Done:
         return Done(StopReason.END_TURN, Usage(0, len(self.config.tokens)), "stop")
 
-    def _stream(self, events: list[Event], request_id: str, cancel: CancelToken | None) -> TokenStream:
+    def _stream(
+        self, events: list[Event], request_id: str, cancel: CancelToken | None
+    ) -> TokenStream:
         if self.config.pre_stream_error is not None:
             raise self.config.pre_stream_error
         self._check_ready()

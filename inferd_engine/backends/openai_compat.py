@@ -18,7 +18,7 @@ from inferd_engine.answer import AnswerSource
 from inferd_engine.backend import Backend, BackendCapabilities
 from inferd_engine.config import OpenAiCompatConfig
 from inferd_engine.deadlines import Deadlines
-from inferd_engine.errors import GenerateError, InternalError, InvalidRequestError, UpstreamError
+from inferd_engine.errors import GenerateError, InvalidRequestError, UpstreamError
 from inferd_engine.exchange import Exchange
 from inferd_engine.stream import TokenStream
 from inferd_engine.wire.json_documents import parse_json
@@ -108,7 +108,7 @@ class OpenAiCompat(Backend):
         config = self.config
         body = _encoded(request_from_resolved(request, config))
         with self._exchange(cancel, request.id) as exchange:
-            reply = self._send(exchange, "POST", CHAT, body, own_id=request.id)
+            reply = self._send(exchange, "POST", self.chat_url, body, own_id=request.id)
             request_id = request_id_of(reply.headers, request.id)
             answer = Answer(
                 max_event_bytes=config.max_event_bytes,
@@ -131,6 +131,16 @@ class OpenAiCompat(Backend):
                 response_headers=reply.headers,
             )
 
+    @property
+    def chat_url(self) -> str:
+        """Where requests are posted."""
+        return endpoint_url(self.config.base_url, CHAT)
+
+    @property
+    def models_url(self) -> str:
+        """Where the models are listed."""
+        return endpoint_url(self.config.base_url, MODELS)
+
     def models(self, *, cancel: CancelToken | None = None) -> list[str]:
         """Ask the upstream which models it has.
 
@@ -138,7 +148,7 @@ class OpenAiCompat(Backend):
             GenerateError: As from ``generate_v2``.
         """
         with self._exchange(cancel, "") as exchange:
-            reply = self._send(exchange, "GET", MODELS, None, own_id="")
+            reply = self._send(exchange, "GET", self.models_url, None, own_id="")
             try:
                 text = _read_all(reply.body, self.config.max_event_bytes)
             finally:
@@ -180,11 +190,10 @@ class OpenAiCompat(Backend):
                 cancel.leave(exchange)
 
     def _send(
-        self, exchange: Exchange, method: str, endpoint: str, body: bytes | None, *, own_id: str
+        self, exchange: Exchange, method: str, url: str, body: bytes | None, *, own_id: str
     ) -> Reply:
         """Send a request and refuse every status but 2xx."""
         config = self.config
-        url = endpoint_url(config.base_url, endpoint)
         reply = self._transport.send(
             exchange,
             method,

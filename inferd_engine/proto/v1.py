@@ -14,12 +14,13 @@ import attrs
 from inferd_engine.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 DEFAULT_TEMPERATURE = 1.0
 DEFAULT_TOP_P = 0.95
 DEFAULT_TOP_K = 64
 DEFAULT_MAX_TOKENS = 1000
+DEFAULT_STREAM = True
 IMAGE_TOKEN_BUDGETS = (70, 140, 280, 560, 1120)
 
 
@@ -40,6 +41,10 @@ def to_role(value: object) -> Any:  # noqa: ANN401 - an unknown role is kept for
         return Role(value)
     except ValueError:
         return value
+
+
+def _to_messages(messages: Iterable[Message]) -> tuple[Message, ...]:
+    return tuple(messages)
 
 
 @attrs.frozen(slots=True)
@@ -81,7 +86,7 @@ class Request:
         grammar: A GBNF grammar; empty means unconstrained.
     """
 
-    messages: tuple[Message, ...] = attrs.field(converter=tuple)
+    messages: tuple[Message, ...] = attrs.field(converter=_to_messages)
     id: str = ""
     temperature: float | None = None
     top_p: float | None = None
@@ -119,7 +124,7 @@ class Request:
             top_p=_default(self.top_p, DEFAULT_TOP_P),
             top_k=_default(self.top_k, DEFAULT_TOP_K),
             max_tokens=_default(self.max_tokens, DEFAULT_MAX_TOKENS),
-            stream=_default(self.stream, True),
+            stream=_default(self.stream, DEFAULT_STREAM),
             image_token_budget=self.image_token_budget,
             grammar=self.grammar,
         )

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any, ClassVar, Union
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Union
 
 import attrs
 
@@ -36,7 +36,7 @@ from inferd_engine.proto.v1 import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 # --- content blocks ------------------------------------------------------------------------------
 
@@ -99,6 +99,10 @@ class ToolUseBlock:
     extra: Mapping[str, Any] = attrs.field(factory=dict)
 
 
+def _to_blocks_later(content: str | Sequence[ContentBlock]) -> tuple[ContentBlock, ...]:
+    return to_blocks(content)  # which needs the blocks, this one among them
+
+
 @attrs.frozen(slots=True)
 class ToolResultBlock:
     """Answer a tool call.
@@ -110,7 +114,7 @@ class ToolResultBlock:
 
     type: ClassVar[str] = "tool_result"
     tool_call_id: str
-    content: tuple[ContentBlock, ...] = attrs.field(converter=lambda value: to_blocks(value))
+    content: tuple[ContentBlock, ...] = attrs.field(converter=_to_blocks_later)
 
 
 @attrs.frozen(slots=True)
@@ -235,6 +239,18 @@ _PIXEL_BYTES, _SAMPLE_BYTES = 3, 4
 # --- the request ---------------------------------------------------------------------------------
 
 
+def _to_messages(messages: Iterable[MessageV2]) -> tuple[MessageV2, ...]:
+    return tuple(messages)
+
+
+def _to_attachments(attachments: Iterable[Attachment]) -> tuple[Attachment, ...]:
+    return tuple(attachments)
+
+
+def _to_tools(tools: Iterable[Tool]) -> tuple[Tool, ...]:
+    return tuple(tools)
+
+
 def _to_stop(value: str | Sequence[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
@@ -282,10 +298,10 @@ class RequestV2:
         thinking: True, False, ``"low"``, ``"medium"`` or ``"high"``.
     """
 
-    messages: tuple[MessageV2, ...] = attrs.field(converter=tuple)
+    messages: tuple[MessageV2, ...] = attrs.field(converter=_to_messages)
     id: str = ""
-    attachments: tuple[Attachment, ...] = attrs.field(default=(), converter=tuple)
-    tools: tuple[Tool, ...] = attrs.field(default=(), converter=tuple)
+    attachments: tuple[Attachment, ...] = attrs.field(default=(), converter=_to_attachments)
+    tools: tuple[Tool, ...] = attrs.field(default=(), converter=_to_tools)
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
@@ -380,7 +396,7 @@ _OPTIONAL = (
 # --- checks --------------------------------------------------------------------------------------
 
 
-def _refuse(place: str, what: str) -> None:
+def _refuse(place: str, what: str) -> NoReturn:
     msg = f"{place} {what}"
     raise InvalidRequestError(msg)
 
@@ -390,7 +406,9 @@ def _check_attachments(attachments: Sequence[Attachment]) -> dict[str, str]:
     for index, attachment in enumerate(attachments):
         place = f"attachments[{index}]"
         if type(attachment) not in _KNOWN_ATTACHMENTS.values():
-            _refuse(place, "is no attachment: use ImageAttachment, AudioAttachment, VideoAttachment")
+            _refuse(
+                place, "is no attachment: use ImageAttachment, AudioAttachment, VideoAttachment"
+            )
         if not isinstance(attachment.id, str) or not attachment.id:
             _refuse(place, "has no id: give it a name that content blocks can refer to")
         if attachment.id in kinds:

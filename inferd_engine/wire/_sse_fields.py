@@ -16,7 +16,7 @@ WHATWG HTML, 9.2.6 "Interpreting an event stream".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Union
+from typing import TYPE_CHECKING, Union
 
 import msgspec
 import sseclient
@@ -24,14 +24,11 @@ import sseclient
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# What a framer gives: a kind, and the data of plain events | a block's lines | one line.
-TEXTS: Literal[0] = 0
-BLOCK: Literal[1] = 1
-LINE: Literal[2] = 2
 _MOST_DIGITS = 4000  # int() refuses more than 4300; no reconnection time is meant by either
-Piece = Union[
-    "tuple[Literal[0], list[str]]", "tuple[Literal[1], list[bytes]]", "tuple[Literal[2], bytes]"
-]
+
+# What a framer gives: the data of plain events one after the other, the lines of an event that is
+# not plain, or one line that acts by itself; lines without their ends.
+Piece = Union[list[str], tuple[bytes, ...], bytes]
 
 
 class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
@@ -69,7 +66,7 @@ class Fields:
             self.retry = int(digits)
         return None
 
-    def read_block(self, lines: list[bytes]) -> ServerSentEvent | None:
+    def read_block(self, lines: tuple[bytes, ...]) -> ServerSentEvent | None:
         """Take the lines of a block, without their ends; give its event if it has data."""
         fields = [line for line in lines if line and not line.startswith((b":", b"retry"))]
         if not fields:
@@ -77,7 +74,7 @@ class Fields:
         text = b"\n".join(fields).decode("utf-8", "replace")
         text, joint = _join_data(text)
         self._commit_id(text)
-        for event in sseclient.SSEClient([text.encode() + b"\n\n"]).events():
+        for event in sseclient.SSEClient(iter([text.encode() + b"\n\n"])).events():
             data = event.data.replace(joint, "\n") if joint else event.data
             return ServerSentEvent(event.event, data, self.last_event_id)
         return None
@@ -86,7 +83,7 @@ class Fields:
         for line in text.split("\n"):
             name, _, value = line.partition(":")
             if name == "id" and "\0" not in value:
-                self.last_event_id = value[1:] if value.startswith(" ") else value
+                self.last_event_id = value.removeprefix(" ")
 
 
 def _join_data(text: str) -> tuple[str, str]:

@@ -14,15 +14,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferd_engine.errors import EventTooLargeError
-from inferd_engine.wire._sse_fields import BLOCK, LINE, TEXTS, Piece
 from inferd_engine.wire._sse_lines import ffi, lib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from inferd_engine.wire._sse_fields import Piece
+
 _SEPARATORS = ("\n\ndata: ", "\n\ndata:", "\r\n\r\ndata: ", "\r\n\r\ndata:")
 _MORE, _LARGE = lib.SSE_MORE, lib.SSE_LARGE
-_BLOCK, _LINE = lib.SSE_BLOCK, lib.SSE_LINE
+_BLOCK = lib.SSE_BLOCK
 _ROOM = 256  # spans for one call: a read of unlike events needs several calls, of like ones one
 
 
@@ -65,11 +66,11 @@ class NativeFramer:
                     span = spans[index]
                     kind, text = span.kind, view[offset + span.start : offset + span.end]
                     if kind < _BLOCK:
-                        yield TEXTS, str(text, "utf-8", "replace").split(_SEPARATORS[kind])
+                        yield str(text, "utf-8", "replace").split(_SEPARATORS[kind])
                     elif kind == _BLOCK:
-                        yield BLOCK, bytes(text).splitlines()
+                        yield tuple(bytes(text).splitlines())
                     else:
-                        yield LINE, bytes(text)
+                        yield bytes(text)
                     text.release()
                 offset += scanner.consumed
         if buffer is rest:

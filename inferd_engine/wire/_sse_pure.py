@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferd_engine.errors import EventTooLargeError
-from inferd_engine.wire._sse_fields import BLOCK, LINE, Piece
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from inferd_engine.wire._sse_fields import Piece
 
 _LINE_ENDS = (b"\n", b"\r")
 _KNOWN_FIELDS = (b"data", b"event", b"id")
@@ -75,12 +76,12 @@ class PureFramer:
         text = line.rstrip(b"\r\n")
         self._check(size - (len(line) - len(text)))
         if not text:
-            block = [kept.rstrip(b"\r\n") for kept in self._lines]
+            block = tuple(kept.rstrip(b"\r\n") for kept in self._lines)
             self.drop()
-            yield BLOCK, block
+            yield block
             return
         self._lines.append(line)
         self._size = size
         name = text.partition(b":")[0]
         if name == b"retry" or (self._keep_unknown and name and name not in _KNOWN_FIELDS):
-            yield LINE, text
+            yield text

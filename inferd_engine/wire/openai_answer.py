@@ -9,8 +9,8 @@ What servers do beyond the standard is taken in here, one layer above the exact 
 event without its blank line, ``error: {…}`` as a field of its own, JSON on a line without
 ``data:``, a JSON body with ``data: [DONE]`` glued on.
 
-The end is a value, not an exception: ``ending`` is ``Done`` or the error, and what ``feed``, ``end``
-and ``rest`` gave came before it.  So nothing that had arrived can be lost on the way up.
+The end is a value, not an exception: ``ending`` is ``Done`` or the error, and what ``feed``,
+``end`` and ``rest`` gave came before it.  So nothing that had arrived can be lost on the way up.
 """
 
 from __future__ import annotations
@@ -190,9 +190,7 @@ class Answer:
             self.kind = "sse"
             self._take_sse(events, self._documents.stopped_at)
 
-    def _ingest(
-        self, events: list[TokenEventV2], payload: str, event: str = "message"
-    ) -> None:
+    def _ingest(self, events: list[TokenEventV2], payload: str, event: str = "message") -> None:
         self.payloads += 1
         if self._include_raw and payload != DONE:
             events.append(RawChunk(payload.encode()))
@@ -229,9 +227,7 @@ class _Failures:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         if isinstance(error, EventTooLargeError):
-            self._answer.fail(
-                UpstreamError(str(error), code="event_too_large", retryable=False)
-            )
+            self._answer.fail(UpstreamError(str(error), code="event_too_large", retryable=False))
             return True
         if isinstance(error, GenerateError):
             self._answer.fail(error)

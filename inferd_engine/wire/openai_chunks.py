@@ -134,9 +134,7 @@ class ChunkAccumulator:
         request_id: The upstream's id of the request, for errors.
     """
 
-    def __init__(
-        self, *, max_bytes: int = MAX_EVENT_BYTES, request_id: str | None = None
-    ) -> None:
+    def __init__(self, *, max_bytes: int = MAX_EVENT_BYTES, request_id: str | None = None) -> None:
         self._max_bytes = max_bytes
         self._request_id = request_id
         self._text = TextChannel()

@@ -181,6 +181,7 @@ def http_error(
         upstream_message=message,
         headers=headers,
         retry_after=retry_after(headers),
-        retryable=should_retry == "true" or (should_retry != "false" and is_retryable_status(status)),
+        retryable=should_retry == "true"
+        or (should_retry != "false" and is_retryable_status(status)),
         request_id=request_id_of(headers, own_id),
     )

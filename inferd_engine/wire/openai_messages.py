@@ -7,7 +7,7 @@ without changing its history.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.proto.v1 import Role
@@ -28,7 +28,7 @@ _ROLES = {
 }
 
 
-def messages_from(prompt: str | Iterable[MessageV2 | Mapping[str, Any]]) -> tuple[MessageV2, ...]:
+def messages_from(prompt: str | Iterable[MessageV2 | dict[str, Any]]) -> tuple[MessageV2, ...]:
     """Give a prompt as messages.
 
     Args:
@@ -69,7 +69,7 @@ def message_from_openai(message: Mapping[str, Any], place: str) -> MessageV2:
     return MessageV2(role, (*content, *blocks))
 
 
-def _refuse(place: str, what: str) -> None:
+def _refuse(place: str, what: str) -> NoReturn:
     msg = f"{place} {what}"
     raise InvalidRequestError(msg)
 
@@ -91,7 +91,6 @@ def _part(part: Any, place: str) -> ContentBlock:  # noqa: ANN401 - JSON
         return TextBlock(part.get("text") or part["refusal"])
     kind = part.get("type") if isinstance(part, dict) else type(part).__name__
     _refuse(place, f"is a part of type {kind!r}: give text, or use blocks and attachments")
-    raise AssertionError  # pragma: no cover - _refuse raises
 
 
 def _call(call: Any, place: str) -> ToolUseBlock:  # noqa: ANN401 - JSON

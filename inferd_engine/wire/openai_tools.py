@@ -13,6 +13,8 @@ by bytes, with a flat charge for each, so that a million empty calls end as well
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -195,10 +197,8 @@ def read_arguments(parts: list[str]) -> Any:  # noqa: ANN401 - JSON
     except ValueError:
         value = parse_json(_sent_again(parts, text))
     if isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):  # a tool may take a plain string
             value = parse_json(value) if value.strip() else {}
-        except ValueError:
-            pass  # a tool may take a plain string
     return joined_in_value(value)
 
 
@@ -207,7 +207,7 @@ def _sent_again(parts: list[str], text: str) -> str:
     last, half = parts[-1], text[: len(text) // 2]
     if half * 2 == text:
         return half
-    if all(after.startswith(before) for before, after in zip(parts, parts[1:])):
+    if all(after.startswith(before) for before, after in itertools.pairwise(parts)):
         return last  # each piece is all so far
     if "".join(parts[:-1]).strip() == last.strip():
         return last  # in pieces, then once more as a whole

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import NoReturn
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from inferd_engine.errors import InvalidRequestError
@@ -22,7 +23,7 @@ MODELS = "/models"
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 
 
-def _refuse(why: str) -> None:
+def _refuse(why: str) -> NoReturn:
     msg = f"base_url {why}"
     raise InvalidRequestError(msg)
 
@@ -64,7 +65,7 @@ def endpoint_url(base_url: str, endpoint: str = CHAT) -> str:
     """
     parts = split_base_url(base_url)
     path = parts.path.rstrip("/")
-    root = path[: -len(CHAT)] if path.endswith(CHAT) else path or "/v1"
+    root = path.removesuffix(CHAT) if path.endswith(CHAT) else path or "/v1"
     return urlunsplit(parts._replace(path=root + endpoint))
 
 

@@ -29,7 +29,7 @@ import os
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from inferd_engine.errors import EventTooLargeError
-from inferd_engine.wire._sse_fields import BLOCK, TEXTS, Fields, ServerSentEvent
+from inferd_engine.wire._sse_fields import Fields, ServerSentEvent
 from inferd_engine.wire._sse_pure import PureFramer
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ else:
     if _switch != "0":
         _truncate = _sse_native.utf8_truncate
 
-IMPLEMENTATION: Implementation = (
-    "native" if "native" in _framers and _switch != "0" else "pure"
-)
+IMPLEMENTATION: Implementation = "native" if "native" in _framers and _switch != "0" else "pure"
 
 
 def utf8_truncate(text: bytes, most: int) -> bytes:
@@ -166,12 +164,15 @@ class SSEDecoder:
         events: list[ServerSentEvent] = []
         fields = self._fields
         try:
-            for kind, piece in self._framer.feed(data):
-                if kind == TEXTS:
+            for piece in self._framer.feed(data):
+                if isinstance(piece, list):
                     last_id = fields.last_event_id
                     events += [ServerSentEvent("message", text, last_id) for text in piece]
                     continue
-                event = fields.read_block(piece) if kind == BLOCK else fields.read_line(piece)
+                if isinstance(piece, tuple):
+                    event = fields.read_block(piece)
+                else:
+                    event = fields.read_line(piece)
                 if event is not None:
                     events.append(event)
         except EventTooLargeError as error:

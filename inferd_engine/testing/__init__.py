@@ -1,0 +1,56 @@
+"""Test your own code against a real upstream on loopback: real sockets, scripted answers, faults.
+
+    from inferd_engine.testing import Upstream, text_reply
+
+    with Upstream(text_reply("Hello!")) as upstream:
+        backend = OpenAiCompat(base_url=upstream.url, api_key="")
+        assert backend.complete("Hi").text == "Hello!"
+        assert upstream.requests[0].json["messages"][-1]["content"] == "Hi"
+
+Nothing but the standard library is needed, and nothing leaves the machine.
+"""
+
+from inferd_engine.testing.replies import (
+    DONE,
+    Cut,
+    Gate,
+    Pause,
+    Reply,
+    Reset,
+    Stall,
+    Step,
+    Trickle,
+    chunk,
+    echo,
+    error_reply,
+    event,
+    json_reply,
+    raw_reply,
+    stream_reply,
+    text_reply,
+    tool_call_reply,
+)
+from inferd_engine.testing.upstream import Received, Upstream
+
+__all__ = [
+    "DONE",
+    "Cut",
+    "Gate",
+    "Pause",
+    "Received",
+    "Reply",
+    "Reset",
+    "Stall",
+    "Step",
+    "Trickle",
+    "Upstream",
+    "chunk",
+    "echo",
+    "error_reply",
+    "event",
+    "json_reply",
+    "raw_reply",
+    "stream_reply",
+    "text_reply",
+    "tool_call_reply",
+]
