@@ -46,6 +46,9 @@ class Secret(str):
     def __repr__(self) -> str:
         return "'***'" if self else "''"
 
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # a copy goes nowhere, unlike a pickle
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _key_from_environment, ()
 
@@ -168,3 +171,11 @@ class OpenAiCompatConfig:
         default=None, repr=lambda value: "None" if value is None else _masked(value)
     )
     max_connections: int = attrs.field(default=256, validator=_check_count(1))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+        attrs.validate(self)  # the key is that of this environment now

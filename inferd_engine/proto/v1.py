@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -106,6 +107,9 @@ class Request:
             msg = "messages is empty: give at least one message"
             raise InvalidRequestError(msg)
         for index, message in enumerate(self.messages):
+            if not isinstance(message, Message):
+                msg = f"messages[{index}] is no Message: use Message(role, content)"
+                raise InvalidRequestError(msg)
             check_role(message.role, f"messages[{index}].role")
             if not isinstance(message.content, str):
                 msg = f"messages[{index}].content is no str: version 1 takes flat text only"
@@ -150,7 +154,7 @@ class Request:
                 take(item, "role", f"messages[{index}]"),
                 take(item, "content", f"messages[{index}]"),
             )
-            for index, item in enumerate(take(data, "messages", "the request"))
+            for index, item in enumerate(take_list(data, "messages", "the request"))
         )
         fields = {name: data[name] for name in (*_OPTIONAL, "id", "grammar") if name in data}
         return cls(messages, **fields)
@@ -181,6 +185,19 @@ def take(data: object, key: str, place: str) -> Any:  # noqa: ANN401 - JSON
         raise InvalidRequestError(msg) from None
 
 
+def take_list(data: object, key: str, place: str) -> list[Any] | tuple[Any, ...]:
+    """Take a list that has to be there out of decoded JSON.
+
+    Raises:
+        InvalidRequestError: There is none; the message names the place.
+    """
+    value = take(data, key, place)
+    if not isinstance(value, (list, tuple)):
+        msg = f"{key} of {place} is no list"
+        raise InvalidRequestError(msg)
+    return value
+
+
 def check_role(role: object, place: str) -> None:
     """Refuse a role that is not one of the three."""
     if not isinstance(role, Role):
@@ -196,7 +213,7 @@ def check_sampling(
     Raises:
         InvalidRequestError: The message names the field, its value and its range.
     """
-    _check_number("temperature", temperature, 0, math.inf, "0 or more")
+    _check_number("temperature", temperature, 0, sys.float_info.max, "0 or more")
     _check_number("top_p", top_p, math.nextafter(0, 1), 1, "above 0 and at most 1")
     check_integer("top_k", top_k, 0, "a whole number, 0 or more")
     check_integer("max_tokens", max_tokens, 1, "a whole number, 1 or more")
@@ -206,7 +223,7 @@ def _check_number(name: str, value: object, low: float, high: float, wanted: str
     if value is None:
         return
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (is_number and math.isfinite(value) and low <= value <= high):  # type: ignore[arg-type,operator]
+    if not (is_number and low <= value <= high):  # type: ignore[operator]  # NaN is in no range
         msg = f"{name} is {value!r}: it has to be {wanted}"
         raise InvalidRequestError(msg)
 

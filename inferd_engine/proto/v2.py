@@ -32,6 +32,7 @@ from inferd_engine.proto.v1 import (
     check_sampling,
     set_fields,
     take,
+    take_list,
     to_role,
 )
 
@@ -361,11 +362,11 @@ class RequestV2:
                         take(item, "content", f"messages[{index}]"), f"messages[{index}].content"
                     ),
                 )
-                for index, item in enumerate(take(data, "messages", "the request"))
+                for index, item in enumerate(take_list(data, "messages", "the request"))
             ],
             attachments=[
                 _attachment_from_dict(item, f"attachments[{index}]")
-                for index, item in enumerate(data.get("attachments") or ())
+                for index, item in enumerate(_list_or_none(data, "attachments"))
             ],
             tools=[
                 Tool(
@@ -373,9 +374,9 @@ class RequestV2:
                     item.get("description") or "",
                     item.get("input_schema") or {},
                 )
-                for index, item in enumerate(data.get("tools") or ())
+                for index, item in enumerate(_list_or_none(data, "tools"))
             ],
-            stop=data.get("stop") or (),
+            stop=_stop_from_json(data),
             **{name: data[name] for name in (*_OPTIONAL, "id") if name in data},
         )
 
@@ -419,20 +420,28 @@ def _check_attachments(attachments: Sequence[Attachment]) -> dict[str, str]:
 
 
 def _check_size(attachment: Attachment, place: str) -> None:
+    if not isinstance(attachment.data, (bytes, bytearray, memoryview)):
+        _refuse(place, "has data that is no bytes")
     size = len(attachment.data)
     if isinstance(attachment, ImageAttachment):
+        _check_above_0(attachment.width, f"{place}.width")
+        _check_above_0(attachment.height, f"{place}.height")
         wanted = attachment.width * attachment.height * _PIXEL_BYTES
-        if size != wanted or size == 0:
+        if size != wanted:
             _refuse(
                 place,
                 f"has {size} bytes: RGB of {attachment.width} x {attachment.height} pixels "
                 f"has {wanted}",
             )
     elif isinstance(attachment, AudioAttachment):
-        if attachment.sample_rate <= 0:
-            _refuse(place, f"has the sample rate {attachment.sample_rate}: it has to be above 0")
+        _check_above_0(attachment.sample_rate, f"{place}.sample_rate")
         if size % _SAMPLE_BYTES:
             _refuse(place, f"has {size} bytes: float32 samples have {_SAMPLE_BYTES} bytes each")
+
+
+def _check_above_0(value: object, place: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        _refuse(place, f"is {value!r}: it has to be a whole number, 1 or more")
 
 
 def _check_tools(tools: Sequence[Tool]) -> None:
@@ -470,7 +479,7 @@ def _check_block(block: ContentBlock, place: str, kinds: Mapping[str, str]) -> N
         if not isinstance(block.text, str):
             _refuse(place, "has a text that is no str")
     elif isinstance(block, (ImageBlock, AudioBlock, VideoBlock)):
-        kind = kinds.get(block.attachment_id)
+        kind = kinds.get(block.attachment_id) if isinstance(block.attachment_id, str) else None
         if kind is None:
             _refuse(place, f"refers to no attachment: there is no id {block.attachment_id!r}")
         elif kind != block.type:
@@ -511,6 +520,15 @@ def _block_to_dict(block: ContentBlock) -> dict[str, Any]:
     return {"type": block.type, **fields}
 
 
+def _list_or_none(data: Mapping[str, Any], key: str) -> Sequence[Any]:
+    return take_list(data, key, "the request") if data.get(key) is not None else ()
+
+
+def _stop_from_json(data: Mapping[str, Any]) -> str | Sequence[str]:
+    stop = data.get("stop")
+    return stop if isinstance(stop, str) else _list_or_none(data, "stop")
+
+
 def _blocks_from_json(content: Any, place: str) -> tuple[ContentBlock, ...]:  # noqa: ANN401 - JSON
     if isinstance(content, str):
         return to_blocks(content)
@@ -521,7 +539,7 @@ def _blocks_from_json(content: Any, place: str) -> tuple[ContentBlock, ...]:  # 
 
 def _block_from_dict(data: Any, place: str) -> ContentBlock:  # noqa: ANN401 - JSON
     kind = take(data, "type", place)
-    block = _KNOWN_BLOCKS.get(kind)
+    block = _KNOWN_BLOCKS.get(str(kind))
     if block is None:
         return UnknownBlock(str(kind))
     fields = {
@@ -543,11 +561,12 @@ def _attachment_to_dict(attachment: Attachment) -> dict[str, Any]:
 
 def _attachment_from_dict(data: Any, place: str) -> Attachment:  # noqa: ANN401 - JSON
     kind = take(data, "kind", place)
-    attachment = _KNOWN_ATTACHMENTS.get(kind)
+    attachment = _KNOWN_ATTACHMENTS.get(str(kind))
     if attachment is None:
         _refuse(place, f"has the unknown kind {kind!r}: take image, audio or video")
+    encoded = take(data, "bytes", place)
     try:
-        content = base64.b64decode(take(data, "bytes", place), validate=True)
+        content = base64.b64decode(encoded, validate=True)
     except (binascii.Error, TypeError, ValueError):
         _refuse(place, "has bytes that are no base64")
     fields = {

@@ -81,4 +81,7 @@ class NativeFramer:
             raise EventTooLargeError(len(rest), scanner.limit)
 
 
-utf8_truncate = lib.utf8_truncate
+def utf8_truncate(text: bytes, most: int) -> int:
+    """Give the length of the longest prefix of at most ``most`` bytes that ends no character."""
+    length: int = lib.utf8_truncate(ffi.from_buffer(text), len(text), most)
+    return length

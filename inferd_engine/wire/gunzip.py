@@ -33,7 +33,7 @@ class Gunzip:
         if self._head is not None:
             data = self._head + data
             self._head = None
-            if data == MAGIC[:1]:
+            if data in (b"", MAGIC[:1]):
                 self._head = data
                 return
             if data.startswith(MAGIC):

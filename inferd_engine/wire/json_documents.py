@@ -77,7 +77,11 @@ class JsonDocuments:
                 yield from self._document()
                 self.stopped_at = b"\n".join([line, *parts[index + 1 :]])
                 return
+            if not self._lines and not line.strip():  # a blank line between documents
+                self._size = 0
+                continue
             self._lines.append(line)
+            self._size += 1
             if self._may_be_whole(line):
                 yield from self._document()
         self._keep(parts[-1])

@@ -30,7 +30,7 @@ _LONGEST_WAIT = 86400.0  # seconds; an upstream that names more means no number 
 
 # Where messages are kept, best first.
 _FIELDS = ("message", "error", "detail", "msg", "fault", "faultstring", "reason", "errors")
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)  # no "<": linear time
 _HTML = re.compile(r"\s*(<!doctype html|<html|<head|<body|<title|<!--)", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 _RETRYABLE = frozenset({408, 409, 424, 425, 429})
@@ -63,7 +63,7 @@ def find_message(value: Any, depth: int = _DEPTH) -> str:  # noqa: ANN401 - JSON
 def _provider_words(value: Mapping[str, Any]) -> str:
     """Give what OpenRouter passes on of the provider behind it, or Groq of the failed answer."""
     metadata = value.get("metadata")
-    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    raw = metadata.get("raw") if isinstance(metadata, dict) else value.get("failed_generation")
     return raw.strip() if isinstance(raw, str) else ""
 
 
@@ -116,7 +116,7 @@ def _find_code(value: Any) -> str | None:  # noqa: ANN401 - JSON
 
 def _is_retryable_code(code: str | None) -> bool:
     """Whether an error inside an answer may pass: all but those that blame the request."""
-    if code is not None and code.isdigit() and len(code) == 3:  # noqa: PLR2004 - an HTTP status
+    if code is not None and code.isdecimal() and len(code) == 3:  # noqa: PLR2004 - an HTTP status
         return is_retryable_status(int(code))
     return not (code and ("invalid" in code or "context_length" in code or "filter" in code))
 

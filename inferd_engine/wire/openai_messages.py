@@ -53,9 +53,10 @@ def message_from_openai(message: Mapping[str, Any], place: str) -> MessageV2:
     Raises:
         InvalidRequestError: It has another shape; the message names the place.
     """
-    role = _ROLES.get(message.get("role"))  # type: ignore[arg-type]
+    word = message.get("role")
+    role = _ROLES.get(word) if isinstance(word, str) else None
     if role is None:
-        _refuse(f"{place}.role", f"is {message.get('role')!r}: take {', '.join(_ROLES)}")
+        _refuse(f"{place}.role", f"is {word!r}: take {', '.join(_ROLES)}")
     content = _content(message.get("content"), f"{place}.content")
     if message["role"] == "tool":
         call_id = message.get("tool_call_id")
@@ -63,6 +64,8 @@ def message_from_openai(message: Mapping[str, Any], place: str) -> MessageV2:
             _refuse(place, "has no tool_call_id: it pairs the result with its call")
         return MessageV2(role, (ToolResultBlock(call_id, content),))
     calls = message.get("tool_calls") or ()
+    if not isinstance(calls, (list, tuple)):
+        _refuse(f"{place}.tool_calls", "is no list")
     blocks = [_call(call, f"{place}.tool_calls[{number}]") for number, call in enumerate(calls)]
     if not content and not blocks:
         content = (TextBlock(""),)
@@ -87,8 +90,10 @@ def _content(content: Any, place: str) -> tuple[ContentBlock, ...]:  # noqa: ANN
 def _part(part: Any, place: str) -> ContentBlock:  # noqa: ANN401 - JSON
     if isinstance(part, str):
         return TextBlock(part)
-    if isinstance(part, dict) and isinstance(part.get("text") or part.get("refusal"), str):
-        return TextBlock(part.get("text") or part["refusal"])
+    if isinstance(part, dict):
+        for text in (part.get("text"), part.get("refusal")):
+            if isinstance(text, str):
+                return TextBlock(text)
     kind = part.get("type") if isinstance(part, dict) else type(part).__name__
     _refuse(place, f"is a part of type {kind!r}: give text, or use blocks and attachments")
 

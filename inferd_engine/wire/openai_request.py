@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from inferd_engine.errors import (
     AttachmentUnsupportedError,
+    InvalidRequestError,
     NonTextToolResultError,
     UnknownContentBlockError,
 )
@@ -65,6 +66,7 @@ def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict
         AttachmentUnsupportedError: A message shows an image, a sound or a video.
         NonTextToolResultError: A tool result holds something else than text.
         UnknownContentBlockError: A block of a type that nobody here knows.
+        InvalidRequestError: A tool call's input is nothing that JSON can hold.
     """
     streams = resolved.stream is not False
     body: dict[str, Any] = {
@@ -81,7 +83,11 @@ def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict
             body["tool_choice"] = _tool_choice(resolved.tool_choice)
         if resolved.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = resolved.parallel_tool_calls
-    whole: dict[str, Any] = joined_in_value(_merged(body, config.extra_body))
+    try:
+        whole: dict[str, Any] = joined_in_value(_merged(body, config.extra_body))
+    except ValueError:
+        msg = "the request holds a value that is nested too deeply"
+        raise InvalidRequestError(msg) from None
     return whole
 
 
@@ -149,7 +155,7 @@ def _message(message: MessageV2, place: str, names: dict[str, str]) -> list[dict
             thoughts += 1
         elif isinstance(block, ToolUseBlock):
             names[block.tool_call_id] = block.name
-            calls.append(_call(block))
+            calls.append(_call(block, where))
         elif isinstance(block, ToolResultBlock):
             results.append(_result(block, where, names))
         elif isinstance(block, (ImageBlock, AudioBlock, VideoBlock)):
@@ -168,8 +174,12 @@ def _message(message: MessageV2, place: str, names: dict[str, str]) -> list[dict
     return [*results, own]
 
 
-def _call(block: ToolUseBlock) -> dict[str, Any]:
-    arguments = json.dumps(block.input, ensure_ascii=False)
+def _call(block: ToolUseBlock, place: str) -> dict[str, Any]:
+    try:
+        arguments = json.dumps(block.input, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"{place}.input is something that JSON cannot hold: {error}"
+        raise InvalidRequestError(msg) from None
     return {
         "id": block.tool_call_id,
         "type": "function",

@@ -78,6 +78,7 @@ class ToolCalls:
     def __init__(self) -> None:
         self._calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
+        self._by_id: dict[str, _Call] = {}
         self.size = 0
 
     def __bool__(self) -> bool:
@@ -97,6 +98,8 @@ class ToolCalls:
         if extra:
             call.extra["extra_content"] = extra
         self.size += call.take(call_id, name, arguments)
+        if call_id and call.id == call_id:
+            self._by_id[call_id] = call
 
     def take_function_call(self, function: Any) -> None:  # noqa: ANN401 - JSON
         """Take the one call of the old ``function_call`` field."""
@@ -113,7 +116,7 @@ class ToolCalls:
         if index is not None:
             call = self._by_index.get(index)
         else:
-            call = next((c for c in reversed(self._calls) if call_id and c.id == call_id), None)
+            call = self._by_id.get(call_id)
             if call is None and self._calls and not (call_id and name):
                 call = self._calls[-1]
         if call is None or self._begins_another(call, index, call_id, name):
@@ -144,11 +147,13 @@ class ToolCalls:
             ToolCallMalformedError: A call's arguments are no JSON; the calls before it were given.
         """
         ids: set[str] = set()
+        repeats: dict[str, int] = {}  # how often an id was given before
         for number, call in enumerate(self._calls):
             arguments = join_surrogates("".join(call.parts))
-            call_id = join_surrogates(call.id) or f"call_{number}"
+            call_id = own_id = join_surrogates(call.id) or f"call_{number}"
             while call_id in ids:
-                call_id += "_"
+                repeats[own_id] = repeats.get(own_id, 0) + 1
+                call_id = f"{own_id}_{repeats[own_id]}"
             ids.add(call_id)
             if cut and not arguments:
                 continue  # cut before its first argument

@@ -93,6 +93,8 @@ else:
     if _switch != "0":
         _truncate = _sse_native.utf8_truncate
 
+IMPLEMENTATIONS: tuple[str, ...] = tuple(sorted(_framers))
+"""What is installed: ``native`` and ``pure``, or ``pure`` alone."""
 IMPLEMENTATION: Implementation = "native" if "native" in _framers and _switch != "0" else "pure"
 
 

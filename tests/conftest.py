@@ -1,0 +1,46 @@
+"""What every test shares: nothing may be left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from inferd_engine.wire.sse import IMPLEMENTATIONS
+
+OURS = ("inferd-engine", "test-upstream")
+GRACE = 5.0  # seconds that threads are given to go; they take milliseconds unless one is stuck
+
+
+def live_threads() -> list[threading.Thread]:
+    """Give the threads of the package and of its test upstream."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith(OURS)]
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+def implementation(request):
+    """Run a test over every SSE implementation that is installed."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left():
+    """Fail a test that leaves a worker, a timer or an upstream behind."""
+    before = set(live_threads())
+    yield
+    deadline = time.monotonic() + GRACE
+    for thread in set(live_threads()) - before:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    left = [thread.name for thread in set(live_threads()) - before]
+    assert not left, f"threads are left: {left}"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch):
+    """Keep the machine's own keys and proxies out of the tests."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)

@@ -1,0 +1,305 @@
+"""The whole path over real sockets: what is sent, what comes back, what is refused."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+import inferd_engine as ie
+from inferd_engine.testing import (
+    DONE,
+    Reply,
+    chunk,
+    error_reply,
+    event,
+    json_reply,
+    stream_reply,
+    text_reply,
+    tool_call_reply,
+)
+
+
+def test_text_comes_through(ask, buffer):
+    """Text, usage and the reason come through, in order and whole."""
+    backend = ask(text_reply("Hello wide 世界 😀", usage=(3, 4)), buffer=buffer)
+    with backend.stream("Hi") as stream:
+        assert "".join(stream.text()) == "Hello wide 世界 😀"
+    assert stream.done == ie.Done(
+        ie.StopReason.END_TURN,
+        ie.Usage(3, 4, {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}),
+        "stop",
+    )
+
+
+@pytest.mark.parametrize("framing", ["chunked", "close", "length"])
+def test_every_framing(ask, buffer, framing):
+    """Chunked, until close, and with a length: the events are the same."""
+    backend = ask(text_reply("one two", framing=framing), buffer=buffer)
+    assert backend.complete("x").text == "one two"
+
+
+def test_what_is_sent(ask):
+    """The request carries the mapped body, our headers, and nothing else."""
+    backend = ask(text_reply("ok"), model="m1", headers={"X-Title": "t"}, extra_body={"top_a": 1})
+    backend.complete([ie.system("be brief"), ie.user("Hi")], max_tokens=5, temperature=0.5)
+    sent = backend.upstream.requests[0]
+    assert sent.path == "/v1/chat/completions"
+    assert sent.json == {
+        "model": "m1",
+        "messages": [
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": "Hi"},
+        ],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": 5,
+        "temperature": 0.5,
+        "top_a": 1,
+    }
+    assert sent.headers["user-agent"] == f"inferd-engine/{ie.__version__}"
+    assert sent.headers["content-type"] == "application/json"
+    assert sent.headers["accept-encoding"] == "identity"
+    assert sent.headers["x-title"] == "t"
+    assert not {"authorization", "cookie"} & set(sent.headers)
+
+
+def test_the_key_is_sent_as_a_bearer(ask):
+    """With a key there is one Authorization header."""
+    backend = ask(text_reply("ok"), api_key="sk-test")
+    backend.complete("x")
+    assert backend.upstream.requests[0].headers["authorization"] == "Bearer sk-test"
+
+
+def test_a_netrc_changes_nothing(ask, tmp_path, monkeypatch):
+    """.netrc neither replaces nor adds credentials."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login thief password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    backend = ask(text_reply("ok"), text_reply("ok"), api_key="sk-test")
+    backend.complete("x")
+    backend.with_options(api_key="").complete("x")
+    first, second = backend.upstream.requests
+    assert first.headers["authorization"] == "Bearer sk-test"
+    assert "authorization" not in second.headers
+
+
+def test_tool_calls_come_whole(ask, buffer):
+    """A call cut into many chunks comes as one event, and can be answered."""
+    backend = ask(
+        tool_call_reply("weather", {"city": "Zürich", "days": [1, 2]}),
+        text_reply("Sunny."),
+        buffer=buffer,
+    )
+    tool = ie.Tool("weather", "Say what the weather is", {"type": "object"})
+    completion = backend.complete("Weather?", tools=[tool])
+    call = completion.tool_uses[0]
+    assert (call.name, call.input) == ("weather", {"city": "Zürich", "days": [1, 2]})
+    assert completion.done.stop_reason is ie.StopReason.TOOL_USE
+    history = [
+        ie.user("Weather?"),
+        completion.to_message(),
+        ie.tool_result(call.tool_call_id, "18 °C"),
+    ]
+    assert backend.complete(history, tools=[tool]).text == "Sunny."
+    _, assistant, tool_message = backend.upstream.requests[1].json["messages"]
+    assert assistant["tool_calls"][0]["id"] == tool_message["tool_call_id"] == call.tool_call_id
+    assert tool_message["role"] == "tool"
+
+
+def test_thinking_has_its_own_events(ask):
+    """Reasoning comes as ThinkingDelta, beside the text."""
+    backend = ask(stream_reply([chunk(reasoning_content="hm"), chunk("yes")]))
+    completion = backend.complete("x")
+    assert (completion.thinking, completion.text) == ("hm", "yes")
+
+
+def test_raw_chunks_come_before_their_events(ask):
+    """With include_raw every payload comes first, as it was sent."""
+    backend = ask(stream_reply([chunk("a", logprobs=[1])]))
+    events = list(backend.stream("x", include_raw=True))
+    assert [event.type for event in events] == ["raw", "text", "raw", "done"]
+    assert b'"logprobs": [1]' in events[0].data
+
+
+def test_a_line_that_is_no_json_is_skipped(ask, caplog):
+    """One line of rubbish is logged and skipped."""
+    backend = ask(Reply([chunk("a"), b"data: {oops\n\n", chunk("b", finish_reason="stop"), DONE]))
+    with caplog.at_level("WARNING", "inferd_engine"):
+        assert backend.complete("x").text == "ab"
+    assert "no JSON" in caplog.text
+
+
+def test_a_json_answer_gives_the_same_events(ask, buffer):
+    """stream=False is sent as it is and gives the same events."""
+    backend = ask(buffer=buffer)
+    streamed = backend.complete("one two three", max_tokens=3)
+    whole = backend.complete("one two three", max_tokens=3, stream=False)
+    assert backend.upstream.requests[1].json["stream"] is False
+    assert "stream_options" not in backend.upstream.requests[1].json
+    assert streamed.text == whole.text == "You said: one"
+    assert streamed.done == whole.done
+    assert whole.done.stop_reason is ie.StopReason.MAX_TOKENS
+
+
+def test_a_refusal_is_raised_by_the_call(ask):
+    """A status other than 2xx is raised by stream() itself, with all that is known."""
+    reply = error_reply(429, "Slow down.", headers={"Retry-After": "7.5", "X-Request-Id": "req_1"})
+    backend = ask(reply)
+    with pytest.raises(ie.HttpStatusError) as caught:
+        backend.stream("x")
+    error = caught.value
+    assert (error.status, error.message, error.retry_after) == (429, "Slow down.", 7.5)
+    assert (error.request_id, error.retryable) == ("req_1", True)
+    assert "Slow down." in error.body
+    assert error.headers["content-type"] == "application/json"
+
+
+def test_an_error_body_is_cut_between_characters(ask):
+    """At most 4 KiB of a body are kept, and no character is cut in two."""
+    backend = ask(Reply(["é".encode() * 3000], 500, {"Content-Type": "text/plain"}))
+    with pytest.raises(ie.HttpStatusError) as caught:
+        backend.stream("x")
+    assert caught.value.body == "é" * 2048
+    backend.upstream.enqueue(Reply([b"x" + "é".encode() * 3000], 500))
+    with pytest.raises(ie.HttpStatusError) as caught:
+        backend.stream("x")
+    assert caught.value.body == "x" + "é" * 2047
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
+def test_an_error_object_with_status_200(ask, content_type):
+    """An error object in a 200 answer is an UpstreamError, wherever it is noticed."""
+    reply = Reply([b'{"error": {"message": "no such model", "code": 404}}'])
+    backend = ask(Reply(reply.steps, headers={"Content-Type": content_type}))
+    with pytest.raises(ie.UpstreamError) as caught:
+        backend.complete("x")
+    assert (caught.value.message, caught.value.code) == ("no such model", "404")
+    assert caught.value.retryable is False
+
+
+def test_an_error_object_is_raised_by_the_call(ask):
+    """What promises no event stream is judged before the call returns."""
+    with pytest.raises(ie.UpstreamError, match="no such model"):
+        ask(json_reply({"error": "no such model"})).stream("x")
+
+
+def test_a_page_is_raised_by_the_call(ask):
+    """An HTML page with status 200 is no answer; its title says what it is."""
+    page = b"<!DOCTYPE html><html><head><title>Log in</title></head><body>...</body></html>"
+    reply = Reply([page], headers={"Content-Type": "text/html"})
+    with pytest.raises(ie.UpstreamError, match="Log in"):
+        ask(reply).stream("x")
+
+
+def test_an_event_stream_under_another_name(ask):
+    """The first byte decides, not the Content-Type."""
+    reply = text_reply("fine", headers={"Content-Type": "application/json"})
+    assert ask(reply).complete("x").text == "fine"
+
+
+def test_an_error_inside_the_stream(ask, buffer):
+    """An error after some text: the text first, then the error, no Done."""
+    backend = ask(
+        Reply([chunk("The "), event({"error": {"message": "boom"}}), DONE]), buffer=buffer
+    )
+    stream = backend.stream("x")
+    assert next(stream) == ie.TextDelta("The ")
+    with pytest.raises(ie.UpstreamError, match="boom") as caught:
+        next(stream)
+    assert caught.value.retryable is False
+    assert stream.done is None
+
+
+def test_models_are_listed(ask):
+    """models() asks /models."""
+    assert ask(models=["a", "b"]).models() == ["a", "b"]
+
+
+def test_the_connection_is_used_again(ask, buffer):
+    """A finished stream gives its connection back, an error with a small body too."""
+    backend = ask(
+        text_reply("a"), error_reply(400, "no"), text_reply("b"), json_reply({}), buffer=buffer
+    )
+    assert backend.complete("x").text == "a"
+    with pytest.raises(ie.HttpStatusError):
+        backend.complete("x")
+    assert backend.complete("x").text == "b"
+    backend.models()
+    assert backend.upstream.connections == 1
+
+
+def test_other_options_over_the_same_connections(ask):
+    """with_options() changes settings and keeps the connections."""
+    backend = ask(text_reply("a"), text_reply("b"))
+    backend.complete("x")
+    other = backend.with_options(model="other")
+    assert other.complete("x").text == "b"
+    assert backend.upstream.requests[1].json["model"] == "other"
+    assert backend.config.model == "gpt-4o-mini"
+    assert backend.upstream.connections == 1
+
+
+def test_what_is_known_of_an_answer(ask):
+    """The stream knows the upstream's request id, its headers, and what was read."""
+    backend = ask(text_reply("hello", headers={"X-Request-Id": "req_9", "X-Model": "m"}))
+    with backend.stream("x", id="mine") as stream:
+        list(stream)
+    assert stream.request_id == "req_9"
+    assert stream.response_headers["x-model"] == "m"
+    assert stream.stats.bytes > 100
+    backend.upstream.enqueue(text_reply("hello"))
+    with backend.stream("x", id="mine") as stream:
+        assert stream.request_id == "mine"
+
+
+def test_nobody_listens():
+    """A refused connection is a TransportError that names the place and the next step."""
+    backend = ie.OpenAiCompat(base_url="http://127.0.0.1:11434/v1", api_key="")
+    with pytest.raises(ie.TransportError, match=r"11434.*is Ollama running") as caught:
+        backend.stream("x", id="mine")
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
+    assert caught.value.retryable is True
+    assert caught.value.request_id == "mine"
+
+
+def test_version_1_is_not_spoken(ask):
+    """generate() raises: this backend speaks v2 only."""
+    request = ie.Request([ie.Message("user", "x")]).resolve()
+    with pytest.raises(ie.InternalError, match="v2"):
+        ask().generate(request)
+
+
+def test_requests_that_cannot_be_sent_are_not_sent(ask):
+    """What fails in the mapping never reaches the upstream."""
+    backend = ask()
+    image = ie.ImageAttachment("i", 1, 1, b"\0\0\0")
+    message = ie.MessageV2("user", [ie.ImageBlock("i")])
+    with pytest.raises(ie.AttachmentUnsupportedError, match=r"messages\[0\].content\[0\]"):
+        backend.stream([message], attachments=[image])
+    with pytest.raises(ie.InvalidRequestError, match="JSON"):
+        backend.stream("x", response_format={"type": object()})
+    assert backend.upstream.requests == []
+
+
+def test_a_backend_survives_pickling(ask, monkeypatch):
+    """A backend pickles with its settings, without its key, and works on the other side."""
+    backend = ask(text_reply("ok"), api_key="sk-secret")
+    data = pickle.dumps(backend)
+    assert b"sk-secret" not in data
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
+    with pickle.loads(data) as copy:
+        assert copy.complete("x").text == "ok"
+    assert backend.upstream.requests[0].headers["authorization"] == "Bearer sk-other"
+
+
+def test_capabilities(ask):
+    """It says what it can do."""
+    backend = ask()
+    assert backend.name == "openai-compat"
+    assert backend.capabilities() == ie.BackendCapabilities(v2=True, tools=True)
+    assert backend.ready()
+    backend.stop()
+    assert not backend.ready()
+    with pytest.raises(ie.NotReadyError):
+        backend.stream("x")

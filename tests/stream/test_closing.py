@@ -1,0 +1,213 @@
+"""Ending a stream early, from every side; against the mock, which blocks until it is cancelled."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import threading
+import warnings
+
+import pytest
+
+import inferd_engine as ie
+
+FOREVER = 3600.0
+
+
+@pytest.fixture(params=[512, 0], ids=lambda buffer: f"buffer={buffer}")
+def stalled(request):
+    """A stream that gives nothing until it is closed."""
+    return ie.Mock(token_delay=FOREVER, buffer=request.param).stream("x")
+
+
+def test_close_wakes_the_consumer(stalled):
+    """A consumer that waits in another thread gets StopIteration when the stream is closed."""
+    waiting = threading.Event()
+    got = []
+
+    def consume():
+        waiting.set()
+        got.append(next(stalled, "over"))
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    waiting.wait()
+    stalled.close()
+    consumer.join(5.0)
+    assert got == ["over"]
+    assert (stalled.cancelled, stalled.ended, stalled.done) == (True, True, None)
+
+
+def test_close_is_idempotent(stalled):
+    """Closing again does nothing."""
+    for _ in range(3):
+        stalled.close()
+    assert next(stalled, "over") == "over"
+
+
+def test_close_drops_what_was_not_delivered():
+    """After close() nothing is delivered, although it was there."""
+    stream = ie.Mock(tokens=["a", "b", "c"]).stream("x")
+    assert next(stream).delta == "a"
+    stream.close()
+    assert list(stream) == []
+    assert stream.cancelled
+
+
+def test_closing_a_finished_stream_does_nothing():
+    """A finished stream stays finished."""
+    stream = ie.Mock().stream("x")
+    list(stream)
+    stream.close()
+    assert not stream.cancelled
+    assert stream.done is not None
+
+
+def test_with_closes(stalled):
+    """Leaving the with block closes the stream."""
+    with stalled:
+        pass
+    assert stalled.cancelled
+
+
+def test_collect_on_a_closed_stream_says_so(stalled):
+    """collect() on a stream that somebody closed raises, with what came before."""
+    stalled.close()
+    with pytest.raises(ie.RequestCancelledError) as caught:
+        stalled.collect()
+    assert caught.value.partial.text == ""
+    assert caught.value.retryable is False
+
+
+def test_text_on_a_closed_stream_ends(stalled):
+    """text() on a closed stream ends: whoever closed it knows."""
+    stalled.close()
+    assert list(stalled.text()) == []
+
+
+def test_dropping_closes_and_warns():
+    """Dropping the last reference to an unfinished stream closes it, with a ResourceWarning."""
+    stream = ie.Mock(token_delay=FOREVER).stream("x")
+    worker = stream._worker
+    with pytest.warns(ResourceWarning, match="dropped"):
+        del stream
+        gc.collect()
+    worker.join(5.0)
+    assert not worker.is_alive()
+
+
+def test_dropping_a_finished_stream_is_quiet():
+    """A stream that was read to its end is dropped without a word."""
+    stream = ie.Mock().stream("x")
+    list(stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del stream
+        gc.collect()
+
+
+def test_interrupt_closes_and_goes_up(stalled):
+    """KeyboardInterrupt in next() closes the stream and is raised."""
+    main = threading.main_thread().ident
+    waker = threading.Timer(0.05, signal.pthread_kill, [main, signal.SIGINT])
+    waker.start()
+    with pytest.raises(KeyboardInterrupt):
+        next(stalled)
+    waker.join()
+    assert stalled.cancelled
+
+
+class SoftLimitError(Exception):
+    """What a task queue raises from its signal handler."""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer signal")
+def test_other_exceptions_of_signal_handlers_leave_it_open():
+    """An exception that a signal handler raises goes up, and the stream goes on."""
+
+    def raise_it(signum, frame):
+        raise SoftLimitError
+
+    old = signal.signal(signal.SIGALRM, raise_it)
+    try:
+        with ie.Mock(tokens=["a"], token_delay=0.5).stream("x") as stream:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(SoftLimitError):
+                next(stream)
+            assert not stream.ended
+            assert [event.type for event in stream] == ["text", "done"]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+
+
+def test_stop_closes_live_streams():
+    """stop() closes every live stream, and then the backend is not ready."""
+    backend = ie.Mock(token_delay=FOREVER)
+    streams = [backend.stream("x") for _ in range(3)]
+    backend.stop()
+    assert all(stream.cancelled for stream in streams)
+    assert not backend.ready()
+    with pytest.raises(ie.NotReadyError) as caught:
+        backend.stream("x")
+    assert caught.value.retryable is False
+
+
+def test_token_closes_every_stream_that_carries_it():
+    """cancel() ends all streams of a token, and calls made with it later are refused."""
+    backend, token = ie.Mock(token_delay=FOREVER), ie.CancelToken()
+    streams = [backend.stream("x", cancel=token) for _ in range(3)]
+    other = backend.stream("x")
+    token.cancel()
+    assert token.cancelled
+    assert all(stream.cancelled for stream in streams)
+    assert not other.cancelled
+    other.close()
+    with pytest.raises(ie.RequestCancelledError):
+        backend.stream("x", cancel=token)
+
+
+@pytest.mark.parametrize("armed", ["before", "after"])
+def test_token_cancels_after_a_while(armed):
+    """cancel_after() ends streams whether it was called before or after they began."""
+    backend, token = ie.Mock(token_delay=FOREVER), ie.CancelToken()
+    if armed == "before":
+        token.cancel_after(0.05)
+    stream = backend.stream("x", cancel=token)
+    if armed == "after":
+        token.cancel_after(0.05)
+    assert next(stream, "over") == "over"
+    assert stream.cancelled
+
+
+def test_a_token_keeps_no_thread_without_streams():
+    """The thread that keeps a token's time goes with the last stream."""
+    token = ie.CancelToken()
+    token.cancel_after(FOREVER)
+    with ie.Mock(token_delay=FOREVER).stream("x", cancel=token):
+        names = [thread.name for thread in threading.enumerate()]
+        assert names.count("inferd-engine-timer") == 1
+    # the fixture that looks for threads left behind does the rest
+
+
+def test_an_early_exit_may_be_postponed():
+    """cancel_after() called again counts from then."""
+    token = ie.CancelToken()
+    with ie.Mock(tokens=["a"], token_delay=0.2).stream("x", cancel=token) as stream:
+        token.cancel_after(0.05)
+        token.cancel_after(FOREVER)
+        assert "".join(stream.text()) == "a"
+
+
+def test_a_worker_that_cannot_start_is_a_clear_error(monkeypatch):
+    """When no thread can be started the call raises and nothing is left."""
+
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    backend = ie.Mock()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(ie.InternalError, match="buffer=0"):
+            backend.stream("x")
+    assert backend.complete("x").text == "mock-response"

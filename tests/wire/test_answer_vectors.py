@@ -1,0 +1,53 @@
+"""What real servers answer, against the events that a correct client gives.
+
+The same vectors go through the accumulator of whole bodies here, and over a real socket in
+``tests/loopback``.
+"""
+
+from __future__ import annotations
+
+import pytest
+from answer_vectors import VECTORS, assert_expected, body_of
+
+from inferd_engine.wire.gunzip import Gunzip
+from inferd_engine.wire.openai_answer import Answer
+from inferd_engine.wire.openai_errors import http_error
+
+ANSWERED = [vector for vector in VECTORS if vector["status"] == 200]
+REFUSED = [vector for vector in VECTORS if vector["status"] != 200]
+
+
+def read(blocks, implementation):
+    """Give the events and the ending of a body that comes in these blocks."""
+    answer, gunzip = Answer(implementation=implementation), Gunzip()
+    events = []
+    for block in blocks:
+        for piece in gunzip.feed(block):
+            events += answer.feed(piece)
+    events += answer.end()
+    events += [event for event, _ in answer.rest()]
+    return events, answer.ending
+
+
+@pytest.mark.parametrize("vector", ANSWERED, ids=lambda vector: vector["id"])
+def test_whole(vector, implementation):
+    """A body that comes in one read gives the expected events."""
+    assert_expected(vector, *read([body_of(vector)], implementation))
+
+
+@pytest.mark.parametrize("vector", ANSWERED, ids=lambda vector: vector["id"])
+def test_byte_by_byte(vector, implementation):
+    """A body that comes byte by byte gives the same events."""
+    body = body_of(vector)
+    blocks = [body[i : i + 1] for i in range(len(body))]
+    assert_expected(vector, *read(blocks, implementation))
+
+
+@pytest.mark.parametrize("vector", REFUSED, ids=lambda vector: vector["id"])
+def test_status(vector):
+    """A status other than 2xx gives an error with the upstream's own message."""
+    headers = {name.lower(): value for name, value in vector.get("headers", {}).items()}
+    error = http_error(
+        vector["status"], headers, body_of(vector), place="http://x/", hint="", own_id=""
+    )
+    assert_expected(vector, [], error)
