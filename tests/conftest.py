@@ -37,6 +37,12 @@ def _no_thread_is_left():
 
 
 @pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """Run every test in a folder of its own: processes that it starts import what is installed."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch):
     """Keep the machine's own keys and proxies out of the tests."""
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):

@@ -1,0 +1,74 @@
+"""A program that uses the public API, for the type checker alone: it is never run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from typing_extensions import assert_type
+
+import inferd_engine as ie
+from inferd_engine.testing import Received, Reply, Upstream, text_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def stream_text(backend: ie.Backend) -> Iterator[str]:
+    """Stream text from whatever backend it is."""
+    with backend.stream("Why is the sky blue?", max_tokens=10) as stream:
+        assert_type(stream, ie.TokenStream)
+        yield from stream.text()
+    assert_type(stream.done, ie.Done | None)
+
+
+def look_at_events(stream: ie.TokenStream) -> None:
+    """Tell events apart by class."""
+    for event in stream:
+        if isinstance(event, ie.TextDelta):
+            assert_type(event.delta, str)
+        elif isinstance(event, ie.ToolUse):
+            assert_type(event.name, str)
+        elif isinstance(event, ie.Done):
+            assert_type(event.stop_reason, ie.StopReason)
+            assert_type(event.usage, ie.Usage | None)
+
+
+def next_turn(backend: ie.OpenAiCompat, tool: ie.Tool) -> ie.Completion:
+    """Answer the tool calls of a completion."""
+    history: list[ie.MessageV2] = [ie.system("Be brief."), ie.user("Weather?")]
+    completion = backend.complete(history, tools=[tool])
+    history.append(completion.to_message())
+    history += [ie.tool_result(call.tool_call_id, "sunny") for call in completion.tool_uses]
+    return backend.with_options(timeout=None).complete(history, tools=[tool])
+
+
+def handle(error: ie.GenerateError) -> float | None:
+    """Act on an error by its class."""
+    if isinstance(error, ie.HttpStatusError):
+        assert_type(error.status, int)
+        return error.retry_after
+    if isinstance(error, ie.DeadlineError) and error.phase == "connect":
+        return 1.0
+    return 0.0 if error.retryable else None
+
+
+def configure() -> ie.OpenAiCompat:
+    """Make a backend from a configuration or from fields."""
+    config = ie.OpenAiCompatConfig(base_url="http://localhost:8080", api_key="", model="m")
+    return ie.OpenAiCompat(config, timeout=5.0)
+
+
+def answer(received: Received) -> Reply:
+    """Make a reply from a request."""
+    return text_reply(f"You asked {received.path}")
+
+
+def cancel_all(backends: list[ie.Backend], token: ie.CancelToken) -> None:
+    """Carry one token through several calls."""
+    for backend in backends:
+        with backend.stream("x", cancel=token) as stream:
+            event = stream.poll(1.0)
+            if event is None and not stream.ended:
+                token.cancel()
+    with Upstream(text_reply("x"), otherwise=answer) as upstream:
+        assert_type(upstream.url, str)
