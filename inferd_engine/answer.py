@@ -88,6 +88,8 @@ class AnswerSource:
                 deadlines.linger()
         if answer.is_over:
             self._rest = answer.rest()
+        if answer.is_whole:
+            self._exchange.reusable = True
         return events, len(block)
 
     def _broken(self, error: GenerateError) -> tuple[list[Event], int]:

@@ -199,10 +199,13 @@ class _OwnedConnection(urllib3.connection.HTTPConnection):
         super().send(data)
 
     def give_back(self) -> bool:
-        """End the ownership of the exchange; False if it has ended the connection."""
+        """End the ownership of the exchange; False if the connection is not to be used again."""
         exchange, self._exchange = self._exchange, None
         if exchange is None:
             return True
+        if not exchange.reusable:
+            self._handle = None  # it stays with the exchange, which may still be ended
+            return False
         self._handle = exchange.take_handle()
         return self._handle is not None
 
@@ -224,7 +227,7 @@ class _OwnedTLSConnection(_OwnedConnection, urllib3.connection.HTTPSConnection):
 
 
 class _OwningPool(urllib3.connectionpool.HTTPConnectionPool):
-    """A pool that takes no connection back that somebody has ended."""
+    """A pool that takes no connection back that was ended, or whose answer was cut."""
 
     ConnectionCls = _OwnedConnection
 

@@ -34,12 +34,14 @@ if TYPE_CHECKING:
 class Exchange:
     """What a request and its answer share between threads: a flag, the clocks, the handle."""
 
-    __slots__ = ("__weakref__", "_pid", "_slot", "cancelled", "deadlines", "has_sent")
+    __slots__ = ("__weakref__", "_pid", "_slot", "cancelled", "deadlines", "has_sent", "reusable")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self.cancelled = False
         self.has_sent = False
         """Whether the request may have reached the upstream."""
+        self.reusable = True
+        """Whether the connection may go back to its pool: not while the answer may still be cut."""
         self.deadlines = deadlines
         self._slot: list[socket.socket] = []
         self._pid = os.getpid()

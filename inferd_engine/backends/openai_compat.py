@@ -116,7 +116,11 @@ class OpenAiCompat(Backend):
                 request_id=request_id,
             )
             source = AnswerSource(reply.body, answer, exchange)
-            if not reply.headers.get("content-type", "").startswith("text/event-stream"):
+            if reply.headers.get("content-type", "").startswith("text/event-stream"):
+                # A server that cuts a stream off with a proper end of the body closes the
+                # connection next: the pool gets it back only once the answer is whole.
+                exchange.reusable = False
+            else:
                 try:
                     source.judge()
                 except BaseException:

@@ -84,6 +84,11 @@ class Answer:
         return self._chunks.finish_reason is not None
 
     @property
+    def is_whole(self) -> bool:
+        """Whether nothing is missing so far: the upstream has said that it is done, or why."""
+        return self.error is None and (self._chunks.is_done or self.has_finish_reason)
+
+    @property
     def is_judged(self) -> bool:
         """Whether it is clear what the body is: of JSON, the first document has to be read."""
         return self.is_over or self.kind == "sse" or self.payloads > 0

@@ -31,6 +31,15 @@ def test_an_end_without_a_reason_is_a_cut(ask, buffer):
         ask(Reply([chunk("half")]), buffer=buffer).complete("x")
 
 
+def test_the_connection_of_a_cut_answer_is_not_used_again(ask, buffer):
+    """A body that ended properly under a cut answer does not go back to the pool."""
+    backend = ask(Reply([chunk("half")]), text_reply("b"), buffer=buffer)
+    with pytest.raises(ie.StreamInterruptedError):
+        backend.complete("x")
+    assert backend.complete("x").text == "b"
+    assert backend.upstream.connections == 2
+
+
 def test_an_empty_answer_is_a_cut(ask):
     """No bytes at all are no empty answer."""
     with pytest.raises(ie.StreamInterruptedError, match="before it had sent any"):
