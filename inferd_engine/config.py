@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BASE_URL_VARIABLE = "OPENAI_BASE_URL"
 API_KEY_VARIABLE = "OPENAI_API_KEY"
+_LONGEST = 1e9  # seconds, 30 years: sockets refuse much more
 _OPENAI = "https://api.openai.com"
 _NOT_A_KEY = re.compile(r"[^\x21-\x7e]")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2 "token"
@@ -103,7 +104,8 @@ def _check_headers(_: Any, __: Any, value: Mapping[str, str]) -> None:  # noqa: 
 
 
 def _check_seconds(_: Any, field: Any, value: float | None) -> None:  # noqa: ANN401
-    if value is not None and not (isinstance(value, (int, float)) and value > 0):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and not (is_number and 0 < value <= _LONGEST):
         msg = f"{field.name} is {value!r}: it has to be seconds above 0, or None for no limit"
         raise InvalidRequestError(msg)
 

@@ -47,5 +47,5 @@ class Gunzip:
             yield piece
             data = self._unzip.unconsumed_tail
             if self._unzip.eof:  # another member may follow
-                data = self._unzip.unused_data
+                data = self._unzip.unused_data.lstrip(b"\0")  # members may be padded
                 self._unzip = zlib.decompressobj(_WINDOW)

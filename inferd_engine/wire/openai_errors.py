@@ -10,9 +10,11 @@ An HTML page is shown by its title alone: it holds the caller's address and no n
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import html
 import json
+import math
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -29,11 +31,14 @@ _LONGEST_MESSAGE = 500  # characters of somebody else's text in a message of our
 _LONGEST_WAIT = 86400.0  # seconds; an upstream that names more means no number at all
 
 # Where messages are kept, best first.
-_FIELDS = ("message", "error", "detail", "msg", "fault", "faultstring", "reason", "errors")
+_FIELDS = ("error", "message", "detail", "msg", "fault", "faultstring", "reason", "errors")
 _TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)  # no "<": linear time
 _HTML = re.compile(r"\s*(<!doctype html|<html|<head|<body|<title|<!--)", re.IGNORECASE)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+"
+)
 _RETRYABLE = frozenset({408, 409, 424, 425, 429})
+_FINAL_WORDS = ("invalid", "context_length", "filter", "authentication", "permission", "quota")
 _DEPTH = 8  # an error nested deeper than this has no message for people
 
 
@@ -118,7 +123,7 @@ def _is_retryable_code(code: str | None) -> bool:
     """Whether an error inside an answer may pass: all but those that blame the request."""
     if code is not None and code.isdecimal() and len(code) == 3:  # noqa: PLR2004 - an HTTP status
         return is_retryable_status(int(code))
-    return not (code and ("invalid" in code or "context_length" in code or "filter" in code))
+    return not any(word in (code or "") for word in _FINAL_WORDS)
 
 
 def is_retryable_status(status: int) -> bool:
@@ -137,20 +142,18 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     """
     seconds: float | None = None
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * scale
-            break
-        except (KeyError, ValueError):
-            continue
+        with contextlib.suppress(KeyError, ValueError):
+            found = float(headers[name]) * scale
+            if not math.isnan(found):
+                seconds = found
+                break
     if seconds is None and "retry-after" in headers:
         try:
             date = email.utils.parsedate_to_datetime(headers["retry-after"])
             seconds = date.timestamp() - (time.time() if now is None else now)
         except (TypeError, ValueError, OverflowError):
             return None
-    if seconds is None or seconds != seconds:  # noqa: PLR0124 - NaN
-        return None
-    return min(max(seconds, 0.0), _LONGEST_WAIT)
+    return None if seconds is None else min(max(seconds, 0.0), _LONGEST_WAIT)
 
 
 def request_id_of(headers: Mapping[str, str], own: str) -> str | None:

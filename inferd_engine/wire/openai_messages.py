@@ -24,7 +24,6 @@ _ROLES = {
     "user": Role.USER,
     "assistant": Role.ASSISTANT,
     "tool": Role.USER,
-    "function": Role.USER,
 }
 
 
@@ -63,6 +62,8 @@ def message_from_openai(message: Mapping[str, Any], place: str) -> MessageV2:
         if not isinstance(call_id, str) or not call_id:
             _refuse(place, "has no tool_call_id: it pairs the result with its call")
         return MessageV2(role, (ToolResultBlock(call_id, content),))
+    if not content and isinstance(message.get("refusal"), str):
+        content = (TextBlock(message["refusal"]),)
     calls = message.get("tool_calls") or ()
     if not isinstance(calls, (list, tuple)):
         _refuse(f"{place}.tool_calls", "is no list")

@@ -115,7 +115,7 @@ def _tool(tool: Tool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    function["parameters"] = dict(tool.input_schema) or {"type": "object", "properties": {}}
+    function["parameters"] = dict(tool.input_schema or {}) or {"type": "object", "properties": {}}
     return {"type": "function", "function": function}
 
 
@@ -139,6 +139,9 @@ def _messages(messages: tuple[MessageV2, ...]) -> list[dict[str, Any]]:
     mapped: list[dict[str, Any]] = []
     for index, message in enumerate(messages):
         mapped += _message(message, f"messages[{index}].content", names)
+    if not mapped:
+        msg = "messages holds thoughts alone, which are not sent: say something"
+        raise InvalidRequestError(msg)
     return mapped
 
 
@@ -181,10 +184,10 @@ def _call(block: ToolUseBlock, place: str) -> dict[str, Any]:
         msg = f"{place}.input is something that JSON cannot hold: {error}"
         raise InvalidRequestError(msg) from None
     return {
+        **block.extra,
         "id": block.tool_call_id,
         "type": "function",
         "function": {"name": block.name, "arguments": arguments},
-        **block.extra,
     }
 
 

@@ -96,8 +96,8 @@ class ToolCalls:
             return  # a trailing piece that says nothing
         call = self._place(_index(entry.get("index")), call_id, name)
         if extra:
-            call.extra["extra_content"] = extra
-        self.size += call.take(call_id, name, arguments)
+            self._keep_extra(call, extra)
+        self.size += len(call_id) + call.take(call_id, name, arguments)
         if call_id and call.id == call_id:
             self._by_id[call_id] = call
 
@@ -109,7 +109,11 @@ class ToolCalls:
     def take_extra(self, extra: Any) -> None:  # noqa: ANN401 - JSON
         """Take what a delta of its own wants sent back with the last call."""
         if self._calls and extra:
-            self._calls[-1].extra["extra_content"] = extra
+            self._keep_extra(self._calls[-1], extra)
+
+    def _keep_extra(self, call: _Call, extra: Any) -> None:  # noqa: ANN401 - JSON
+        call.extra["extra_content"] = extra
+        self.size += len(json.dumps(extra))
 
     def _place(self, index: int | None, call_id: str, name: str) -> _Call:
         """Find the call that a piece belongs to, or begin it."""

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import codecs
 import os
+from itertools import repeat
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from inferd_engine.errors import EventTooLargeError
@@ -50,6 +51,7 @@ Implementation = Literal["native", "pure"]
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024  # inferd's own limit of a frame
 _BOM = b"\xef\xbb\xbf"
+_MESSAGE = repeat("message")  # the type of every plain event
 
 
 class _Framer(Protocol):
@@ -168,8 +170,8 @@ class SSEDecoder:
         try:
             for piece in self._framer.feed(data):
                 if isinstance(piece, list):
-                    last_id = fields.last_event_id
-                    events += [ServerSentEvent("message", text, last_id) for text in piece]
+                    last_id = repeat(fields.last_event_id)
+                    events += map(ServerSentEvent, _MESSAGE, piece, last_id)
                     continue
                 if isinstance(piece, tuple):
                     event = fields.read_block(piece)

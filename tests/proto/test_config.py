@@ -1,0 +1,296 @@
+"""What an upstream is like: defaults, checks, and where the key may go."""
+
+import copy
+import math
+import pickle
+
+import attrs
+import pytest
+
+import inferd_engine as ie
+
+KEY = "sk-0123456789"
+OTHER_KEY = "sk-other-9876"
+LOCAL = "http://localhost:8080"
+PLAIN = "http://upstream.example"
+VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    """Take the variables that a configuration reads out of the environment."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def refusal(**fields):
+    """Give the message with which a configuration is refused."""
+    with pytest.raises(ie.InvalidRequestError) as caught:
+        ie.OpenAiCompatConfig(**fields)
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+def through_pickle(config):
+    """Give a configuration as it comes out of a pickle."""
+    return pickle.loads(pickle.dumps(config))
+
+
+# --- fields --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("base_url", "https://api.openai.com"),
+        ("api_key", ""),
+        ("model", "gpt-4o-mini"),
+        ("timeout", 300.0),
+        ("connect_timeout", 10.0),
+        ("first_token_timeout", None),
+        ("idle_timeout", None),
+        ("buffer", 512),
+        ("max_event_bytes", 64 * 1024 * 1024),
+        ("max_tokens_field", "max_tokens"),
+        ("headers", {}),
+        ("extra_body", {}),
+        ("verify", None),
+        ("cert", None),
+        ("proxies", None),
+        ("max_connections", 256),
+    ],
+)
+def test_defaults(field, value):
+    """Every field that is not given has the contract's default."""
+    assert getattr(ie.OpenAiCompatConfig(), field) == value
+
+
+def test_is_frozen_and_has_slots():
+    """A configuration can neither be changed nor given other attributes."""
+    config = ie.OpenAiCompatConfig()
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        config.model = "other"
+    assert not hasattr(config, "__dict__")
+
+
+def test_fields_have_to_be_named():
+    """No field can be given by position, so that a key cannot land in a URL."""
+    with pytest.raises(TypeError):
+        ie.OpenAiCompatConfig(KEY)
+
+
+@pytest.mark.parametrize("field", ["headers", "extra_body"])
+def test_mappings_are_copied(field):
+    """What the caller changes after the configuration was made does not change it."""
+    given = {"a": "1"}
+    config = ie.OpenAiCompatConfig(**{field: given})
+    given["a"] = "2"
+    assert getattr(config, field) == {"a": "1"}
+
+
+@pytest.mark.parametrize(
+    "field", ["timeout", "connect_timeout", "first_token_timeout", "idle_timeout"]
+)
+@pytest.mark.parametrize("value", [0, -1, math.nan, "5"])
+def test_seconds_that_are_refused(field, value):
+    """A limit that is no number above 0 is refused by name."""
+    expected = f"{field} is {value!r}: it has to be seconds above 0, or None for no limit"
+    assert refusal(**{field: value}) == expected
+
+
+@pytest.mark.parametrize(
+    "field", ["timeout", "connect_timeout", "first_token_timeout", "idle_timeout"]
+)
+@pytest.mark.parametrize("value", [None, 0.001, 1])
+def test_seconds_that_are_taken(field, value):
+    """A limit may be any number above 0, or None for no limit."""
+    assert getattr(ie.OpenAiCompatConfig(**{field: value}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("field", "low"), [("buffer", 0), ("max_event_bytes", 1), ("max_connections", 1)]
+)
+def test_counts(field, low):
+    """A count is a whole number from its lowest value on; anything else is refused by name."""
+    assert getattr(ie.OpenAiCompatConfig(**{field: low}), field) == low
+    for value in (low - 1, True, 1.5, None, "9"):
+        expected = f"{field} is {value!r}: it has to be a whole number, {low} or more"
+        assert refusal(**{field: value}) == expected
+
+
+def test_base_url_of_the_environment(monkeypatch):
+    """An address that is not given comes from the environment; one that is given wins."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.example/v1")
+    assert ie.OpenAiCompatConfig().base_url == "https://gateway.example/v1"
+    assert ie.OpenAiCompatConfig(base_url=LOCAL).base_url == LOCAL
+
+
+def test_malformed_base_url_is_refused_without_quoting_it():
+    """An address that cannot be used is refused when the configuration is made, unquoted."""
+    message = refusal(base_url="https://user:passw0rd@upstream.example")
+    assert "base_url holds user info" in message
+    assert "passw0rd" not in message
+
+
+# --- where the key comes from and goes -----------------------------------------------------------
+
+
+def test_key_of_the_environment(monkeypatch):
+    """A key that is not given comes from the environment."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert ie.OpenAiCompatConfig().api_key == KEY
+
+
+@pytest.mark.parametrize("given", ["", OTHER_KEY])
+def test_a_given_key_wins(monkeypatch, given):
+    """A key that is given, also an empty one, is taken and the environment is not."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert ie.OpenAiCompatConfig(api_key=given).api_key == given
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["https://upstream.example", LOCAL, "http://127.0.0.1/v1", "http://[::1]:8080", None],
+)
+def test_environment_key_goes_to_https_and_loopback(monkeypatch, base_url):
+    """A key of the environment may go where it stays secret."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert ie.OpenAiCompatConfig(base_url=base_url).api_key == KEY
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [PLAIN, "http://10.0.0.5:8000/v1", "http://localhost.evil.example", "http://[::2]", "HTTP://a"],
+)
+def test_environment_key_goes_nowhere_else(monkeypatch, base_url):
+    """A key of the environment is refused without https, and the message says what to do."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    message = refusal(base_url=base_url)
+    assert "OPENAI_API_KEY" in message
+    assert "pass api_key explicitly" in message
+    assert KEY not in message
+
+
+@pytest.mark.parametrize("given", ["", OTHER_KEY])
+def test_a_given_key_goes_where_the_caller_wants(monkeypatch, given):
+    """A key that is given, or none at all, may go to an upstream without https."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert ie.OpenAiCompatConfig(base_url=PLAIN, api_key=given).api_key == given
+
+
+def test_without_a_key_any_upstream_will_do():
+    """Where there is no key in the environment, an upstream without https is fine."""
+    assert ie.OpenAiCompatConfig(base_url=PLAIN).base_url == PLAIN
+
+
+def test_environment_key_is_still_one_after_a_change(monkeypatch):
+    """A key of the environment does not become an explicit one when another field is changed."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    config = ie.OpenAiCompatConfig(base_url=LOCAL)
+    with pytest.raises(ie.InvalidRequestError, match="pass api_key explicitly"):
+        attrs.evolve(config, base_url=PLAIN)
+
+
+@pytest.mark.parametrize("mangled", [f"{KEY}\n", f" {KEY}", f"{KEY}\r\nX-A: b", f"{KEY}é", "\x00"])
+@pytest.mark.parametrize("place", ["api_key", "OPENAI_API_KEY"])
+def test_malformed_keys_are_refused_without_quoting_them(monkeypatch, mangled, place):
+    """A key with a blank, a line end or a letter beyond ASCII is refused and not shown."""
+    if place == "OPENAI_API_KEY":
+        monkeypatch.setenv(place, mangled.replace("\x00", "\x01"))
+        message = refusal()
+    else:
+        message = refusal(api_key=mangled)
+    assert message.startswith(f"{place} holds a blank, a line end or a character beyond ASCII")
+    assert KEY not in message
+
+
+# --- what is never shown -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shown", [repr, str, "{0!r}".format, "%r".__mod__])
+def test_secrets_are_masked(shown):
+    """The key and the values of headers and proxies are in no repr of a configuration."""
+    config = ie.OpenAiCompatConfig(
+        api_key=KEY,
+        headers={"api-key": OTHER_KEY},
+        proxies={"https": "http://me:passw0rd@proxy.example"},
+    )
+    text = shown(config)
+    assert "api_key='***'" in text
+    assert "headers={'api-key': '***'}" in text
+    for secret in (KEY, OTHER_KEY, "passw0rd"):
+        assert secret not in text
+
+
+def test_repr_of_the_key_is_masked():
+    """The key itself shows nothing either, also inside other values; an empty one is empty."""
+    config = ie.OpenAiCompatConfig(api_key=KEY)
+    assert repr([config.api_key]) == "['***']"
+    assert repr(ie.OpenAiCompatConfig().api_key) == "''"
+
+
+# --- pickles and copies --------------------------------------------------------------------------
+
+
+def test_the_key_is_in_no_pickle():
+    """A pickled configuration does not hold the key."""
+    assert KEY.encode() not in pickle.dumps(ie.OpenAiCompatConfig(api_key=KEY))
+
+
+@pytest.mark.parametrize("environment", ["", OTHER_KEY])
+def test_unpickling_reads_the_environment_again(monkeypatch, environment):
+    """Who unpickles has the key of his own environment, or none."""
+    config = ie.OpenAiCompatConfig(api_key=KEY, base_url=LOCAL, model="m", buffer=0)
+    monkeypatch.setenv("OPENAI_API_KEY", environment)
+    found = through_pickle(config)
+    assert found.api_key == environment
+    assert attrs.evolve(found, api_key=KEY) == config
+
+
+def test_unpickling_sends_no_environment_key_in_clear(monkeypatch):
+    """A key of the environment is refused for an upstream without https after a pickle too."""
+    pickled = pickle.dumps(ie.OpenAiCompatConfig(api_key=KEY, base_url=PLAIN))
+    monkeypatch.setenv("OPENAI_API_KEY", OTHER_KEY)
+    with pytest.raises(ie.InvalidRequestError, match="pass api_key explicitly"):
+        pickle.loads(pickled)
+
+
+def test_unpickling_checks_the_environment_key(monkeypatch):
+    """A malformed key of the environment is refused after a pickle too."""
+    pickled = pickle.dumps(ie.OpenAiCompatConfig(api_key=KEY))
+    monkeypatch.setenv("OPENAI_API_KEY", "a\r\nX-Injected: b")
+    with pytest.raises(ie.InvalidRequestError, match="OPENAI_API_KEY holds a blank"):
+        pickle.loads(pickled)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_copies_keep_the_key(monkeypatch, copied):
+    """A copy in the same process has the same key, whatever the environment says."""
+    config = ie.OpenAiCompatConfig(api_key=KEY)
+    monkeypatch.setenv("OPENAI_API_KEY", OTHER_KEY)
+    assert copied(config) == config
+    assert copied(config).api_key == KEY
+
+
+# --- headers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b", "a\r\nb", "a\n", "é", None, b"a"])
+def test_header_names_that_are_refused(name):
+    """A header name that is no token of RFC 9110 is refused."""
+    assert refusal(headers={name: "v"}).startswith("headers holds a name that is no header name")
+
+
+@pytest.mark.parametrize(
+    "value", ["a\r\nX-Injected: b", "a\n", "\ra", "a\x00", " a", "a ", "\u20ac", None, 5, b"a"]
+)
+def test_header_values_that_are_refused(value):
+    """A header value that could end the line, or that no header can hold, is refused unquoted."""
+    message = refusal(headers={"X-A": value})
+    assert message == "headers['X-A'] is no str that a header can hold (RFC 9110, 5.5)"
+
+
+@pytest.mark.parametrize("value", ["", "a", "a b\tc", "caf\xe9", "x" * 1000])
+def test_header_values_that_are_taken(value):
+    """A header value may be empty, hold blanks inside, and letters of Latin-1."""
+    assert ie.OpenAiCompatConfig(headers={"X-A": value}).headers == {"X-A": value}
