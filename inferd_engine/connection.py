@@ -7,7 +7,8 @@ was I cancelled, and how long may I wait?  Three places of urllib3 and http.clie
   addresses of a host share one connect budget (urllib3 gives each the whole);
 * ``response_class`` reads everything that comes, the answer of a CONNECT proxy, status lines,
   headers, 1xx answers, chunk sizes and the body: its file asks the exchange before each read and
-  gives the socket what is left of the deadlines, so that no trickle outlasts them;
+  gives the socket what is left of the deadlines, so that no trickle outlasts them; and its
+  ``read1`` gives all chunks of one read at once, taken apart strictly;
 * ``_put_conn`` takes a connection back into the pool: here the stream stops owning it.
 
 The exchange is passed by a thread-local, because a request is sent in one thread and ``requests``
@@ -34,6 +35,8 @@ import urllib3.connection
 import urllib3.connectionpool
 import urllib3.util.connection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from inferd_engine.wire.http_chunks import ChunkedDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,10 +106,46 @@ class _GuardedResponse(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(sock, *args, **kwargs)
-        exchange = _current()
-        if exchange is not None:
+        self._exchange = _current()
+        self._chunks = ChunkedDecoder()
+        if self._exchange is not None:
             raw = self.fp.detach()
-            self.fp = io.BufferedReader(_GuardedFile(raw, sock, exchange), _READ_BUFFER)
+            file = _GuardedFile(raw, sock, self._exchange)
+            self.fp = io.BufferedReader(file, _READ_BUFFER)
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Skip answers that announce another: http.client knows 100 alone."""
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not _is_interim(status):
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+    def read1(self, n: int = -1) -> bytes:
+        """Give what one read of the connection gives, all its chunks taken apart."""
+        if not self.chunked or self.fp is None:
+            return super().read1(n)
+        while not self._chunks.is_done:
+            data = self.fp.read1(n if n > 0 else _READ_BUFFER)
+            if not data:
+                raise http.client.IncompleteRead(b"")
+            try:
+                body = self._chunks.feed(data)
+            except ValueError as error:
+                raise http.client.HTTPException(str(error)) from None
+            if body:
+                return body
+        # Only now: urllib3 gives the connection back as soon as the file is closed, and what is
+        # above has to see the last bytes first.
+        if self._chunks.surplus and self._exchange is not None:
+            self._exchange.reusable = False
+        self._close_conn()  # type: ignore[attr-defined]
+        return b""
+
+
+def _is_interim(status: int) -> bool:
+    """Whether another answer follows; 101 is none of these, it ends HTTP."""
+    return 102 <= status < 200  # noqa: PLR2004 - HTTP
 
 
 class _OwnedConnection(urllib3.connection.HTTPConnection):
