@@ -381,7 +381,7 @@ class TokenStream:
             "a stream was dropped before its end; close it, or use it in a with statement",
             ResourceWarning,
             stacklevel=2,
-            source=self,
+            source=self._reading,  # made here too; CPython 3.11 finds no trace of `self`
         )
 
     def __repr__(self) -> str:

@@ -67,6 +67,8 @@ class EndMark:
 class Reading:
     """What a stream and its worker both refer to: the source, and how it all ended."""
 
+    __slots__ = ("ended_at", "endings", "first_event_at", "source")
+
     def __init__(self, source: Source) -> None:
         self.source = source
         self.endings: dict[str, Ending] = {}

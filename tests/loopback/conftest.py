@@ -3,11 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 
 import pytest
+import trustme
+from http_proxy import Proxy
 
 import inferd_engine as ie
 from inferd_engine.testing import Upstream
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """A certificate authority of our own: a server's context, and the file to trust."""
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(server)
+    path = tmp_path_factory.mktemp("tls") / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return server, str(path)
+
+
+# Ways to an upstream: in clear, with TLS, and both through a proxy (which forwards or tunnels).
+WAYS = ["http", "https", "proxy", "tunnel"]
+
+
+@pytest.fixture
+def ask_by(ask, authority):
+    """Give a backend that asks an upstream in one of the ways."""
+    with contextlib.ExitStack() as stack:
+
+        def make(way, *replies, **options):
+            context, trusted = authority
+            if way in ("https", "tunnel"):
+                options = {"ssl_context": context, "verify": trusted, **options}
+            if way in ("proxy", "tunnel"):
+                proxy = stack.enter_context(Proxy())
+                options["proxies"] = {"http": proxy.url, "https": proxy.url}
+            backend = ask(*replies, **options)
+            if way in ("proxy", "tunnel"):
+                backend.proxy = proxy
+            return backend
+
+        yield make
 
 
 @pytest.fixture
