@@ -12,6 +12,9 @@
  * A run is made longer when the bytes between its end and the new data are the run's separator:
  * comparing those few bytes says at once that both blocks are plain and spelled alike.
  *
+ * The next CR is looked for once and remembered, over SSE_MORE too: a search at every call would
+ * go to the end of a buffer without a CR each time, and the time would grow with its square.
+ *
  * A CR ends its line at once, so that an event is never held back until the next byte comes; the
  * LF that may follow is swallowed when it is seen, in this read or the next (`after_cr`).
  */
@@ -94,10 +97,12 @@ int sse_scan(struct sse_scanner *s, const char *buf, size_t len, struct sse_span
     size_t position = s->position;
     size_t line = s->line;
     size_t block = 0; /* where the block begins that has no blank line yet */
-    size_t next_cr = 0; /* the first CR from `position` on, or len; looked for when passed */
+    size_t next_cr = s->next_cr; /* first CR from `position` on, or len; looked for when passed */
     size_t count = 0;
     int code = SSE_OK;
 
+    if (next_cr > len || (next_cr < len && buf[next_cr] != '\r'))
+        next_cr = 0; /* not the buffer that SSE_MORE was about: look for it */
     while (position < len) {
         const char *found;
         size_t end;
@@ -155,6 +160,7 @@ int sse_scan(struct sse_scanner *s, const char *buf, size_t len, struct sse_span
         code = SSE_LARGE;
     s->position = position - block;
     s->line = line - block;
+    s->next_cr = next_cr > block ? next_cr - block : 0;
     s->count = count;
     s->consumed = block;
     return code;

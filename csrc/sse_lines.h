@@ -66,6 +66,7 @@ struct sse_scanner {
     size_t consumed;   /* out: bytes of the buffer that are done with */
     size_t position;   /* bytes looked at */
     size_t line;       /* where the unfinished line begins */
+    size_t next_cr;    /* after SSE_MORE: the first CR not looked at yet, or the buffer's end */
     size_t data;       /* where the data of the block's one `data:` line begins */
     size_t data_end;   /* and ends */
     int shape;         /* what the block holds so far; see the table in sse_lines.c */
@@ -73,7 +74,8 @@ struct sse_scanner {
     int keep_unknown;  /* give lines with unknown fields as SSE_LINE */
 };
 
-/* Look at `len` bytes at `buf`; write at most `room` (at least 1) spans. */
+/* Look at `len` bytes at `buf`; write at most `room` (at least 1) spans.  A run may come as several
+ * spans: it does not grow once `spans` is full. */
 int sse_scan(struct sse_scanner *scanner, const char *buf, size_t len, struct sse_span *spans,
              size_t room);
 

@@ -1,0 +1,452 @@
+/* fuzz_sse_lines: whatever the bytes are and however they are read, the answer is the same.
+ *
+ * Goal: hold the scanner and the two UTF-8 functions against slow twins that are short enough to
+ * be believed: a model that walks the stream byte by byte, knows of no reads and never looks
+ * ahead, and the table of well-formed UTF-8 tried row by row.  A difference aborts.
+ *
+ * Rules: every call gets its bytes in memory of exactly their size, so that a sanitizer (or a
+ * guard page, see test_sse_lines.c, which includes this file for the twins and the feeding) sees
+ * a byte read outside of them.  Answers are compared as text, so that a failure can be read.
+ *
+ * An input is four bytes that say how to feed, then the stream:
+ *
+ *     byte 0   bits 0-3: room - 1; bit 4: keep_unknown; bit 5: an empty read after each read
+ *     byte 1   limit of a block in bytes; 0 = none
+ *     byte 2   bytes in the first read
+ *     byte 3   bytes in each later read; 0 = all the rest in one
+ *
+ * libFuzzer calls LLVMFuzzerTestOneInput.  With -DSTANDALONE there is a main() that runs each
+ * file it is given: any compiler replays the corpus.
+ */
+#include "sse_lines.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MUST(condition)                                                                          \
+    do {                                                                                         \
+        if (!(condition)) {                                                                      \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);              \
+            abort();                                                                             \
+        }                                                                                        \
+    } while (0)
+
+/* Where the bytes of one call live; at most one piece of memory is out at a time. */
+struct memory {
+    char *(*place)(const char *bytes, size_t len);
+    void (*release)(char *placed);
+};
+
+struct feeding {
+    size_t limit, room;
+    int keep_unknown;
+    size_t first, later; /* bytes in the first read and in each later one; 0 later = the rest */
+    int empty_reads;     /* an empty read after each read */
+    int spelled;         /* tell runs as they are, not event by event: depends on the reads */
+};
+
+/* Text that grows; zero it to begin, free(chars) to end. */
+struct text {
+    char *chars;
+    size_t len, room;
+};
+
+static void put(struct text *text, const char *chars, size_t len)
+{
+    if (text->room - text->len <= len) {
+        text->room = 2 * (text->room + len) + 64;
+        text->chars = realloc(text->chars, text->room);
+        MUST(text->chars != NULL);
+    }
+    memcpy(text->chars + text->len, chars, len);
+    text->len += len;
+    text->chars[text->len] = '\0';
+}
+
+static void put_escaped(struct text *text, const char *bytes, size_t len)
+{
+    static const char SPECIAL[] = "\n\r[]|\\", LETTERS[] = "nr[]|\\", HEX[] = "0123456789abcdef";
+    size_t i;
+
+    for (i = 0; i < len; i++) {
+        const char *special = memchr(SPECIAL, bytes[i], sizeof SPECIAL - 1);
+        unsigned char byte = (unsigned char)bytes[i];
+        char escape[4] = {'\\', 'x', HEX[byte >> 4], HEX[byte & 15]};
+
+        if (special) {
+            escape[1] = LETTERS[special - SPECIAL];
+            put(text, escape, 2);
+        } else if (byte < ' ' || byte > '~') {
+            put(text, escape, 4);
+        } else {
+            put(text, bytes + i, 1);
+        }
+    }
+}
+
+/* What happened is told as pieces: E[data of a plain event], B[block], L[line that acts by
+ * itself], R[the rest without a blank line], or LARGE at the end; spelled, a run is its kind and
+ * its events, as in 0[one|two]. */
+static void put_piece(struct text *text, char letter, const char *bytes, size_t len)
+{
+    put(text, &letter, 1);
+    put(text, "[", 1);
+    put_escaped(text, bytes, len);
+    put(text, "]", 1);
+}
+
+/* --- the model of the scanner --- */
+
+enum field { COMMENT, DATA, EVENT_OR_ID, RETRY, UNKNOWN };
+
+static enum field field_of(const char *line, size_t len)
+{
+    static const struct {
+        const char *name;
+        enum field field;
+    } FIELDS[] = {
+        {"", COMMENT},       {"data", DATA},   {"event", EVENT_OR_ID},
+        {"id", EVENT_OR_ID}, {"retry", RETRY},
+    };
+    size_t name_len = 0, i;
+
+    while (name_len < len && line[name_len] != ':')
+        name_len++;
+    for (i = 0; i < sizeof FIELDS / sizeof *FIELDS; i++)
+        if (strlen(FIELDS[i].name) == name_len && memcmp(line, FIELDS[i].name, name_len) == 0)
+            return FIELDS[i].field;
+    return UNKNOWN;
+}
+
+static void tell_model(const char *bytes, size_t len, const struct feeding *how,
+                       struct text *told)
+{
+    size_t block = 0, line = 0, data = 0, data_end = 0, i;
+    size_t datas = 0, others = 0; /* lines of the block: `data:`; `event`, `id`, bare `data` */
+    int after_cr = 0;
+
+    for (i = 0; i < len; i++) {
+        int ends = bytes[i] == '\n' || bytes[i] == '\r';
+
+        if (bytes[i] == '\n' && after_cr) { /* the second half of a CRLF is not a line end */
+            if (block == i)
+                block = i + 1;
+            line = i + 1;
+        } else if (ends && line == i) { /* a blank line */
+            if (datas == 1 && others == 0)
+                put_piece(told, 'E', bytes + data, data_end - data);
+            else if (datas + others > 0)
+                put_piece(told, 'B', bytes + block, i - block);
+            datas = others = 0;
+            block = line = i + 1;
+        } else if (ends) {
+            enum field field = field_of(bytes + line, i - line);
+
+            if (field == DATA && i - line > 4) {
+                datas++;
+                data = line + 5;
+                data_end = i;
+                if (data < i && bytes[data] == ' ')
+                    data++;
+            } else if (field == DATA || field == EVENT_OR_ID) {
+                others++;
+            } else if (field == RETRY || (field == UNKNOWN && how->keep_unknown)) {
+                put_piece(told, 'L', bytes + line, i - line);
+            }
+            line = i + 1;
+        }
+        after_cr = bytes[i] == '\r';
+        if (i + 1 - block > how->limit) {
+            put(told, "LARGE", 5);
+            return;
+        }
+    }
+    put_piece(told, 'R', bytes + block, len - block);
+}
+
+/* --- the scanner, fed as its manual says --- */
+
+static const char *const SEPARATOR_OF[] = {"\n\ndata: ", "\n\ndata:", "\r\n\r\ndata: ",
+                                           "\r\n\r\ndata:"};
+
+static size_t event_end(const char *run, size_t len, const char *separator)
+{
+    size_t separator_len = strlen(separator), i;
+
+    for (i = 0; i + separator_len <= len; i++)
+        if (memcmp(run + i, separator, separator_len) == 0)
+            return i;
+    return len;
+}
+
+static void put_run(struct text *told, const char *run, size_t len, int kind, int spelled)
+{
+    char begin[3] = {(char)('0' + kind), '[', '\0'};
+    size_t size, separator_len = strlen(SEPARATOR_OF[kind]);
+
+    put(told, begin, spelled ? 2 : 0);
+    for (;;) {
+        size = event_end(run, len, SEPARATOR_OF[kind]);
+        MUST(kind % 2 == 0 || size == 0 || run[0] != ' '); /* as the manual has it */
+        if (spelled)
+            put_escaped(told, run, size);
+        else
+            put_piece(told, 'E', run, size);
+        if (size == len)
+            break;
+        put(told, "|", spelled ? 1 : 0);
+        run += size + separator_len;
+        len -= size + separator_len;
+    }
+    put(told, "]", spelled ? 1 : 0);
+}
+
+static int spelling_of(const char *bytes, const struct sse_span *run)
+{
+    MUST(run->start > 0);
+    return SSE_RUN + 2 * (bytes[run->end] == '\r') + (bytes[run->start - 1] == ':');
+}
+
+/* A run is as long as it can be: it takes in what follows it after its own separator. */
+static int could_be_one(const char *bytes, const struct sse_span *one, const struct sse_span *next)
+{
+    size_t len;
+
+    if (one->kind >= SSE_BLOCK || one->kind != next->kind)
+        return 0;
+    len = strlen(SEPARATOR_OF[one->kind]);
+    return next->start - one->end == len &&
+           memcmp(bytes + one->end, SEPARATOR_OF[one->kind], len) == 0;
+}
+
+static void put_spans(struct text *told, const char *bytes, const struct sse_scanner *s,
+                      const struct sse_span *spans, int spelled)
+{
+    size_t i;
+
+    for (i = 0; i < s->count; i++) {
+        const struct sse_span *span = &spans[i];
+        const char *start = bytes + span->start;
+        size_t len = span->end - span->start;
+
+        MUST(span->start <= span->end);
+        MUST(span->kind == SSE_LINE || span->end < s->consumed);
+        MUST(i == 0 || !could_be_one(bytes, span - 1, span));
+        if (span->kind == SSE_BLOCK) {
+            put_piece(told, 'B', start, len);
+        } else if (span->kind == SSE_LINE) {
+            put_piece(told, 'L', start, len);
+        } else {
+            MUST(span->kind == spelling_of(bytes, span));
+            put_run(told, start, len, span->kind, spelled);
+        }
+    }
+}
+
+/* One call, with the bytes and the spans in memory of their size. */
+static int scan_once(struct sse_scanner *s, const char *bytes, size_t len,
+                     const struct feeding *how, const struct memory *memory, struct text *told)
+{
+    struct sse_span *spans = malloc(how->room * sizeof *spans);
+    char *placed = memory->place(bytes, len);
+    int code;
+
+    MUST(spans != NULL);
+    code = sse_scan(s, placed, len, spans, how->room);
+    MUST(s->count <= how->room && s->consumed <= len);
+    MUST(code != SSE_MORE || s->count == how->room);
+    MUST(code != SSE_LARGE || len - s->consumed > how->limit);
+    put_spans(told, placed, s, spans, how->spelled);
+    memory->release(placed);
+    free(spans);
+    return code;
+}
+
+static void tell_scanner(const char *bytes, size_t len, const struct feeding *how,
+                         const struct memory *memory, struct text *told)
+{
+    struct sse_scanner s;
+    size_t block = 0, end = 0, size = how->first; /* bytes[block .. end) are what the call sees */
+    int code, empty;
+
+    memset(&s, 0, sizeof s);
+    s.limit = how->limit;
+    s.keep_unknown = how->keep_unknown;
+    do {
+        end += size < len - end ? size : len - end;
+        for (empty = 0; empty <= how->empty_reads; empty++) {
+            do {
+                code = scan_once(&s, bytes + block, end - block, how, memory, told);
+                block += s.consumed;
+            } while (code == SSE_MORE);
+            if (code == SSE_LARGE) {
+                put(told, "LARGE", 5);
+                return;
+            }
+        }
+        size = how->later ? how->later : len;
+    } while (end < len);
+    put_piece(told, 'R', bytes + block, len - block);
+}
+
+static int scans_alike(const char *bytes, size_t len, const struct feeding *how,
+                       const struct memory *memory)
+{
+    struct text model = {0}, scanner = {0};
+    int alike;
+
+    tell_model(bytes, len, how, &model);
+    tell_scanner(bytes, len, how, memory, &scanner);
+    alike = strcmp(model.chars, scanner.chars) == 0;
+    if (!alike)
+        fprintf(stderr, "limit %zu, room %zu, keep_unknown %d, reads %zu + %zu:\n%s is right\n%s\n",
+                how->limit, how->room, how->keep_unknown, how->first, how->later, model.chars,
+                scanner.chars);
+    free(model.chars);
+    free(scanner.chars);
+    return alike;
+}
+
+/* --- the model of the UTF-8 functions: Unicode 3.9, table 3-7, row by row --- */
+
+static const struct {
+    size_t len;
+    unsigned char low[4], high[4];
+} WELL_FORMED[] = {
+    {1, {0x00}, {0x7F}},
+    {2, {0xC2, 0x80}, {0xDF, 0xBF}},
+    {3, {0xE0, 0xA0, 0x80}, {0xE0, 0xBF, 0xBF}},
+    {3, {0xE1, 0x80, 0x80}, {0xEC, 0xBF, 0xBF}},
+    {3, {0xED, 0x80, 0x80}, {0xED, 0x9F, 0xBF}},
+    {3, {0xEE, 0x80, 0x80}, {0xEF, 0xBF, 0xBF}},
+    {4, {0xF0, 0x90, 0x80, 0x80}, {0xF0, 0xBF, 0xBF, 0xBF}},
+    {4, {0xF1, 0x80, 0x80, 0x80}, {0xF3, 0xBF, 0xBF, 0xBF}},
+    {4, {0xF4, 0x80, 0x80, 0x80}, {0xF4, 0x8F, 0xBF, 0xBF}},
+};
+
+/* Bytes in the character that begins here, or in what counts as one: the longest beginning of a
+ * character that is there (a maximal subpart), or else one byte. */
+static size_t first_character(const char *text, size_t len, int *well_formed)
+{
+    size_t longest = 1, row;
+
+    *well_formed = 0;
+    for (row = 0; row < sizeof WELL_FORMED / sizeof *WELL_FORMED; row++) {
+        size_t fit = 0;
+
+        while (fit < len && fit < WELL_FORMED[row].len &&
+               (unsigned char)text[fit] >= WELL_FORMED[row].low[fit] &&
+               (unsigned char)text[fit] <= WELL_FORMED[row].high[fit])
+            fit++;
+        if (fit == WELL_FORMED[row].len)
+            *well_formed = 1;
+        if (fit > longest)
+            longest = fit;
+    }
+    return longest;
+}
+
+/* Both functions, at every cut. */
+static int utf8_alike(const char *text, size_t len, const struct memory *memory)
+{
+    char *placed = memory->place(text, len);
+    size_t start = 0, most;
+    int valid = 1, alike = utf8_truncate(placed, len, SIZE_MAX) == len;
+
+    while (start < len) {
+        int well_formed;
+        size_t size = first_character(text + start, len - start, &well_formed);
+
+        valid &= well_formed;
+        for (most = start; most < start + size; most++)
+            alike &= utf8_truncate(placed, len, most) == start;
+        start += size;
+    }
+    for (most = len; most <= len + 1; most++)
+        alike &= utf8_truncate(placed, len, most) == len;
+    alike &= (utf8_valid(placed, len) != 0) == valid;
+    memory->release(placed);
+    if (!alike) {
+        struct text shown = {0};
+        put_piece(&shown, 'T', text, len);
+        fprintf(stderr, "UTF-8 differs in %s\n", shown.chars);
+        free(shown.chars);
+    }
+    return alike;
+}
+
+/* --- the target --- */
+
+static char *place_exactly(const char *bytes, size_t len)
+{
+    char *placed = malloc(len);
+
+    MUST(placed != NULL || len == 0);
+    if (len > 0)
+        memcpy(placed, bytes, len);
+    return placed;
+}
+
+static void release_exactly(char *placed)
+{
+    free(placed);
+}
+
+static const struct memory EXACT_MEMORY = {place_exactly, release_exactly};
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
+{
+    struct feeding how = {0};
+    const char *bytes;
+
+    if (size < 4)
+        return 0;
+    bytes = (const char *)input + 4;
+    size -= 4;
+    how.room = 1 + (input[0] & 15);
+    how.keep_unknown = input[0] >> 4 & 1;
+    how.empty_reads = input[0] >> 5 & 1;
+    how.limit = input[1] ? input[1] : SIZE_MAX;
+    how.first = input[2];
+    how.later = input[3];
+    MUST(scans_alike(bytes, size, &how, &EXACT_MEMORY));
+    how.first = size; /* and in one read */
+    MUST(scans_alike(bytes, size, &how, &EXACT_MEMORY));
+    MUST(utf8_alike(bytes, size, &EXACT_MEMORY));
+    return 0;
+}
+
+#ifdef STANDALONE
+static void run_file(const char *path)
+{
+    struct text input = {0};
+    char part[4096];
+    size_t got;
+    FILE *file = fopen(path, "rb");
+
+    if (file == NULL) {
+        perror(path);
+        exit(1);
+    }
+    fprintf(stderr, "%s\n", path); /* before it runs: the last one named is the one that failed */
+    put(&input, "", 0);
+    while ((got = fread(part, 1, sizeof part, file)) > 0)
+        put(&input, part, got);
+    MUST(!ferror(file));
+    fclose(file);
+    LLVMFuzzerTestOneInput((const uint8_t *)input.chars, input.len);
+    free(input.chars);
+}
+
+int main(int argc, char **argv)
+{
+    int i;
+
+    for (i = 1; i < argc; i++)
+        run_file(argv[i]);
+    printf("%d inputs\n", argc - 1);
+    return argc < 2; /* nothing given is a mistake, not a success */
+}
+#endif

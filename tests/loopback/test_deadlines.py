@@ -1,0 +1,209 @@
+"""Deadlines against everything that keeps a per-read timeout from ever passing.
+
+The bounds are wide, for loaded machines; what matters is that a trickle, which never ends, does not
+outlast them.  ``benchmarks/closing.py`` measures how exact they are.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+from http_proxy import Proxy
+from loopback.conftest import WAYS
+
+import inferd_engine as ie
+from inferd_engine.testing import DONE, Gate, Pause, Reply, Stall, Trickle, chunk, raw_reply
+
+LIMIT = 0.25  # seconds
+SLACK = 5.0  # seconds: for a loaded machine
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+BODY_TRICKLES = {
+    "silence": [Stall()],
+    "comments": [Trickle(b": ping\n\n", 0.05 / 8, forever=True)],
+    "bytes": [Trickle(b"data: " + b"x" * 100_000, 0.01)],
+    "empty events": [Trickle(b"data:\n\n", 0.01, forever=True)],
+}
+HEAD_TRICKLES = {
+    "silence": Reply(before=[Stall()]),
+    "header": raw_reply(b"HTTP/1.1 200 OK\r\nX-A: ", Trickle(b"a" * 60_000, 0.01)),
+    "status line": raw_reply(b"HTTP/1.1 200 ", Trickle(b"O" * 60_000, 0.01)),
+    "many headers": raw_reply(b"HTTP/1.1 200 OK\r\n", Trickle(b"X-A: b\r\n", 0.01, forever=True)),
+    "100 Continue": raw_reply(Trickle(b"HTTP/1.1 100 Continue\r\n\r\n", 0.002, forever=True)),
+    "103 Early Hints": raw_reply(Trickle(b"HTTP/1.1 103 Hints\r\n\r\n", 0.002, forever=True)),
+}
+
+
+def assert_deadline(phase, call):
+    """Look that a call ends with this deadline, neither early nor after the upstream."""
+    begun = time.monotonic()
+    with pytest.raises(ie.DeadlineError) as caught:
+        call()
+    elapsed = time.monotonic() - begun
+    assert caught.value.phase == phase
+    assert LIMIT * 0.9 <= elapsed <= LIMIT * 1.1 + SLACK
+    assert f"{LIMIT:g} s" in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize("trickle", BODY_TRICKLES)
+@pytest.mark.parametrize(
+    ("option", "phase"),
+    [("first_token_timeout", "first_token"), ("idle_timeout", "idle"), ("timeout", "total")],
+)
+def test_in_the_body(ask, buffer, option, phase, trickle):
+    """Silence, comments, single bytes and empty events outlast no deadline."""
+    steps = BODY_TRICKLES[trickle]
+    if phase == "idle":
+        steps = [chunk("a"), *steps]
+    backend = ask(Reply(steps), buffer=buffer, **{"timeout": None, option: LIMIT})
+    error = assert_deadline(phase, lambda: backend.complete("x"))
+    assert error.partial.text == ("a" if phase == "idle" else "")
+    assert error.retryable == (phase != "idle")
+    assert backend.upstream.requests[0].gone.wait(SLACK)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("option", ["idle_timeout", "timeout"])
+def test_in_every_way(ask_by, way, option):
+    """Deadlines hold with TLS and through proxies."""
+    backend = ask_by(way, Reply([chunk("a"), *BODY_TRICKLES["comments"]]), **{option: LIMIT})
+    phase = "idle" if option == "idle_timeout" else "total"
+    assert_deadline(phase, lambda: backend.complete("x"))
+
+
+@pytest.mark.parametrize("option", ["first_token_timeout", "timeout"])
+@pytest.mark.parametrize("trickle", HEAD_TRICKLES)
+def test_before_the_body(ask, option, trickle):
+    """A trickling header and endless interim answers outlast no deadline."""
+    backend = ask(HEAD_TRICKLES[trickle], **{"timeout": None, option: LIMIT})
+    phase = "total" if option == "timeout" else "first_token"
+    assert_deadline(phase, lambda: backend.stream("x"))
+    assert backend.upstream.requests[0].gone.wait(SLACK)
+
+
+def test_in_a_chunk_size_line(ask, buffer):
+    """A chunk's size that trickles outlasts no deadline."""
+    head = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+    reply = raw_reply(head, b"5;", Trickle(b"a" * 8000, 0.01))
+    backend = ask(reply, buffer=buffer, timeout=LIMIT)
+    assert_deadline("total", lambda: backend.complete("x"))
+
+
+def test_connecting():
+    """A connection that nobody accepts ends at connect_timeout."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        port = server.getsockname()[1]
+        fillers = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+            fillers.append(filler)
+        url = f"http://127.0.0.1:{port}"
+        with ie.OpenAiCompat(base_url=url, api_key="", connect_timeout=LIMIT) as backend:
+            error = assert_deadline("connect", lambda: backend.stream("x"))
+        for filler in fillers:
+            filler.close()
+    assert error.retryable
+
+
+def test_the_tls_handshake_is_connecting(authority):
+    """A handshake that stalls ends at connect_timeout, not at a read's."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        settings = {"api_key": "", "verify": authority[1], "connect_timeout": LIMIT}
+        with ie.OpenAiCompat(base_url=url, **settings) as backend:
+            assert_deadline("connect", lambda: backend.stream("x"))
+
+
+def test_a_proxy_that_does_not_answer_is_connecting():
+    """A CONNECT that is not answered ends at connect_timeout."""
+    with Proxy(stalls=True) as proxy:
+        settings = {"api_key": "", "proxies": {"https": proxy.url}, "connect_timeout": LIMIT}
+        with ie.OpenAiCompat(base_url="https://localhost:9", **settings) as backend:
+            assert_deadline("connect", lambda: backend.stream("x"))
+
+
+def test_all_addresses_share_one_budget(monkeypatch):
+    """Several addresses that do not answer take connect_timeout together, not each."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        port = server.getsockname()[1]
+        fillers = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+            fillers.append(filler)
+        address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [address] * 100)
+        url = f"http://many.example:{port}"
+        with ie.OpenAiCompat(base_url=url, api_key="", connect_timeout=LIMIT) as backend:
+            assert_deadline("connect", lambda: backend.stream("x"))
+        for filler in fillers:
+            filler.close()
+
+
+def test_the_next_address_is_tried(ask, monkeypatch):
+    """An address that refuses is followed by the next one."""
+    backend = ask()
+    port = backend.upstream.port
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        dead = closed.getsockname()[1]
+    addresses = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", p)) for p in (dead, dead, port)
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+    assert backend.complete("x").text
+
+
+def test_the_consumers_time_is_not_silence(ask, buffer):
+    """A consumer that is busy for longer than idle_timeout does not make the upstream silent."""
+    gate = Gate()
+    steps = [chunk("a"), gate, chunk("b"), chunk("c", finish_reason="stop"), DONE]
+    backend = ask(Reply(steps), buffer=buffer and 1, idle_timeout=0.5)
+    with backend.stream("x") as stream:
+        assert next(stream) == ie.TextDelta("a")
+        gate.open()
+        assert not threading.Event().wait(1.0)  # busy elsewhere
+        assert "".join(stream.text()) == "bc"
+
+
+def test_the_consumers_time_counts_for_the_whole(ask):
+    """Timeout bounds the whole request: a worker whose consumer does not come gives up."""
+    backend = ask(Reply([chunk("a" * 1000)] * 100_000), buffer=1, timeout=LIMIT)
+    stream = backend.stream("x")
+    received = backend.upstream.requests[0]
+    assert received.gone.wait(SLACK)
+    assert not received.finished.is_set()
+    with pytest.raises(ie.DeadlineError) as caught:
+        stream.collect()
+    assert caught.value.phase == "total"
+    assert caught.value.partial.text.startswith("a" * 1000)
+
+
+def test_after_the_finish_reason_silence_is_no_error(ask, buffer, monkeypatch):
+    """A stream that said why it stopped waits for usage, and not for ever."""
+    monkeypatch.setattr("inferd_engine.deadlines.LINGER", 0.1)
+    backend = ask(Reply([chunk("a", finish_reason="stop"), Stall()]), buffer=buffer)
+    assert backend.complete("x").done.finish_reason == "stop"
+
+
+def test_usage_after_the_finish_reason_is_waited_for(ask, buffer):
+    """Usage that comes a while after the finish reason is part of the answer."""
+    steps = [chunk("a", finish_reason="stop"), Pause(0.1), chunk(usage=(1, 2)), Pause(0.1), DONE]
+    assert ask(Reply(steps), buffer=buffer).complete("x").done.usage.output_tokens == 2
+
+
+def test_an_error_body_that_trickles_is_told(ask, monkeypatch):
+    """Once a status is known it is told, however slowly its body comes."""
+    monkeypatch.setattr("inferd_engine.backends.openai_compat._ERROR_BODY_SECONDS", LIMIT)
+    steps = [b'{"error": {"message": "no', Trickle(b"!" * 10_000, 0.05)]
+    backend = ask(Reply(steps, 503, {"Content-Type": "application/json"}))
+    with pytest.raises(ie.HttpStatusError, match="503") as caught:
+        backend.stream("x")
+    assert caught.value.body.startswith('{"error"')
+    assert backend.upstream.requests[0].gone.wait(SLACK)
