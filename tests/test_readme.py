@@ -29,7 +29,7 @@ def test_snippets_run(capsys):
         names = {}
         for number, code in enumerate(blocks("python"), 1):
             source = code.replace(ADDRESS, upstream.url)
-            exec(compile(source, f"README.md, snippet {number}", "exec"), names)  # noqa: S102
+            exec(compile(source, f"README.md, snippet {number}", "exec"), names)
         names["backend"].close()
     printed = capsys.readouterr().out
     assert "You said: Why is the sky blue?end_turn" in printed

@@ -6,7 +6,7 @@ LF as line end.  What it does not do, or does not do as the standard has it, is 
 
 * it raises on ill-formed UTF-8: the block is decoded here, U+FFFD for each maximal subpart;
 * it joins several ``data`` lines by repeated ``+=``, which is quadratic: they are joined before,
-  with a character that the block does not hold in the place of the line end;
+  with a string that the block does not hold in the place of the line end;
 * it forgets the id of an event without data and takes an id with NUL: ids are kept here;
 * its ``retry`` is any text, and is lost when the block is cut: a framer gives those lines out at
   once, and only ASCII digits count.
@@ -16,14 +16,13 @@ WHATWG HTML, 9.2.6 "Interpreting an event stream".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Union
+import re
+from typing import Union
 
 import msgspec
 import sseclient
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+_UNIT_SEPARATORS = re.compile(rb"\x1f+")
 _MOST_DIGITS = 4000  # int() refuses more than 4300; no reconnection time is meant by either
 
 # What a framer gives: the data of plain events one after the other, the lines of an event that is
@@ -55,6 +54,8 @@ class Fields:
     def __init__(self) -> None:
         self.last_event_id = ""
         self.retry: int | None = None
+        self._blocks: list[bytes] = []  # what sseclient-py reads next: one block at a time
+        self._events = sseclient.SSEClient(iter(self._blocks.pop, None)).events()
 
     def read_line(self, line: bytes) -> ServerSentEvent | None:
         """Take a line that acts by itself: ``retry``, or one with an unknown field."""
@@ -68,37 +69,29 @@ class Fields:
 
     def read_block(self, lines: tuple[bytes, ...]) -> ServerSentEvent | None:
         """Take the lines of a block, without their ends; give its event if it has data."""
-        fields = [line for line in lines if line and not line.startswith((b":", b"retry"))]
-        if not fields:
+        data: list[bytes] = []
+        block: list[bytes] = []
+        for line in lines:
+            name, _, value = line.partition(b":")
+            if name == b"data":
+                data.append(value.removeprefix(b" "))
+            elif name == b"event":
+                block.append(line)
+            elif name == b"id" and b"\0" not in value:
+                self.last_event_id = value.removeprefix(b" ").decode("utf-8", "replace")
+        if not data:
             return None
-        text = b"\n".join(fields).decode("utf-8", "replace")
-        text, joint = _join_data(text)
-        self._commit_id(text)
-        for event in sseclient.SSEClient(iter([text.encode() + b"\n\n"])).events():
-            data = event.data.replace(joint, "\n") if joint else event.data
-            return ServerSentEvent(event.event, data, self.last_event_id)
-        return None
-
-    def _commit_id(self, text: str) -> None:
-        for line in text.split("\n"):
-            name, _, value = line.partition(":")
-            if name == "id" and "\0" not in value:
-                self.last_event_id = value.removeprefix(" ")
+        joint = _joint_of(data) if len(data) > 1 else b""
+        block += [b"data: " + joint.join(data), b"", b""]
+        self._blocks.append(b"\n".join(block).decode("utf-8", "replace").encode())
+        event = next(self._events)
+        text = event.data.replace(joint.decode(), "\n") if joint else event.data
+        return ServerSentEvent(event.event, text, self.last_event_id)
 
 
-def _join_data(text: str) -> tuple[str, str]:
-    """Put several ``data`` lines into one; give the text and what stands for the line ends."""
-    lines = text.split("\n")
-    data = [line for line in lines if line == "data" or line.startswith("data:")]
-    if len(data) <= 1:
-        return text, ""
-    joint = _unused_character(text)
-    values = (line[5:].removeprefix(" ") for line in data)
-    others = [line for line in lines if line != "data" and not line.startswith("data:")]
-    return "\n".join([*others, "data: " + joint.join(values)]), joint
-
-
-def _unused_character(text: Iterable[str]) -> str:
-    """Find a character that the text does not hold and that ends no line."""
-    used = {"\n", "\r", *text}
-    return next(c for c in map(chr, range(1, 0xD800)) if c not in used)
+def _joint_of(data: list[bytes]) -> bytes:
+    """Give a string that is in none of these, nor across the seam of one and itself."""
+    longest = max(
+        (len(run) for value in data for run in _UNIT_SEPARATORS.findall(value)), default=0
+    )
+    return b"\x1f" * (longest + 1) + b"\x1e"
