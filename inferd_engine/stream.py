@@ -168,6 +168,8 @@ class TokenStream:
             msg = "this stream belongs to the process that was forked: make a new one in this one"
             raise InternalError(msg)
         if not self._turn.acquire(blocking=False):
+            if self._endings:
+                return False  # whoever has closed it is letting go of the source
             msg = "the stream is being read by another thread: one consumer at a time"
             raise RuntimeError(msg)
         try:

@@ -109,7 +109,7 @@ class Upstream:
         self._tls = ssl_context
         self._arrived = threading.Condition()
         self._open: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []
+        self._threads: list[threading.Thread] = []  # those that may still run
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port: int = self._listener.getsockname()[1]
 
@@ -161,8 +161,8 @@ class Upstream:
 
     def _start(self, target: Callable[..., None], *args: Any) -> None:  # noqa: ANN401
         thread = threading.Thread(target=target, args=args, name="test-upstream", daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]
 
     def _accept(self) -> None:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pathlib
 import ssl
 
 import pytest
@@ -75,3 +76,9 @@ def ask():
 def buffer(request):
     """Run a test with a worker and without one."""
     return request.param
+
+
+def open_files():
+    """Give how many descriptors this process has open."""
+    folder = pathlib.Path("/proc/self/fd")
+    return len([*folder.iterdir()]) if folder.is_dir() else 0

@@ -26,7 +26,18 @@ PIECES = [
     *(b"event: a", b"event", b"event:", b"id: 1", b"id", b"id: \x00", b"id:2", b"retry: 10"),
     *(b"retry: 1a", b"retry", b"retry:\xd9\xa1", b": c", b":", b"error: {}", b"{}", b" "),
     *(b"\xef\xbb\xbf", b"\xef\xbb", b"\xef", b"\xe2\x82", b"\xac", b"\xf0\x9f\x98\x80"),
-    *(b"\xc3", b"\xff", b"\xe2\x80\xa8", b"\xc2\x85", b"\x0b", b"\x0c", b"\x1c", b"\x00"),
+    *(
+        b"\xc3",
+        b"\xff",
+        b"\xe2\x80\xa8",
+        b"\xc2\x85",
+        b"\x0b",
+        b"\x0c",
+        b"\x1c",
+        b"\x00",
+        b"\x1f",
+        b"\x1e",
+    ),
 ]
 streams = st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=3)), max_size=40).map(
     b"".join
