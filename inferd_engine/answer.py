@@ -53,8 +53,15 @@ class AnswerSource:
         """
         while self.ending is None and not self._answer.is_judged:
             self._early.append(self._read())
+        if isinstance(self.ending, RequestCancelledError):
+            raise self.ending
         if self._answer.error is not None and not any(events for events, _ in self._early):
             raise self._answer.error
+
+    def wait(self) -> None:
+        """Wait until there is something to read."""
+        if not self._early and self._rest is None:
+            self._body.wait()
 
     def read(self) -> tuple[list[Event], int]:
         """Wait for events; give them and their size in bytes, and set ``ending`` at the end."""
@@ -118,8 +125,8 @@ class AnswerSource:
     def out_of_time(self) -> GenerateError | None:
         """Give the error if the whole request has taken too long."""
         deadlines = self._exchange.deadlines
-        if time.monotonic() < deadlines.total_end:
-            return None
+        if self._rest is not None or time.monotonic() < deadlines.total_end:
+            return None  # when all was received, the consumer may take its time
         return DeadlineError(deadlines.describe("total"), phase="total")
 
     def cancel(self) -> None:

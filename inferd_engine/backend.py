@@ -199,5 +199,12 @@ class Backend(abc.ABC):
             msg = f"the backend {self.name!r} is not ready"
             raise NotReadyError(msg)
 
+    def _opened(self, stream: TokenStream) -> TokenStream:
+        """Give a stream out, unless ``stop()`` came while it was being made."""
+        if self._stopped:
+            stream.close()
+            self._check_ready()
+        return stream
+
     def _speaks_v2_only(self) -> InternalError:
         return InternalError(f"the backend {self.name!r} speaks v2 only: use generate_v2()")

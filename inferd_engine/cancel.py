@@ -11,6 +11,7 @@ each token, which would outlive the streams that it was for.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -94,8 +95,15 @@ class CancelToken:
             member.cancel()
 
     def cancel_after(self, seconds: float) -> None:
-        """Cancel in so many seconds, unless that was asked for again in between."""
-        self._deadline = time.monotonic() + seconds
+        """Cancel in so many seconds, unless that was asked for again in between.
+
+        Raises:
+            ValueError: ``seconds`` is no number.
+        """
+        if math.isnan(seconds):
+            msg = "seconds is no number"
+            raise ValueError(msg)
+        self._deadline = time.monotonic() + min(seconds, threading.TIMEOUT_MAX / 2)
         self._ring()
         self._keep_time()
 
@@ -111,7 +119,8 @@ class CancelToken:
         self._live.discard(member)
 
     def _ring(self) -> None:
-        self._bell.put(None)
+        if self._timer is not None:
+            self._bell.put(None)
 
     def _keep_time(self) -> None:
         """Have a thread that keeps the time, if there is any to keep."""

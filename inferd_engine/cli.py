@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from inferd_engine.errors import (
 from inferd_engine.events import Done, TextDelta, ToolUse
 from inferd_engine.proto.v2 import system, user
 from inferd_engine.wire import sse
+from inferd_engine.wire.openai_urls import without_query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,19 +39,20 @@ if TYPE_CHECKING:
     from inferd_engine.events import Event
     from inferd_engine.stream import TokenStream
 
-EXIT_OK, EXIT_UPSTREAM, EXIT_USAGE, EXIT_CUT, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+EXIT_OK, EXIT_UPSTREAM, EXIT_USAGE, EXIT_CUT, EXIT_INTERRUPTED, EXIT_PIPE = 0, 1, 2, 3, 130, 141
 _EXIT_CODES = """\
 exit codes:
   0    the answer is whole
-  1    the upstream could not be reached, refused the request, or failed
+  1    the upstream could not be reached, refused the request, or failed before it said anything
   2    the command line or the request is wrong
   3    the answer was cut: what is on stdout is not all of it
   130  stopped with Ctrl-C
+  141  nobody reads stdout any more
 """
 _TERMINAL_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one for each code
     """Run a command; give its exit code.
 
     Args:
@@ -68,9 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough.  Python flushes stdout once more at its exit:
         # let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE if hasattr(signal, "SIGPIPE") else EXIT_UPSTREAM
+        return EXIT_PIPE
+    except OSError as error:
+        _say(f"error: stdout cannot be written: {error.strerror}")
+        return EXIT_UPSTREAM
     except StreamInterruptedError as error:
-        _say(f"\nerror: {error}")
+        _say(f"error: {error}")
         return EXIT_CUT
     except InvalidRequestError as error:
         _say(f"error: {error}")
@@ -147,17 +151,25 @@ def _chat(options: argparse.Namespace) -> int:
     messages = [*([system(options.system)] if options.system else []), user(prompt)]
     fields = {"max_tokens": options.max_tokens, "temperature": options.temperature}
     with _backend(options) as backend, backend.stream(messages, **fields) as stream:
-        if options.json:
-            for event in stream:
-                sys.stdout.write(_event_json(event) + "\n")
-                sys.stdout.flush()
-        else:
-            _print_answer(stream)
+        try:
+            _print_events(stream) if options.json else _print_answer(stream)
+        except GenerateError as error:
+            if stream.stats.events == 0:
+                raise
+            _say(f"\nerror: {error}")
+            return EXIT_CUT
         done = stream.done
     if done is not None and done.stop_reason == "error":
         _say(f"error: the upstream gave the answer up: {done.finish_reason}")
         return EXIT_CUT
     return EXIT_OK
+
+
+def _print_events(stream: TokenStream) -> None:
+    """Print events as they come, one JSON object a line."""
+    for event in stream:
+        sys.stdout.write(_event_json(event) + "\n")
+        sys.stdout.flush()
 
 
 def _print_answer(stream: TokenStream) -> None:
@@ -232,7 +244,7 @@ def _doctor(options: argparse.Namespace) -> int:
         key = backend.config.api_key
         where = f" (from {key.source})" if key and key.source else ""
         print(f"key: {'present' + where if key else f'none ({API_KEY_VARIABLE} is not set)'}")
-        print(f"upstream: {backend.config.base_url}, model {backend.config.model}")
+        print(f"upstream: {without_query(backend.config.base_url)}, model {backend.config.model}")
         if not (options.base_url or os.environ.get(BASE_URL_VARIABLE)):
             print("give --base-url to see whether it answers")
             return EXIT_OK
@@ -241,7 +253,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _try_models(backend: OpenAiCompat) -> bool:
-    path = backend.models_url
+    path = without_query(backend.models_url)
     try:
         models = backend.models()
     except HttpStatusError as error:
@@ -260,7 +272,8 @@ def _try_token(backend: OpenAiCompat) -> bool:
     try:
         with backend.stream("Say hi.", max_tokens=1) as stream:
             first = next(stream, None)
-            print(f"stream: the first event came after {(stream.stats.ttft or 0) * 1000:.0f} ms")
+            after = (stream.stats.ttft or 0) * 1000
+            print(f"stream: {without_query(backend.chat_url)}: first event after {after:.0f} ms")
             return first is not None
     except GenerateError as error:
         print(f"stream: {error}")

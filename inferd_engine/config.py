@@ -7,18 +7,21 @@ the environment again.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import attrs
 
 from inferd_engine.errors import InvalidRequestError
-from inferd_engine.wire.openai_urls import keeps_secrets, split_base_url
+from inferd_engine.proto.v1 import check_integer
+from inferd_engine.wire.openai_urls import keeps_secrets, split_base_url, without_query
 from inferd_engine.wire.sse import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from typing_extensions import Self
 
@@ -31,8 +34,17 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2 "to
 _HEADER_VALUE = re.compile(r"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?|")
 
 
-class Secret(str):
-    """Text that is never shown; ``source`` names the variable that it came from, if any did."""
+class Masked(str):
+    """Text that no repr shows, not even that of the frame that it is a local of."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'" if self else "''"
+
+
+class Secret(Masked):
+    """A key; ``source`` names the variable that it came from, if any did."""
 
     __slots__ = ("source",)
 
@@ -43,9 +55,6 @@ class Secret(str):
         secret = super().__new__(cls, value)
         secret.source = source
         return secret
-
-    def __repr__(self) -> str:
-        return "'***'" if self else "''"
 
     def __deepcopy__(self, memo: object) -> Self:
         return self  # a copy goes nowhere, unlike a pickle
@@ -61,18 +70,51 @@ def _key_from_environment() -> Secret:
 def _to_secret(value: str | None) -> Secret:
     if value is None:
         return _key_from_environment()
+    if not isinstance(value, str):
+        msg = f"api_key is a {type(value).__name__}: it has to be a str, empty for none"
+        raise InvalidRequestError(msg)
     return value if isinstance(value, Secret) else Secret(value)
 
 
 def _to_base_url(value: str | None) -> str:
-    return value or os.environ.get(BASE_URL_VARIABLE) or _OPENAI
+    return os.environ.get(BASE_URL_VARIABLE) or _OPENAI if value is None or value == "" else value
 
 
-def _masked(headers: Mapping[str, str]) -> str:
-    return repr(dict.fromkeys(headers, "***"))
+def _to_masked(values: Mapping[str, str] | None) -> dict[str, str]:
+    """Hide the values of a mapping; what is none is left for the check to name."""
+    return {
+        name: Masked(value) if isinstance(value, str) else value
+        for name, value in _to_dict(values).items()
+    }
+
+
+def _to_masked_or_none(values: Mapping[str, str] | None) -> dict[str, str] | None:
+    return None if values is None else _to_masked(values)
+
+
+def _to_dict(values: Mapping[str, Any] | None) -> dict[str, Any]:
+    try:
+        return dict(values or {})
+    except (TypeError, ValueError):
+        msg = f"headers, extra_body and proxies are mappings, not {type(values).__name__}"
+        raise InvalidRequestError(msg) from None
+
+
+def hide_secrets(fields: dict[str, Any]) -> None:
+    """Hide what is secret among the arguments of a configuration, from tracebacks too."""
+    for name, convert in (
+        ("api_key", _to_secret),
+        ("headers", _to_masked),
+        ("proxies", _to_masked_or_none),
+    ):
+        if name in fields:
+            fields[name] = convert(fields[name])
 
 
 def _check_base_url(config: OpenAiCompatConfig, _: Any, value: str) -> None:  # noqa: ANN401
+    if not isinstance(value, str):
+        msg = f"base_url is a {type(value).__name__}: it has to be a str"
+        raise InvalidRequestError(msg)
     split_base_url(value)
     key = config.api_key
     if key and key.source and not keeps_secrets(value):
@@ -103,6 +145,25 @@ def _check_headers(_: Any, __: Any, value: Mapping[str, str]) -> None:  # noqa: 
             raise InvalidRequestError(msg)
 
 
+def _check_name(_: Any, field: Any, value: str) -> None:  # noqa: ANN401 - attrs' signature
+    if not isinstance(value, str) or not value:
+        msg = f"{field.name} is {value!r}: it has to be a str that is not empty"
+        raise InvalidRequestError(msg)
+
+
+def _check_proxies(_: Any, __: Any, value: Mapping[str, str] | None) -> None:  # noqa: ANN401
+    for scheme, proxy in (value or {}).items():
+        if scheme == "no_proxy":
+            continue
+        try:
+            host = urlsplit(proxy if "://" in proxy else f"http://{proxy}").hostname
+        except (TypeError, ValueError):
+            host = None
+        if not host:
+            msg = f"proxies[{scheme!r}] is no address of a proxy (it is not shown here)"
+            raise InvalidRequestError(msg)
+
+
 def _check_seconds(_: Any, field: Any, value: float | None) -> None:  # noqa: ANN401
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if value is not None and not (is_number and 0 < value <= _LONGEST):
@@ -112,9 +173,7 @@ def _check_seconds(_: Any, field: Any, value: float | None) -> None:  # noqa: AN
 
 def _check_count(low: int) -> Any:  # noqa: ANN401 - an attrs validator
     def check(_: Any, field: Any, value: int) -> None:  # noqa: ANN401
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            msg = f"{field.name} is {value!r}: it has to be a whole number, {low} or more"
-            raise InvalidRequestError(msg)
+        check_integer(field.name, value, low, f"a whole number, {low} or more", required=True)
 
     return check
 
@@ -153,24 +212,29 @@ class OpenAiCompatConfig:
     """
 
     api_key: Secret = attrs.field(default=None, converter=_to_secret, validator=_check_key)
-    base_url: str = attrs.field(default=None, converter=_to_base_url, validator=_check_base_url)
-    model: str = "gpt-4o-mini"
+    base_url: str = attrs.field(
+        default=None,
+        converter=_to_base_url,
+        validator=_check_base_url,
+        repr=lambda url: repr(without_query(url)),
+    )
+    model: str = attrs.field(default="gpt-4o-mini", validator=_check_name)
     timeout: float | None = _seconds(300.0)
     connect_timeout: float | None = _seconds(10.0)
     first_token_timeout: float | None = _seconds(None)
     idle_timeout: float | None = _seconds(None)
     buffer: int = attrs.field(default=512, validator=_check_count(0))
     max_event_bytes: int = attrs.field(default=MAX_EVENT_BYTES, validator=_check_count(1))
-    max_tokens_field: str = "max_tokens"
+    max_tokens_field: str = attrs.field(default="max_tokens", validator=_check_name)
     include_usage: bool = True
     headers: Mapping[str, str] = attrs.field(
-        factory=dict, repr=_masked, converter=dict, validator=_check_headers
+        factory=dict, converter=_to_masked, validator=_check_headers
     )
-    extra_body: Mapping[str, Any] = attrs.field(factory=dict, converter=dict)
+    extra_body: Mapping[str, Any] = attrs.field(factory=dict, converter=_to_dict)
     verify: bool | str | None = None
     cert: str | tuple[str, str] | None = None
     proxies: Mapping[str, str] | None = attrs.field(
-        default=None, repr=lambda value: "None" if value is None else _masked(value)
+        default=None, converter=_to_masked_or_none, validator=_check_proxies
     )
     max_connections: int = attrs.field(default=256, validator=_check_count(1))
 
@@ -181,3 +245,17 @@ class OpenAiCompatConfig:
         for name, value in state.items():
             object.__setattr__(self, name, value)
         attrs.validate(self)  # the key is that of this environment now
+
+
+def _hiding(make: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a constructor, so that a traceback through it shows no secret among its arguments."""
+
+    @functools.wraps(make)
+    def init(self: OpenAiCompatConfig, **fields: Any) -> None:  # noqa: ANN401 - the fields
+        hide_secrets(fields)
+        make(self, **fields)
+
+    return init
+
+
+OpenAiCompatConfig.__init__ = _hiding(OpenAiCompatConfig.__init__)  # type: ignore[method-assign]

@@ -35,6 +35,7 @@ import urllib3.connection
 import urllib3.connectionpool
 import urllib3.util.connection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.wait import wait_for_read
 
 from inferd_engine.wire.http_chunks import ChunkedDecoder
 
@@ -80,11 +81,23 @@ class _GuardedFile(io.RawIOBase):
         self._raw = raw
         self._sock = sock
         self._exchange = exchange
+        self.is_closed_to_peek = False
+        """Give nothing, so that peeking shows what is buffered and reads no more."""
 
     def readable(self) -> bool:
         return True
 
+    def wait(self) -> None:
+        """Wait until there is something to read, or time is up."""
+        self._exchange.check()
+        sock = self._sock
+        if isinstance(sock, socket.socket) and not getattr(sock, "pending", int)():
+            left = self._exchange.deadlines.left()
+            wait_for_read(sock, timeout=None if left is None else max(left, 0.0))
+
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - a writable buffer
+        if self.is_closed_to_peek:
+            return None
         exchange = self._exchange
         exchange.check()
         left = exchange.deadlines.left()
@@ -110,8 +123,21 @@ class _GuardedResponse(http.client.HTTPResponse):
         self._chunks = ChunkedDecoder()
         if self._exchange is not None:
             raw = self.fp.detach()
-            file = _GuardedFile(raw, sock, self._exchange)
-            self.fp = io.BufferedReader(file, _READ_BUFFER)
+            self._file = _GuardedFile(raw, sock, self._exchange)
+            self.fp = io.BufferedReader(self._file, _READ_BUFFER)
+            self._exchange.wait = self._wait
+
+    def _wait(self) -> None:
+        """Wait for the next bytes outside of all parsing: an exception in here changes nothing."""
+        if self.fp is None:
+            return
+        self._file.is_closed_to_peek = True
+        try:
+            is_buffered = bool(self.fp.peek(1))
+        finally:
+            self._file.is_closed_to_peek = False
+        if not is_buffered:
+            self._file.wait()
 
     def _read_status(self) -> tuple[str, int, str]:
         """Skip answers that announce another: http.client knows 100 alone."""
@@ -221,7 +247,6 @@ class _OwnedConnection(urllib3.connection.HTTPConnection):
         if exchange is not None:
             exchange.check()
             exchange.deadlines.sending()
-            exchange.has_sent = False  # what a proxy was sent is not the request
             self._give_time_left()
 
     def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's own
@@ -231,11 +256,6 @@ class _OwnedConnection(urllib3.connection.HTTPConnection):
             exchange.deadlines.sending()
         self._give_time_left()
         super().request(*args, **kwargs)
-
-    def send(self, data: Any) -> None:  # noqa: ANN401 - urllib3's own
-        if self._exchange is not None:
-            self._exchange.has_sent = True
-        super().send(data)
 
     def give_back(self) -> bool:
         """End the ownership of the exchange; False if the connection is not to be used again."""

@@ -28,21 +28,23 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from inferd_engine.deadlines import Deadlines
 
 
 class Exchange:
     """What a request and its answer share between threads: a flag, the clocks, the handle."""
 
-    __slots__ = ("__weakref__", "_pid", "_slot", "cancelled", "deadlines", "has_sent", "reusable")
+    __slots__ = ("__weakref__", "_pid", "_slot", "cancelled", "deadlines", "reusable", "wait")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self.cancelled = False
-        self.has_sent = False
-        """Whether the request may have reached the upstream."""
         self.reusable = True
         """Whether the connection may go back to its pool: not while the answer may still be cut."""
         self.deadlines = deadlines
+        self.wait: Callable[[], None] | None = None
+        """Waits for the body's next bytes, outside of all parsing; once there is a body."""
         self._slot: list[socket.socket] = []
         self._pid = os.getpid()
 
@@ -92,6 +94,7 @@ class Exchange:
 
     def end(self) -> None:
         """Close the handle if it is still here: its descriptor would keep the connection open."""
+        self.wait = None
         handle = self.take_handle()
         if handle is not None:
             handle.close()

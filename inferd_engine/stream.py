@@ -51,7 +51,7 @@ from inferd_engine.errors import (
     UnsupportedError,
 )
 from inferd_engine.events import Completion, Done, StopReason, TextDelta, Token
-from inferd_engine.worker import CLOSED, Closed, Ending, EndMark, Reading, read_ahead
+from inferd_engine.worker import CLOSED, Ending, EndMark, Reading, read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,7 +92,6 @@ class TokenStream:
     iteration ends without ``Done``.  One thread at a time may iterate; any thread may close.
 
     Attributes:
-        done: The ``Done`` that was given; None before it, and for an answer that failed.
         request_id: The upstream's id of the request, or the caller's own.
         response_headers: The answer's headers, names in lower case.
     """
@@ -113,14 +112,18 @@ class TokenStream:
         self._events: Iterator[Event] = iter(())  # what the consumer has and was not given yet
         self._taken = 0  # events that went into `_events`
         self._final: Ending | None = None  # the ending, once all before it is in `_events`
-        self._turn = threading.Lock()  # held by the one consumer that waits or reads
+        self._told = False  # whether the consumer was given the ending: Done, or the error
+        # The one consumer that waits or reads.  A lock would stay locked when a signal handler
+        # raises just after it was taken; an owner that comes again is let in.
+        self._reader: dict[str, int] = {}
+        self._is_reading = False
         self._buffer = EventBuffer(buffer) if buffer else None
         self._worker: threading.Thread | None = None
         self._groups = [_all_streams, live]
         self._token = cancel
         self.request_id = request_id
         self.response_headers: Mapping[str, str] = response_headers or {}
-        self.done: Done | None = None
+        self._completion: Completion | None = None
         for group in self._groups:
             group.add(self)
         if cancel is not None:
@@ -167,28 +170,29 @@ class TokenStream:
         if self._pid != os.getpid():
             msg = "this stream belongs to the process that was forked: make a new one in this one"
             raise InternalError(msg)
-        if not self._turn.acquire(blocking=False):
+        me = threading.get_ident()
+        if self._reader.setdefault("thread", me) != me or self._is_reading:
             if self._endings:
                 return False  # whoever has closed it is letting go of the source
-            msg = "the stream is being read by another thread: one consumer at a time"
+            msg = "the stream is being read by somebody else: one consumer at a time"
             raise RuntimeError(msg)
         try:
-            if self._endings:
-                return False
-            if self._final is None:
+            self._is_reading = True
+            if self._final is None and not self._endings:
                 received = self._receive(timeout)
                 if received is None:
                     return False
                 if received or self._final is None:
                     return True
-            return self._finish(self._final)
+            return self._finish()
         except KeyboardInterrupt:
             self.close()
             raise
         finally:
-            if self._endings and self.done is None:
+            self._is_reading = False
+            self._reader.pop("thread", None)
+            if self.cancelled:
                 self._events = iter(())  # closed in between: what is left is dropped
-            self._turn.release()
             self._release_if_unread()
 
     def _receive(self, timeout: float | None) -> int | None:
@@ -201,6 +205,13 @@ class TokenStream:
                 buffer.get(timeout=timeout)
             except queue.Empty:
                 return None
+            except BaseException as error:
+                buffer.recover()
+                if isinstance(error, RuntimeError) and error.__context__ is not None:
+                    # threading.Condition, struck while it takes its lock back, complains about
+                    # the lock: what the handler raised is what counts.
+                    raise error.__context__ from None
+                raise
         batch = buffer.ready
         if isinstance(batch[-1], EndMark):
             self._final = batch[-1].ending
@@ -215,7 +226,12 @@ class TokenStream:
         """Read in the consumer's own thread."""
         source = self._reading.source
         source.back()
-        events, _ = self._reading.take()
+        source.wait()  # here a signal handler may raise and leave all as it was
+        try:
+            events, _ = self._reading.take()
+        except BaseException:
+            self._final = InternalError("reading the answer was interrupted in the middle")
+            raise
         self._events = iter(events)
         self._taken += len(events)
         self._final = source.ending
@@ -224,22 +240,23 @@ class TokenStream:
         source.away()
         return len(events)
 
-    def _finish(self, final: Ending) -> bool:
-        """End the stream, unless somebody has closed it."""
-        if isinstance(final, RequestCancelledError):
-            final = CLOSED
-        winner = self._endings.setdefault("ending", final)
+    def _finish(self) -> bool:
+        """End the stream, unless somebody has closed it; tell the ending once."""
+        final = CLOSED if isinstance(self._final, RequestCancelledError) else self._final
+        if isinstance(final, Done) and not self._told:
+            events = iter((final,))
+            self._events, self._told, self._taken = events, True, self._taken + 1
+        ending = self._endings.setdefault("ending", final or CLOSED)
         self._leave()
-        if winner is not final or isinstance(final, Closed):
-            return False
-        if isinstance(final, Done):
-            self.done = final
-            self._events = iter((final,))
-            self._taken += 1
-            return True
-        if self._taken:
-            final.retryable = False  # half an answer was given: only the caller can start over
-        raise final
+        if isinstance(ending, Done):
+            return operator.length_hint(self._events) > 0
+        if isinstance(ending, GenerateError) and not self._told:
+            ending.request_id = ending.request_id or self.request_id
+            if self._taken:
+                ending.retryable = False  # half an answer was given: only the caller can start over
+            self._told = True
+            raise ending
+        return False
 
     def poll(self, timeout: float) -> Event | None:
         """Wait for the next event, but not for longer than ``timeout`` seconds.
@@ -250,10 +267,8 @@ class TokenStream:
         Raises:
             UnsupportedError: The backend was made with ``buffer=0``: nobody reads ahead.
         """
-        if self._buffer is None:
-            msg = "poll() needs a worker that reads ahead: make the backend with buffer above 0"
-            raise UnsupportedError(msg)
-        deadline = time.monotonic() + timeout
+        self._need_worker()
+        deadline = time.monotonic() + min(timeout, threading.TIMEOUT_MAX / 2)
         while True:
             for event in self._events:
                 return event
@@ -266,11 +281,20 @@ class TokenStream:
         Raises:
             UnsupportedError: The backend was made with ``buffer=0``: nobody reads ahead.
         """
+        self._need_worker()
+        return self._beat(seconds)
+
+    def _beat(self, seconds: float) -> Iterator[Event | None]:
         while True:
             event = self.poll(seconds)
             if event is None and self.ended:
                 return
             yield event
+
+    def _need_worker(self) -> None:
+        if self._buffer is None:
+            msg = "nobody reads ahead here: make the backend with buffer above 0"
+            raise UnsupportedError(msg)
 
     # --- the answer as a whole -------------------------------------------------------------------
 
@@ -291,17 +315,19 @@ class TokenStream:
                     yield event.text
             self._check_whole()
         except GenerateError as error:
-            error.partial = Completion.of(seen)
+            error.partial = error.partial or Completion.of(seen)
             raise
 
     def collect(self) -> Completion:
-        """Wait for the whole answer.
+        """Wait for the whole answer, and give it; what was iterated over before is not in it.
 
         Raises:
             RequestCancelledError: Somebody closed the stream.
             StreamInterruptedError: The answer was cut, or the upstream gave it up.
             GenerateError: As from iterating; ``partial`` holds what came before.
         """
+        if self._completion is not None:
+            return self._completion
         seen: list[Event] = []
         try:
             seen += self
@@ -310,9 +336,10 @@ class TokenStream:
                 raise RequestCancelledError(msg, request_id=self.request_id)
             self._check_whole()
         except GenerateError as error:
-            error.partial = Completion.of(seen)
+            error.partial = error.partial or Completion.of(seen)
             raise
-        return attrs.evolve(Completion.of(seen), done=self.done)
+        self._completion = attrs.evolve(Completion.of(seen), done=self.done)
+        return self._completion
 
     def _check_whole(self) -> None:
         """Refuse to let a cut answer look whole."""
@@ -351,11 +378,14 @@ class TokenStream:
 
     def _release_if_unread(self) -> None:
         """Without a worker, close the source of an ended stream, if nobody is reading it."""
-        if self._buffer is None and self._endings and self._turn.acquire(blocking=False):
+        me = threading.get_ident()
+        if self._buffer is not None or not self._endings or self._is_reading:
+            return
+        if self._reader.setdefault("thread", me) == me:
             try:
                 self._reading.release()
             finally:
-                self._turn.release()
+                self._reader.pop("thread", None)
 
     def wait_released(self, timeout: float) -> None:
         """Wait until the worker is gone, for at most ``timeout`` seconds."""
@@ -392,6 +422,12 @@ class TokenStream:
         return f"<TokenStream {self.request_id or ''} {state}>"
 
     # --- what is known ---------------------------------------------------------------------------
+
+    @property
+    def done(self) -> Done | None:
+        """The ``Done`` that was given; None before it, and for an answer that failed."""
+        ending = self._endings.get("ending")
+        return ending if isinstance(ending, Done) else None
 
     @property
     def ended(self) -> bool:

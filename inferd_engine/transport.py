@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import pathlib
 import socket
 import ssl
 import zlib
@@ -43,6 +44,7 @@ from inferd_engine.errors import (
 )
 from inferd_engine.wire.gunzip import Gunzip
 from inferd_engine.wire.openai_errors import printable
+from inferd_engine.wire.openai_urls import without_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -61,10 +63,20 @@ class Body:
         self._raw: Any = response.raw
         self._exchange = exchange
         self._place = place
+        self._is_compressed = "content-encoding" in response.headers  # bytes may wait inside
         self._gunzip = Gunzip()
         self._pieces: Iterator[bytes] = iter(())
         self.bytes = 0
         """How many bytes were given, after decompression."""
+
+    def wait(self) -> None:
+        """Wait until ``read()`` need not wait, where that can be told from outside.
+
+        What a signal handler raises in here goes through no parser and leaves the body as it was.
+        """
+        if self._exchange.wait is not None and not self._is_compressed:
+            with contextlib.suppress(ConnectionAbortedError):  # cancelled: read() says so
+                self._exchange.wait()
 
     def read(self) -> bytes:
         """Give the next block, as soon as there is one; empty at the end of the body.
@@ -85,8 +97,11 @@ class Body:
                 if not block:
                     return b""
                 self._pieces = self._gunzip.feed(block)
+                self._is_compressed = self._is_compressed or self._gunzip.is_active
         except (*_FAILURES, zlib.error) as error:
-            failure = _mapped(error, self._exchange, self._place)
+            failure: BaseException = _mapped(error, self._exchange, self._place)
+        except BaseException as error:  # noqa: BLE001 - it goes on up
+            failure = _bare(error)
         raise failure
 
     def drain(self, seconds: float) -> bool:
@@ -129,16 +144,17 @@ class Transport:
 
     def __init__(self, max_connections: int) -> None:
         self._max_connections = max_connections
-        self._pid = -1
-        self._adapter: requests.adapters.HTTPAdapter | None = None
+        self._adapters: dict[int, requests.adapters.HTTPAdapter] = {}  # by process
 
     def _own_adapter(self) -> requests.adapters.HTTPAdapter:
-        """Give this process's adapter; a parent's is dropped, its sockets are the parent's."""
-        if self._adapter is None or self._pid != os.getpid():
+        """Give this process's adapter; a parent's is left alone, its sockets are the parent's."""
+        pid = os.getpid()
+        adapter = self._adapters.get(pid)
+        if adapter is None:
             kind = OwningAdapter if is_supported() else requests.adapters.HTTPAdapter
-            self._adapter = kind(pool_maxsize=self._max_connections)
-            self._pid = os.getpid()
-        return self._adapter
+            made = kind(pool_maxsize=self._max_connections)
+            adapter = self._adapters.setdefault(pid, made)
+        return adapter
 
     def send(
         self,
@@ -172,9 +188,10 @@ class Transport:
             RequestCancelledError: The exchange was ended.
             InvalidRequestError: The address cannot be used.
         """
-        place = _place_of(url)
+        place = without_query(url)
         try:
             exchange.check()
+            _check_files(verify, cert)
             request = requests.Request(method, url, dict(headers), data=body, auth=auth).prepare()
             with serving(exchange):
                 response = self._own_adapter().send(
@@ -188,19 +205,31 @@ class Transport:
             exchange.check()  # a header that a cancel cut short parses as a header
             return Reply(response, exchange, place)
         except _FAILURES as error:
-            failure = _mapped(error, exchange, place)
+            failure: BaseException = _mapped(error, exchange, place)
+        except BaseException as error:  # noqa: BLE001 - it goes on up
+            failure = _bare(error)
         raise failure
 
     def close(self) -> None:
         """Close the idle connections."""
-        adapter, self._adapter = self._adapter, None
-        if adapter is not None and self._pid == os.getpid():
+        adapter = self._adapters.pop(os.getpid(), None)
+        if adapter is not None:
             adapter.close()
 
 
 def _coarse_timeout(exchange: Exchange) -> Timeout:
     """Give urllib3 a timeout too: it is all there is where its connections are not ours."""
     return Timeout(connect=exchange.deadlines.limits["connect"], read=exchange.deadlines.left())
+
+
+def _check_files(*paths: object) -> None:
+    """Refuse files that are not there: requests would say so as if the network had failed."""
+    for path in paths:
+        if isinstance(path, tuple):
+            _check_files(*path)
+        elif isinstance(path, str) and not pathlib.Path(path).exists():
+            msg = f"verify or cert names {path!r}, which is not there"
+            raise InvalidRequestError(msg)
 
 
 def _verify_of(verify: bool | str | None) -> bool | str:  # noqa: FBT001 - requests' own type
@@ -215,11 +244,6 @@ def _proxies_of(url: str, proxies: Mapping[str, str] | None) -> dict[str, str]:
         requests.utils.get_environ_proxies(url) if proxies is None else dict(proxies)
     )
     return found
-
-
-def _place_of(url: str) -> str:
-    """Name an address in a message: without its query, which may hold a key."""
-    return url.partition("?")[0]
 
 
 # --- failures ------------------------------------------------------------------------------------
@@ -237,10 +261,11 @@ def _mapped(error: BaseException, exchange: Exchange, place: str) -> GenerateErr
         said = exchange.deadlines.describe(phase)
         return DeadlineError(f"{said}: {place}", phase=phase)
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
-        return InvalidRequestError(f"base_url leads to {place}, which is no http(s) address")
+        said = printable(str(root)).replace(place, "the address")
+        return InvalidRequestError(f"{place} cannot be asked, look at base_url and proxies: {said}")
     distrusted = isinstance(root, ssl.SSLCertVerificationError)
     mapped = TransportError(_describe(root, chain, place), retryable=not distrusted)
-    mapped.__cause__ = _bare(root)
+    mapped.__cause__ = _bare(root) if _is_ours_to_keep(root) else None
     return mapped
 
 
@@ -255,28 +280,41 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = next((item for item in inner if isinstance(item, BaseException)), None)
 
 
-def _bare(root: BaseException) -> BaseException | None:
-    """Keep a root cause that holds nothing but itself; one of urllib3's holds connections."""
-    if type(root).__module__.partition(".")[0] in ("urllib3", "requests"):
-        return None
-    root.__cause__ = root.__context__ = None
-    return root.with_traceback(None)
+def _bare(error: BaseException) -> BaseException:
+    """Take off what an exception has picked up on its way: frames and contexts hold the key."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _is_ours_to_keep(root: BaseException) -> bool:
+    """Whether a root cause holds nothing but itself; one of urllib3's holds connections."""
+    return type(root).__module__.partition(".")[0] not in ("urllib3", "requests")
 
 
 def _describe(root: BaseException, chain: list[BaseException], place: str) -> str:
     """Say what happened, where, and what to do next."""
     said = printable(str(getattr(root, "strerror", None) or root) or type(root).__name__)
-    proxy = " through the proxy" if any(isinstance(link, ProxyError) for link in chain) else ""
-    if isinstance(root, socket.gaierror):
-        return f"cannot find the host of {place}{proxy}: {said} (check base_url)"
-    if isinstance(root, ConnectionRefusedError):
-        return f"nothing listens at {place}{proxy}: {said}{_server_hint(place)}"
-    if isinstance(root, ssl.SSLCertVerificationError):
-        reason = printable(root.verify_message)
-        return f"the certificate of {place} is not trusted: {reason} (verify takes a CA file)"
-    if isinstance(root, ssl.SSLError):
-        return f"no TLS with {place}{proxy}: {said} (is it https that is spoken there?)"
-    return f"the connection to {place}{proxy} failed: {said}"
+    if any(isinstance(link, ProxyError) for link in chain):
+        place += " through the proxy"
+    for kind, sentence in _SENTENCES:
+        if isinstance(root, kind):
+            return sentence.format(place=place, said=said, hint=_server_hint(place))
+    return f"the connection to {place} failed: {said}"
+
+
+# The first that fits: special ones before their bases.
+_SENTENCES: list[tuple[type[BaseException], str]] = [
+    (socket.gaierror, "cannot find the host of {place}: {said} (check base_url)"),
+    (ConnectionRefusedError, "nothing listens at {place}: {said}{hint}"),
+    (
+        ssl.SSLCertVerificationError,
+        "the certificate of {place} is not trusted: {said} (verify takes a CA file)",
+    ),
+    (ssl.SSLError, "no TLS with {place}: {said} (is it https that is spoken there?)"),
+    (http.client.IncompleteRead, "{place} closed the connection in the middle of the answer"),
+    (http.client.RemoteDisconnected, "{place} closed the connection without an answer"),
+    (ConnectionResetError, "{place} reset the connection"),
+]
 
 
 _SERVERS = {

@@ -30,6 +30,9 @@ class Source(Protocol):
     def bytes(self) -> int:
         """How much of the body was read."""
 
+    def wait(self) -> None:
+        """Wait until ``read()`` need not wait; whatever is raised in here changes nothing."""
+
     def read(self) -> tuple[list[Event], int]:
         """Wait for events; give them and their size in bytes, and set ``ending`` at the end."""
 
@@ -76,14 +79,8 @@ class Reading:
         self.ended_at: float | None = None
 
     def take(self) -> tuple[list[Event], int]:
-        """Read from the source; whatever a source should not raise becomes its ending."""
-        try:
-            events, size = self.source.read()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the consumer has to hear of it
-            broken = InternalError(f"reading the answer failed: {type(error).__name__}: {error}")
-            broken.__cause__ = error
-            self.source.ending = broken
-            return [], 0
+        """Read from the source."""
+        events, size = self.source.read()
         if events and self.first_event_at is None:
             self.first_event_at = time.monotonic()
         return events, size
@@ -100,7 +97,12 @@ def read_ahead(reading: Reading, buffer: EventBuffer) -> None:
     source, endings = reading.source, reading.endings
     ending: Ending | None = None
     while not endings and ending is None:
-        events, size = reading.take()
+        try:
+            events, size = reading.take()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the consumer has to hear of it
+            ending = InternalError(f"reading the answer failed: {type(error).__name__}: {error}")
+            ending.__cause__ = error
+            break
         source.away()
         if not buffer.hand_over(events, size, lambda: endings or source.out_of_time()):
             ending = source.out_of_time()

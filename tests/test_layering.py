@@ -11,7 +11,7 @@ import pytest
 import inferd_engine
 
 PACKAGE = Path(inferd_engine.__file__).parent
-# Lowest first; a module may import those before it, and those on its own line where marked.
+# Lowest first; a module may import those before it.
 LEVELS = [
     {"_version"},
     {"errors"},

@@ -6,6 +6,7 @@ ending, so that a test against it is a test of real behaviour.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from typing import TYPE_CHECKING, Any
@@ -90,9 +91,9 @@ class Mock(Backend):
         """Give the scripted events, or the tokens as ``TextDelta``, then ``Done``."""
         events: list[Event] = [TextDelta(text) for text in self.config.tokens if text]
         if self.config.events is not None:
-            events = list(self.config.events)
-        if not events or not isinstance(events[-1], Done):
-            events.append(self._done())
+            events = [event for event in self.config.events if getattr(event, "delta", True)]
+        ends = [number for number, event in enumerate(events) if isinstance(event, Done)]
+        events = events[: ends[0] + 1] if ends else [*events, self._done()]
         return self._stream(events, request.id, cancel)
 
     def _done(self) -> Done:
@@ -108,12 +109,14 @@ class Mock(Backend):
             msg = "the call was cancelled before it was made"
             raise RequestCancelledError(msg)
         source = _Script(events, self.config.token_delay, self.config.mid_stream_drop_after)
-        return TokenStream(
-            source,
-            buffer=self.config.buffer,
-            live=self._live,
-            cancel=cancel,
-            request_id=request_id or None,
+        return self._opened(
+            TokenStream(
+                source,
+                buffer=self.config.buffer,
+                live=self._live,
+                cancel=cancel,
+                request_id=request_id or None,
+            )
         )
 
 
@@ -129,16 +132,25 @@ class _Script:
             self._end = StreamInterruptedError("the mock dropped the stream, as it was told to")
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()  # may be rung in a signal handler
         self._next = 0
+        self._waited = not delay
+        self._closed = False
         self.ending: Done | GenerateError | None = None
         self.started = time.monotonic()
         self.bytes = 0
 
+    def wait(self) -> None:
+        """Wait as long as the next event takes, or until the stream is closed."""
+        if not self._waited:
+            with contextlib.suppress(queue.Empty):
+                self._bell.get(timeout=self._delay)
+                self._closed = True
+            self._waited = True
+
     def read(self) -> tuple[list[Event], int]:
-        try:
-            self._bell.get(timeout=self._delay) if self._delay else self._bell.get_nowait()
-        except queue.Empty:
-            pass
-        else:
+        """Give the next event."""
+        self.wait()
+        self._waited = not self._delay
+        if self._closed or not self._bell.empty():
             self.ending = RequestCancelledError("the mock's stream was closed")
             return [], 0
         if self._next == len(self._events):

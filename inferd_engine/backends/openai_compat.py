@@ -16,16 +16,21 @@ import attrs
 from inferd_engine._version import __version__
 from inferd_engine.answer import AnswerSource
 from inferd_engine.backend import Backend, BackendCapabilities
-from inferd_engine.config import OpenAiCompatConfig
+from inferd_engine.config import OpenAiCompatConfig, hide_secrets
 from inferd_engine.deadlines import Deadlines
 from inferd_engine.errors import GenerateError, InvalidRequestError, UpstreamError
 from inferd_engine.exchange import Exchange
 from inferd_engine.stream import TokenStream
 from inferd_engine.wire.json_documents import parse_json
 from inferd_engine.wire.openai_answer import Answer
-from inferd_engine.wire.openai_errors import READ_BODY_BYTES, http_error, request_id_of
+from inferd_engine.wire.openai_errors import (
+    READ_BODY_BYTES,
+    http_error,
+    request_id_of,
+    upstream_error,
+)
 from inferd_engine.wire.openai_request import request_from_resolved
-from inferd_engine.wire.openai_urls import CHAT, MODELS, endpoint_url
+from inferd_engine.wire.openai_urls import CHAT, MODELS, endpoint_url, without_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +55,7 @@ class OpenAiCompat(Backend):
 
     def __init__(self, config: OpenAiCompatConfig | None = None, **fields: Any) -> None:  # noqa: ANN401
         super().__init__()
+        hide_secrets(fields)
         self.config = attrs.evolve(config, **fields) if config else OpenAiCompatConfig(**fields)
         self._transport = _new_transport(self.config)
 
@@ -73,9 +79,13 @@ class OpenAiCompat(Backend):
         return BackendCapabilities(v2=True, tools=True)
 
     def with_options(self, **changed: Any) -> OpenAiCompat:  # noqa: ANN401 - fields of the config
-        """Give a backend with other settings over the same connections."""
+        """Give a backend of its own with other settings, over the same connections.
+
+        ``stop()`` on one ends its own streams; it leaves those of the other alone.
+        """
         other = OpenAiCompat.__new__(OpenAiCompat)
         Backend.__init__(other)
+        hide_secrets(changed)
         other.config = attrs.evolve(self.config, **changed)
         other._transport = self._transport  # noqa: SLF001 - one of us
         return other
@@ -159,16 +169,20 @@ class OpenAiCompat(Backend):
                 reply.body.close()
         try:
             listed = parse_json(text.decode("utf-8", "replace"))
-            items = listed.get("data") or listed.get("models") or []
+        except ValueError:
+            listed = None
+        if isinstance(listed, dict) and listed.get("error"):
+            raise upstream_error(listed, request_id=request_id_of(reply.headers, ""))
+        try:
+            items = listed if isinstance(listed, list) else listed.get("data", listed.get("models"))
             return [str(item.get("id") or item["name"]) for item in items]
-        except (ValueError, AttributeError, KeyError, TypeError):
+        except (AttributeError, KeyError, TypeError):
             msg = "the upstream's list of models has another shape than OpenAI's"
             raise UpstreamError(msg, code="malformed", retryable=False) from None
 
     @contextlib.contextmanager
     def _exchange(self, cancel: CancelToken | None, own_id: str) -> Iterator[Exchange]:
         """Make a call that ``stop()`` and a token can end; whatever ends it leaves nothing open."""
-        self._check_ready()
         config = self.config
         exchange = Exchange(
             Deadlines(
@@ -182,6 +196,7 @@ class OpenAiCompat(Backend):
         if cancel is not None:
             cancel.join(exchange)
         try:
+            self._check_ready()  # after joining: either stop() sees the call, or the call sees it
             yield exchange
         except BaseException as error:
             exchange.cancel()
@@ -219,7 +234,7 @@ class OpenAiCompat(Backend):
         exchange.deadlines.limit_total(_ERROR_BODY_SECONDS)
         text = _read_error(reply.body)
         reply.body.close()
-        place = url.partition("?")[0]
+        place = without_query(url)
         raise http_error(
             reply.status,
             reply.headers,

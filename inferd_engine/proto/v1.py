@@ -228,9 +228,11 @@ def _check_number(name: str, value: object, low: float, high: float, wanted: str
         raise InvalidRequestError(msg)
 
 
-def check_integer(name: str, value: object, low: float, wanted: str) -> None:
-    """Refuse what is no whole number of at least ``low``; None is fine."""
-    if value is None:
+def check_integer(
+    name: str, value: object, low: float, wanted: str, *, required: bool = False
+) -> None:
+    """Refuse what is no whole number of at least ``low``; None is fine unless it is required."""
+    if value is None and not required:
         return
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
         msg = f"{name} is {value!r}: it has to be {wanted}"

@@ -82,6 +82,6 @@ class NativeFramer:
 
 
 def utf8_truncate(text: bytes, most: int) -> int:
-    """Give the length of the longest prefix of at most ``most`` bytes that ends no character."""
+    """Give the length of the longest prefix of at most ``most`` bytes that cuts no character."""
     length: int = lib.utf8_truncate(ffi.from_buffer(text), len(text), most)
     return length

@@ -24,6 +24,11 @@ class Gunzip:
         self._head: bytes | None = b""  # what came before it was known
         self._unzip: zlib._Decompress | None = None
 
+    @property
+    def is_active(self) -> bool:
+        """Whether the body is gzip, so that more may come out without more going in."""
+        return self._unzip is not None
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Give what these bytes make, in pieces of at most 64 KiB where they were compressed.
 

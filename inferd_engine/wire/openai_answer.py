@@ -27,7 +27,7 @@ from inferd_engine.events import RawChunk
 from inferd_engine.wire.json_documents import JsonDocuments
 from inferd_engine.wire.openai_chunks import DONE, ChunkAccumulator
 from inferd_engine.wire.openai_errors import READ_BODY_BYTES, html_title, printable
-from inferd_engine.wire.sse import MAX_EVENT_BYTES, SSEDecoder
+from inferd_engine.wire.sse import BOM, MAX_EVENT_BYTES, SSEDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from inferd_engine.wire.sse import Implementation, ServerSentEvent
 
 _BLANK = b" \t\r\n"
-_BOM = b"\xef\xbb\xbf"
 _NOTHING = "the upstream ended the answer before it had sent any of it"
 
 Kind = Literal["unknown", "sse", "json", "html"]
@@ -117,6 +116,8 @@ class Answer:
         as the limit, and nobody may be there to take them.
         """
         error = self.error
+        if error is None and self.payloads == 0:
+            error = StreamInterruptedError(_NOTHING, request_id=self._request_id)
         if error is None:
             try:
                 for event in self._chunks.flush():
@@ -124,8 +125,6 @@ class Answer:
                 yield from self._chunks.tool_uses()
             except GenerateError as raised:
                 error = raised
-        if isinstance(error, StreamInterruptedError) and self.payloads == 0:
-            error = StreamInterruptedError(_NOTHING, request_id=self._request_id)
         self.ending = error or self._chunks.done()
 
     # --- the kinds of body -----------------------------------------------------------------------
@@ -154,10 +153,10 @@ class Answer:
     def _sniff(self, data: bytes) -> bytes:
         """Look for the first byte that is not blank; give all that came until then."""
         data = self._head + data
-        body = data.removeprefix(_BOM).lstrip(_BLANK)
+        body = data.removeprefix(BOM).lstrip(_BLANK)
         self._head = b""
-        if not body or _BOM.startswith(body):
-            self._head = data[-len(_BOM) :] if data.isspace() else data
+        if not body or BOM.startswith(body):
+            self._head = data[-len(BOM) :] if data.isspace() else data
             return b""
         first = body[:1]
         self.kind = "html" if first == b"<" else "json" if first in (b"{", b"[") else "sse"

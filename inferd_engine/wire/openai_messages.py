@@ -7,6 +7,7 @@ without changing its history.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from inferd_engine.errors import InvalidRequestError
@@ -14,7 +15,7 @@ from inferd_engine.proto.v1 import Role
 from inferd_engine.proto.v2 import MessageV2, TextBlock, ToolResultBlock, ToolUseBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from inferd_engine.proto.v2 import ContentBlock
 
@@ -27,17 +28,23 @@ _ROLES = {
 }
 
 
-def messages_from(prompt: str | Iterable[MessageV2 | dict[str, Any]]) -> tuple[MessageV2, ...]:
+def messages_from(
+    prompt: str | MessageV2 | Iterable[MessageV2 | dict[str, Any]],
+) -> tuple[MessageV2, ...]:
     """Give a prompt as messages.
 
     Args:
-        prompt: A str (one user message), or messages: ours, or dicts in OpenAI's shape.
+        prompt: A str (one user message), a message, or several: ours, or dicts in OpenAI's shape.
 
     Raises:
         InvalidRequestError: A dict has another shape; the message names the place.
     """
     if isinstance(prompt, str):
         return (MessageV2(Role.USER, prompt),)
+    if isinstance(prompt, (MessageV2, dict)):
+        prompt = (prompt,)
+    if not isinstance(prompt, Iterable):
+        _refuse("prompt", f"is a {type(prompt).__name__}: give a str or a list of messages")
     return tuple(
         message_from_openai(message, f"messages[{index}]")
         if isinstance(message, dict)

@@ -69,6 +69,11 @@ def endpoint_url(base_url: str, endpoint: str = CHAT) -> str:
     return urlunsplit(parts._replace(path=root + endpoint))
 
 
+def without_query(url: str) -> str:
+    """Give an address as it may be shown: its query may hold a key."""
+    return url.partition("?")[0]
+
+
 def keeps_secrets(base_url: str) -> bool:
     """Whether what is sent there stays secret: over https, or on this machine."""
     parts = split_base_url(base_url)

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from inferd_engine.wire._sse_fields import Piece
 
 __all__ = [
+    "BOM",
     "IMPLEMENTATION",
+    "IMPLEMENTATIONS",
     "MAX_EVENT_BYTES",
     "EventTooLargeError",
     "SSEDecoder",
@@ -50,7 +52,7 @@ __all__ = [
 Implementation = Literal["native", "pure"]
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024  # inferd's own limit of a frame
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _MESSAGE = repeat("message")  # the type of every plain event
 
 
@@ -192,8 +194,8 @@ class SSEDecoder:
 
     def _without_bom(self, data: bytes) -> bytes:
         head = (self._head or b"") + data
-        if len(head) < len(_BOM) and _BOM.startswith(head):
+        if len(head) < len(BOM) and BOM.startswith(head):
             self._head = head
             return b""
         self._head = None
-        return head.removeprefix(_BOM)
+        return head.removeprefix(BOM)

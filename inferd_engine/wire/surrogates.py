@@ -46,7 +46,7 @@ def _joined(value: Any) -> Any:  # noqa: ANN401 - JSON
     if isinstance(value, list):
         return [_joined(item) for item in value]
     if isinstance(value, dict):
-        return {join_surrogates(key): _joined(item) for key, item in value.items()}
+        return {_joined(key): _joined(item) for key, item in value.items()}
     return value
 
 

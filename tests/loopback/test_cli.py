@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from inferd_engine.testing import (
     Upstream,
     chunk,
     error_reply,
+    event,
     text_reply,
     tool_call_reply,
 )
@@ -133,8 +135,12 @@ def test_a_wrong_request():
 
 @pytest.mark.parametrize(
     "reply",
-    [Reply([chunk("half"), Cut()]), text_reply("half", finish_reason="abort")],
-    ids=["cut", "given up"],
+    [
+        Reply([chunk("half"), Cut()]),
+        text_reply("half", finish_reason="abort"),
+        Reply([chunk("half"), event({"error": "out of memory"})]),
+    ],
+    ids=["cut", "given up", "error"],
 )
 def test_a_cut_answer(reply):
     """A cut answer has an exit code of its own, and what came is on stdout."""
@@ -161,6 +167,18 @@ def test_ctrl_c_stops_the_upstream():
     assert "Traceback" not in errors
 
 
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_full_disk():
+    """When stdout cannot be written, one line says so."""
+    with Upstream() as upstream, pathlib.Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "inferd_engine", "chat", "x", "--base-url", upstream.url]
+        ran = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT, check=False
+        )
+    assert ran.returncode == cli.EXIT_UPSTREAM
+    assert ran.stderr.startswith("error: stdout cannot be written")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX pipes")
 def test_a_broken_pipe_is_quiet():
     """When nobody reads on, the command stops without a word."""
@@ -172,7 +190,7 @@ def test_a_broken_pipe_is_quiet():
             errors = process.stderr.read()
             process.wait(TIMEOUT)
     assert errors == b""
-    assert process.returncode != 0
+    assert process.returncode == cli.EXIT_PIPE
 
 
 def test_doctor_without_an_upstream():
@@ -192,7 +210,7 @@ def test_doctor_asks_the_upstream():
         wrong = run("doctor", "--base-url", upstream.url + "/x")
     assert ran.returncode == 0
     assert f"{upstream.url}/v1/models lists test-model" in ran.stdout
-    assert "the first event came after" in ran.stdout
+    assert f"{upstream.url}/v1/chat/completions: first event after" in ran.stdout
     assert wrong.returncode == cli.EXIT_UPSTREAM
     assert "/x/models" in wrong.stdout
 

@@ -1,0 +1,210 @@
+"""What a version 2 request is made of: content blocks, messages, tools, attachments.
+
+Building a value never raises for its content: only ``resolve()`` knows the place of what is wrong.
+What we do not know is kept (``UnknownBlock``) and refused when it would have to be sent.  A tool
+call is an assistant message with a ``ToolUseBlock``, its result a user message with a
+``ToolResultBlock``: there is no tool role, as in inferd 0.2 and Anthropic's Messages.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Union
+
+import attrs
+
+from inferd_engine.proto.v1 import Role, to_role
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@attrs.frozen(slots=True)
+class TextBlock:
+    """A piece of text; may be empty."""
+
+    type: ClassVar[str] = "text"
+    text: str
+
+
+@attrs.frozen(slots=True)
+class ImageBlock:
+    """Show the model an image of the request's attachments."""
+
+    type: ClassVar[str] = "image"
+    attachment_id: str
+
+
+@attrs.frozen(slots=True)
+class AudioBlock:
+    """Let the model hear a sound of the request's attachments."""
+
+    type: ClassVar[str] = "audio"
+    attachment_id: str
+
+
+@attrs.frozen(slots=True)
+class VideoBlock:
+    """Show the model a video of the request's attachments."""
+
+    type: ClassVar[str] = "video"
+    attachment_id: str
+
+
+@attrs.frozen(slots=True)
+class ThinkingBlock:
+    """Replay what the model thought before; backends may leave it out."""
+
+    type: ClassVar[str] = "thinking"
+    text: str
+
+
+@attrs.frozen(slots=True)
+class ToolUseBlock:
+    """Replay a tool call of the model.
+
+    Args:
+        tool_call_id: Pairs the call with its result.
+        name: The tool's name.
+        input: The arguments, any JSON value.
+        extra: What an upstream wants back unchanged, such as a thought signature.
+    """
+
+    type: ClassVar[str] = "tool_use"
+    tool_call_id: str
+    name: str
+    input: Any
+    extra: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+def _to_blocks_later(content: str | Sequence[ContentBlock]) -> tuple[ContentBlock, ...]:
+    return to_blocks(content)  # which needs the blocks, this one among them
+
+
+@attrs.frozen(slots=True)
+class ToolResultBlock:
+    """Answer a tool call.
+
+    Args:
+        tool_call_id: The id of the call that this answers.
+        content: Blocks, or a str, which is one ``TextBlock``.
+    """
+
+    type: ClassVar[str] = "tool_result"
+    tool_call_id: str
+    content: tuple[ContentBlock, ...] = attrs.field(converter=_to_blocks_later)
+
+
+@attrs.frozen(slots=True)
+class UnknownBlock:
+    """A block of a type that this version does not know; ``resolve()`` refuses it."""
+
+    type: str
+
+
+ContentBlock = Union[
+    TextBlock,
+    ImageBlock,
+    AudioBlock,
+    VideoBlock,
+    ThinkingBlock,
+    ToolUseBlock,
+    ToolResultBlock,
+    UnknownBlock,
+]
+KNOWN_BLOCKS = {
+    block.type: block
+    for block in (
+        TextBlock,
+        ImageBlock,
+        AudioBlock,
+        VideoBlock,
+        ThinkingBlock,
+        ToolUseBlock,
+        ToolResultBlock,
+    )
+}
+
+
+def to_blocks(content: str | Sequence[ContentBlock]) -> tuple[ContentBlock, ...]:
+    """Give content as blocks; a str is one ``TextBlock``."""
+    return (TextBlock(content),) if isinstance(content, str) else tuple(content)
+
+
+@attrs.frozen(slots=True)
+class MessageV2:
+    """One turn of typed content blocks; a str is one ``TextBlock``."""
+
+    role: Role = attrs.field(converter=to_role)
+    content: tuple[ContentBlock, ...] = attrs.field(converter=to_blocks)
+
+
+def system(text: str) -> MessageV2:
+    """Make a system message."""
+    return MessageV2(Role.SYSTEM, text)
+
+
+def user(text: str) -> MessageV2:
+    """Make a user message."""
+    return MessageV2(Role.USER, text)
+
+
+def assistant(text: str) -> MessageV2:
+    """Make a message of the model, to replay what it said."""
+    return MessageV2(Role.ASSISTANT, text)
+
+
+def tool_result(tool_call_id: str, content: str | Sequence[ContentBlock]) -> MessageV2:
+    """Make the user message that answers one tool call."""
+    return MessageV2(Role.USER, (ToolResultBlock(tool_call_id, content),))
+
+
+@attrs.frozen(slots=True)
+class Tool:
+    """Declare a tool that the model may call.
+
+    Args:
+        name: Unique in the request.
+        description: What it does and when to use it.
+        input_schema: JSON schema of its arguments.
+    """
+
+    name: str
+    description: str = ""
+    input_schema: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(slots=True)
+class ImageAttachment:
+    """An image: ``data`` is RGB without alpha, ``width * height * 3`` bytes."""
+
+    kind: ClassVar[str] = "image"
+    id: str
+    width: int
+    height: int
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+
+
+@attrs.frozen(slots=True)
+class AudioAttachment:
+    """A sound: ``data`` is little-endian float32 PCM, one channel, at ``sample_rate`` Hz."""
+
+    kind: ClassVar[str] = "audio"
+    id: str
+    sample_rate: int
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+
+
+@attrs.frozen(slots=True)
+class VideoAttachment:
+    """A video, in whatever encoding the backend takes."""
+
+    kind: ClassVar[str] = "video"
+    id: str
+    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+
+
+Attachment = Union[ImageAttachment, AudioAttachment, VideoAttachment]
+KNOWN_ATTACHMENTS = {
+    attachment.kind: attachment
+    for attachment in (ImageAttachment, AudioAttachment, VideoAttachment)
+}

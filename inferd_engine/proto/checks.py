@@ -1,0 +1,162 @@
+"""Check a version 2 request: every rule once, and the place in every message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NoReturn
+
+from inferd_engine.errors import InvalidRequestError
+from inferd_engine.proto.blocks import (
+    KNOWN_ATTACHMENTS,
+    Attachment,
+    AudioAttachment,
+    AudioBlock,
+    ContentBlock,
+    ImageAttachment,
+    ImageBlock,
+    MessageV2,
+    TextBlock,
+    ThinkingBlock,
+    Tool,
+    ToolResultBlock,
+    ToolUseBlock,
+    VideoBlock,
+)
+from inferd_engine.proto.v1 import check_integer, check_role, check_sampling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from inferd_engine.proto.v2 import RequestV2
+
+_PIXEL_BYTES, _SAMPLE_BYTES = 3, 4
+
+
+def check_request(request: RequestV2) -> None:
+    """Check all of a request.
+
+    Raises:
+        InvalidRequestError: Something cannot be sent; the message names the place.
+    """
+    if not request.messages:
+        refuse("messages", "is empty: give at least one message")
+    kinds = _check_attachments(request.attachments)
+    _check_tools(request.tools)
+    for index, message in enumerate(request.messages):
+        _check_message(message, f"messages[{index}]", kinds)
+    check_sampling(request.temperature, request.top_p, request.top_k, request.max_tokens)
+    check_integer("seed", request.seed, float("-inf"), "a whole number")
+    _check_words(request)
+
+
+def refuse(place: str, what: str) -> NoReturn:
+    """Raise, and name the place."""
+    msg = f"{place} {what}"
+    raise InvalidRequestError(msg)
+
+
+def _check_attachments(attachments: Sequence[Attachment]) -> dict[str, str]:
+    kinds: dict[str, str] = {}
+    for index, attachment in enumerate(attachments):
+        place = f"attachments[{index}]"
+        if type(attachment) not in KNOWN_ATTACHMENTS.values():
+            refuse(place, "is no attachment: use ImageAttachment, AudioAttachment, VideoAttachment")
+        if not isinstance(attachment.id, str) or not attachment.id:
+            refuse(place, "has no id: give it a name that content blocks can refer to")
+        if attachment.id in kinds:
+            refuse(place, f"repeats the id {attachment.id!r}: ids are unique in a request")
+        _check_size(attachment, place)
+        kinds[attachment.id] = attachment.kind
+    return kinds
+
+
+def _check_size(attachment: Attachment, place: str) -> None:
+    if not isinstance(attachment.data, (bytes, bytearray, memoryview)):
+        refuse(place, "has data that is no bytes")
+    size = len(attachment.data)
+    if isinstance(attachment, ImageAttachment):
+        _check_above_0(attachment.width, f"{place}.width")
+        _check_above_0(attachment.height, f"{place}.height")
+        wanted = attachment.width * attachment.height * _PIXEL_BYTES
+        if size != wanted:
+            refuse(
+                place,
+                f"has {size} bytes: RGB of {attachment.width} x {attachment.height} pixels "
+                f"has {wanted}",
+            )
+    elif isinstance(attachment, AudioAttachment):
+        _check_above_0(attachment.sample_rate, f"{place}.sample_rate")
+        if size % _SAMPLE_BYTES:
+            refuse(place, f"has {size} bytes: float32 samples have {_SAMPLE_BYTES} bytes each")
+
+
+def _check_above_0(value: object, place: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        refuse(place, f"is {value!r}: it has to be a whole number, 1 or more")
+
+
+def _check_tools(tools: Sequence[Tool]) -> None:
+    names: set[str] = set()
+    for index, tool in enumerate(tools):
+        place = f"tools[{index}]"
+        if not isinstance(tool, Tool) or not isinstance(tool.name, str) or not tool.name:
+            refuse(place, "has no name: use Tool(name, description, input_schema)")
+        if tool.name in names:
+            refuse(place, f"repeats the name {tool.name!r}: names are unique in a request")
+        if not isinstance(tool.input_schema, Mapping):
+            refuse(place, "has an input_schema that is no mapping: give a JSON schema")
+        names.add(tool.name)
+
+
+def _check_message(message: MessageV2, place: str, kinds: Mapping[str, str]) -> None:
+    if not isinstance(message, MessageV2):
+        refuse(place, "is no MessageV2: use user(), assistant(), system(), tool_result()")
+    check_role(message.role, f"{place}.role")
+    if not message.content:
+        refuse(f"{place}.content", "is empty: give at least one block")
+    for where, block in _walk(message.content, f"{place}.content"):
+        _check_block(block, where, kinds)
+
+
+def _walk(blocks: Sequence[ContentBlock], place: str) -> Iterator[tuple[str, ContentBlock]]:
+    """Give every block with its place, those inside tool results too."""
+    for index, block in enumerate(blocks):
+        where = f"{place}[{index}]"
+        yield where, block
+        if isinstance(block, ToolResultBlock):
+            yield from _walk(block.content, f"{where}.content")
+
+
+def _check_block(block: ContentBlock, place: str, kinds: Mapping[str, str]) -> None:
+    if isinstance(block, (TextBlock, ThinkingBlock)):
+        if not isinstance(block.text, str):
+            refuse(place, "has a text that is no str")
+    elif isinstance(block, (ImageBlock, AudioBlock, VideoBlock)):
+        kind = kinds.get(block.attachment_id) if isinstance(block.attachment_id, str) else None
+        if kind is None:
+            refuse(place, f"refers to no attachment: there is no id {block.attachment_id!r}")
+        elif kind != block.type:
+            refuse(place, f"wants {block.type}, but attachment {block.attachment_id!r} is {kind}")
+    elif isinstance(block, (ToolUseBlock, ToolResultBlock)):
+        if not isinstance(block.tool_call_id, str) or not block.tool_call_id:
+            refuse(place, "has no tool_call_id: it pairs the call with its result")
+        if isinstance(block, ToolUseBlock) and (not isinstance(block.name, str) or not block.name):
+            refuse(place, "has no name: say which tool was called")
+    else:
+        refuse(place, f"has the unknown block type {getattr(block, 'type', type(block))!r}")
+
+
+def _check_words(request: RequestV2) -> None:
+    if not all(isinstance(word, str) and word for word in request.stop):
+        refuse("stop", f"is {list(request.stop)!r}: every sequence has to be a str, none empty")
+    if not (
+        request.thinking is None
+        or isinstance(request.thinking, bool)
+        or request.thinking in ("low", "medium", "high")
+    ):
+        refuse("thinking", f"is {request.thinking!r}: take a bool, 'low', 'medium' or 'high'")
+    for name in ("stream", "parallel_tool_calls"):
+        if getattr(request, name) not in (None, True, False):
+            refuse(name, f"is {getattr(request, name)!r}: take a bool")
+    if not isinstance(request.id, str):
+        refuse("id", f"is {request.id!r}: it has to be a str")

@@ -1,0 +1,101 @@
+"""inferd's JSON of what requests are made of (inferd 0.2, ``inferd-proto``, v2/request.rs)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from inferd_engine.proto.blocks import (
+    KNOWN_ATTACHMENTS,
+    KNOWN_BLOCKS,
+    Attachment,
+    ContentBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+    UnknownBlock,
+    to_blocks,
+)
+from inferd_engine.proto.checks import refuse
+from inferd_engine.proto.v1 import take, take_list
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def if_any(name: str, items: list[Any]) -> dict[str, Any]:
+    """Give a list under its name; nothing if it is empty."""
+    return {name: items} if items else {}
+
+
+def block_to_dict(block: ContentBlock) -> dict[str, Any]:
+    """Give a block's JSON."""
+    fields = {f.name: getattr(block, f.name) for f in attrs.fields(type(block))}
+    if isinstance(block, ToolResultBlock):
+        fields["content"] = [block_to_dict(inner) for inner in block.content]
+    if isinstance(block, ToolUseBlock) and not block.extra:
+        del fields["extra"]
+    return {"type": block.type, **fields}
+
+
+def list_or_none(data: Mapping[str, Any], key: str) -> Sequence[Any]:
+    """Take a list that may be missing."""
+    return take_list(data, key, "the request") if data.get(key) is not None else ()
+
+
+def stop_from_json(data: Mapping[str, Any]) -> str | Sequence[str]:
+    """Take the stop sequences: one, several, or none."""
+    stop = data.get("stop")
+    return stop if isinstance(stop, str) else list_or_none(data, "stop")
+
+
+def blocks_from_json(content: Any, place: str) -> tuple[ContentBlock, ...]:  # noqa: ANN401 - JSON
+    """Read a message's content: text, or blocks."""
+    if isinstance(content, str):
+        return to_blocks(content)
+    if not isinstance(content, list):
+        refuse(place, "is neither text nor a list of blocks")
+    return tuple(_block_from_dict(item, f"{place}[{i}]") for i, item in enumerate(content))
+
+
+def _block_from_dict(data: Any, place: str) -> ContentBlock:  # noqa: ANN401 - JSON
+    kind = take(data, "type", place)
+    block = KNOWN_BLOCKS.get(str(kind))
+    if block is None:
+        return UnknownBlock(str(kind))
+    fields = {
+        f.name: take(data, f.name, place)
+        for f in attrs.fields(block)
+        if f.default is attrs.NOTHING or f.name in data
+    }
+    if block is ToolResultBlock:
+        fields["content"] = blocks_from_json(fields["content"], f"{place}.content")
+    made: ContentBlock = block(**fields)
+    return made
+
+
+def attachment_to_dict(attachment: Attachment) -> dict[str, Any]:
+    """Give an attachment's JSON, its bytes as base64."""
+    fields = {f.name: getattr(attachment, f.name) for f in attrs.fields(type(attachment))}
+    data = fields.pop("data")
+    return {"kind": attachment.kind, **fields, "bytes": base64.b64encode(data).decode("ascii")}
+
+
+def attachment_from_dict(data: Any, place: str) -> Attachment:  # noqa: ANN401 - JSON
+    """Read an attachment."""
+    kind = take(data, "kind", place)
+    attachment = KNOWN_ATTACHMENTS.get(str(kind))
+    if attachment is None:
+        refuse(place, f"has the unknown kind {kind!r}: take image, audio or video")
+    encoded = take(data, "bytes", place)
+    try:
+        content = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        refuse(place, "has bytes that are no base64")
+    fields = {
+        f.name: take(data, f.name, place) for f in attrs.fields(attachment) if f.name != "data"
+    }
+    made: Attachment = attachment(**fields, data=content)
+    return made
