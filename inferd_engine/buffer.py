@@ -19,6 +19,7 @@ exception which a handler raises on the way out of ``get()`` loses no event.
 from __future__ import annotations
 
 import queue
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,7 +30,17 @@ _LEAKED = 1.0  # seconds: a lock that is still taken then has been left behind
 _SLICE = 0.02  # seconds: how often a worker that waits for room looks whether it is still wanted
 
 
-class EventBuffer(queue.Queue[Any]):
+if TYPE_CHECKING:
+    _Queue = queue.Queue[Any]
+elif "gevent.monkey" in sys.modules:
+    # gevent puts a queue of its own in place, without these hooks; the standard one works on
+    # gevent's locks, which are in place as well.
+    _Queue = sys.modules["gevent.monkey"].get_original("queue", "Queue")
+else:
+    _Queue = queue.Queue
+
+
+class EventBuffer(_Queue):
     """A queue that is filled and emptied by the batch.
 
     Args:

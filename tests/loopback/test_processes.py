@@ -1,0 +1,185 @@
+"""What happens around a stream: the interpreter ends, the process forks, gevent has patched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import inferd_engine as ie
+from inferd_engine.testing import Gate, Reply, Stall, Upstream, chunk, text_reply
+from inferd_engine.testing.replies import DONE
+
+TIMEOUT = 60
+
+
+def run_program(program, *arguments, **environment):
+    """Run a program in an interpreter of its own, with buffered output as users have it."""
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), *arguments],
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+STALLED_STREAMS = """
+    import sys, time, atexit
+    import inferd_engine as ie
+    backend = ie.OpenAiCompat(base_url=sys.argv[1], api_key="", buffer=int(sys.argv[3]))
+    streams = [backend.stream("x") for _ in range(8)]
+    for stream in streams:
+        next(stream)
+    begun = time.monotonic()
+    atexit.register(lambda: sys.stdout.write("%.3f" % (time.monotonic() - begun)))
+    if sys.argv[2] == "exit":
+        sys.exit(3)
+    if sys.argv[2] == "raise":
+        raise SystemExit(4)
+    print("done ", end="")
+"""
+
+
+@pytest.mark.parametrize("buffer", ["512", "2", "0"])
+@pytest.mark.parametrize(("how", "code"), [("return", 0), ("exit", 3), ("raise", 4)])
+@pytest.mark.parametrize("state", ["stalled", "flooding"])
+def test_the_interpreter_ends(state, how, code, buffer):
+    """With open streams the exit code is right, nothing is printed, and upstreams see the end."""
+    steps = [chunk("a"), Stall()] if state == "stalled" else [chunk("a" * 1000)] * 100_000
+    with Upstream(*[Reply(steps)] * 8) as upstream:
+        ran = run_program(STALLED_STREAMS, upstream.url, how, buffer)
+        assert (ran.returncode, ran.stderr) == (code, "")
+        assert ran.stdout.startswith("done" if how == "return" else "0")
+        assert all(received.gone.wait(30.0) for received in upstream.requests)
+
+
+FORK = """
+    import os, sys, warnings
+    warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads
+    import inferd_engine as ie
+    backend = ie.OpenAiCompat(base_url=sys.argv[1], api_key="")
+    assert backend.complete("warm up").text
+    stream = backend.stream("x")
+    assert next(stream).delta == "0 "
+    child = os.fork()
+    if child == 0:
+        try:
+            next(stream)
+        except ie.InternalError as error:
+            assert "forked" in str(error)
+        else:
+            os._exit(1)
+        stream.close()
+        del stream
+        answers = {backend.complete("from the child").text for _ in range(20)}
+        os._exit(0 if answers == {"You said: from the child"} else 2)
+    answers = {backend.complete("from the parent").text for _ in range(20)}
+    assert answers == {"You said: from the parent"}
+    assert os.waitpid(child, 0)[1] == 0
+    urllib = __import__("urllib.request").request
+    urllib.urlopen(sys.argv[1] + "/v1/models").read()  # the sign for the upstream to go on
+    assert "".join(stream.text()) == "1 2 3 4 "
+    backend.close()
+    print("fine")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_fork():
+    """A child neither uses nor closes its parent's connections, and gets its own."""
+    gate = Gate()
+    steps = [chunk("0 "), gate, *[chunk(f"{n} ") for n in range(1, 5)]]
+    stalled = Reply([*steps, chunk(finish_reason="stop"), DONE])
+    with Upstream(text_reply("warm"), stalled, models=["m"]) as upstream:
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(FORK), upstream.url],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        upstream.wait_for_request(43, timeout=TIMEOUT)  # 2, 20 of each, and the sign
+        gate.open()
+        out, errors = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, out, errors) == (0, "fine\n", "")
+
+
+GEVENT = """
+    from gevent import monkey
+    monkey.patch_all()
+    import sys, gevent, time
+    import inferd_engine as ie
+    backend = ie.OpenAiCompat(base_url=sys.argv[1], api_key="", buffer=int(sys.argv[2]))
+    texts = gevent.joinall([gevent.spawn(backend.complete, f"n {n}") for n in range(20)])
+    assert sorted(t.value.text for t in texts) == sorted(f"You said: n {n}" for n in range(20))
+    stream = backend.stream("stall")
+    assert next(stream).delta == "a"
+    gevent.spawn_later(0.05, stream.close)
+    assert list(stream) == [] and stream.cancelled
+    try:
+        backend.with_options(idle_timeout=0.1).complete("stall")
+    except ie.DeadlineError as error:
+        assert error.phase == "idle"
+    token = ie.CancelToken()
+    token.cancel_after(0.05)
+    assert list(backend.stream("stall", cancel=token))[1:] == []
+    backend.close()
+    print("fine")
+"""
+
+
+@pytest.mark.parametrize("buffer", ["512", "0"])
+def test_gevent(buffer):
+    """Under gevent's monkey patching streams, closing, deadlines and tokens work."""
+    pytest.importorskip("gevent", reason="gevent is CPython's")
+    from inferd_engine.testing import echo
+
+    def reply(received):
+        stalls = received.json["messages"][-1]["content"] == "stall"
+        return Reply([chunk("a"), Stall()]) if stalls else echo(received)
+
+    with Upstream(otherwise=reply) as upstream:
+        ran = run_program(GEVENT, upstream.url, buffer)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "fine\n", "")
+
+
+def test_without_sockets():
+    """Under `responses` there is no socket: everything but cancelling works there."""
+    import responses
+
+    body = chunk("Hel") + chunk("lo") + chunk(finish_reason="stop") + DONE
+    for buffer in (512, 0):
+        with responses.RequestsMock() as mock:
+            mock.post("http://mocked.example/v1/chat/completions", body=body)
+            mock.get("http://mocked.example/v1/models", json={"data": [{"id": "m"}]})
+            settings = {"base_url": "http://mocked.example", "api_key": "", "buffer": buffer}
+            with ie.OpenAiCompat(**settings) as backend:
+                assert backend.complete("x").text == "Hello"
+                assert backend.models() == ["m"]
+        with responses.RequestsMock() as mock, ie.OpenAiCompat(**settings) as backend:
+            mock.post("http://mocked.example/v1/chat/completions", status=401, json={"error": "no"})
+            with pytest.raises(ie.HttpStatusError, match="401"):
+                backend.complete("x")
+
+
+def test_two_hundred_and_fifty_six_streams():
+    """One backend carries 256 streams at a time, more than its pool keeps, and all are whole."""
+    import threading
+
+    count = 256
+    gate = Gate()
+    reply = Reply([chunk("a "), gate, chunk("b", finish_reason="stop"), DONE])
+    with (
+        Upstream(*[reply] * count) as upstream,
+        ie.OpenAiCompat(base_url=upstream.url, api_key="", max_connections=100) as backend,
+    ):
+        streams = [backend.stream("x") for _ in range(count)]
+        assert all(next(stream).delta == "a " for stream in streams)
+        assert threading.active_count() >= 2 * count
+        gate.open()
+        assert all("".join(stream.text()) == "b" for stream in streams)
