@@ -60,7 +60,8 @@ class OpenAiCompat(Backend):
         self._transport = _new_transport(self.config)
 
     def __repr__(self) -> str:
-        return f"OpenAiCompat({self.config!r})"
+        config = getattr(self, "config", "")  # a constructor that failed has none yet
+        return f"OpenAiCompat({config!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OpenAiCompat, (self.config,)
