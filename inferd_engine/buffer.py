@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_BYTES = 4 * 1024 * 1024  # of queued events, half of what may be undelivered
-_LEAKED = 1.0  # seconds: a lock that is still taken then has been left behind
+_LEAKED = 0.2  # seconds: a lock that is still taken then has been left behind
 _SLICE = 0.02  # seconds: how often a worker that waits for room looks whether it is still wanted
 
 
