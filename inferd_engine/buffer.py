@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 4 * 1024 * 1024  # of queued events, half of what may be undelivered
 _LEAKED = 0.2  # seconds: a lock that is still taken then has been left behind
-_SLICE = 0.02  # seconds: how often a worker that waits for room looks whether it is still wanted
+_SLICE = 0.05  # seconds: how often a worker that waits for room looks whether it is still wanted
 
 
 if TYPE_CHECKING:
@@ -58,8 +58,10 @@ class EventBuffer(_Queue):
 
     def _qsize(self) -> int:
         count = len(self.queue)
+        if not count or self.maxsize == sys.maxsize:
+            return count
         fits = count + self.piece[0] <= self.maxsize and self.bytes + self.piece[1] <= MAX_BYTES
-        return count if fits or not count else max(count, self.maxsize)
+        return count if fits else max(count, self.maxsize)
 
     def _put(self, item: tuple[list[Any], int]) -> None:
         self.queue += item[0]
@@ -94,6 +96,19 @@ class EventBuffer(_Queue):
             size = 0  # it was counted with the first piece
         return True
 
+    def lift(self) -> None:
+        """Lift the bound, and wake a worker that waits for room, if that takes no waiting.
+
+        Whoever calls may be a signal handler or a finalizer on the thread that holds the lock: then
+        it is left to the worker to look, a few milliseconds later.
+        """
+        self.maxsize = sys.maxsize
+        if self.mutex.acquire(blocking=False):
+            try:
+                self.not_full.notify()
+            finally:
+                self.mutex.release()
+
     def recover(self) -> None:
         """Let go of the lock if an exception on the way out of ``get()`` has left it locked.
 
@@ -105,5 +120,5 @@ class EventBuffer(_Queue):
 
     def put_beyond(self, events: list[Any]) -> None:
         """Put what must not wait: the end, and what came before it when time is up."""
-        self.maxsize = 0
+        self.maxsize = sys.maxsize
         self.put((events, 0))

@@ -13,10 +13,11 @@ States, and who may move them::
 
 The first ending wins and is kept: ``dict.setdefault`` decides, which is atomic.  What wakes whom:
 
-* ``close()`` sets the ending and cancels the source, no more.  It never enters the buffer's lock,
-  because a signal handler or a finalizer may run on the very thread that holds it.
-* The cancelled source wakes the worker out of its read.  A worker that waits for room looks at
-  the ending every few milliseconds.  Either way it puts the end mark, which wakes the consumer.
+* ``close()`` sets the ending, cancels the source and lifts the buffer's bound.  It never waits for
+  the buffer's lock, because a signal handler or a finalizer may run on the thread that holds it.
+* The cancelled source wakes the worker out of its read, the lifted bound out of its wait for room
+  (or, if the lock was taken just then, it looks by itself a few milliseconds later).  Either way it
+  puts the end mark, which wakes the consumer.
 * The end mark is put beyond the bound: it never waits.
 
 The worker (``worker.py``) refers to the source and the buffer, never to the stream, so that
@@ -362,6 +363,8 @@ class TokenStream:
             return  # a forked child: the connection is its parent's
         if self._endings.setdefault("ending", CLOSED) is CLOSED:
             self._reading.source.cancel()
+            if self._buffer is not None:
+                self._buffer.lift()
             self._events = iter(())
             self._leave()
             self._release_if_unread()
