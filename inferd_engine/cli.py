@@ -66,11 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one 
         _say("stopped")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough.  Python flushes stdout once more at its exit:
-        # let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_stdout_up()  # whoever read our output has seen enough
         return EXIT_PIPE
     except OSError as error:
+        _give_stdout_up()
         _say(f"error: stdout cannot be written: {error.strerror}")
         return EXIT_UPSTREAM
     except StreamInterruptedError as error:
@@ -83,6 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - one 
         _say(f"error: {error}")
         return EXIT_UPSTREAM
     return code
+
+
+def _give_stdout_up() -> None:
+    """Let what is left of our output go nowhere: Python flushes it once more at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import subprocess
 import sys
 import textwrap
@@ -183,3 +184,45 @@ def test_two_hundred_and_fifty_six_streams():
         assert threading.active_count() >= 2 * count
         gate.open()
         assert all("".join(stream.text()) == "b" for stream in streams)
+
+
+SLOW_CONSUMER = """
+    import sys, time
+    import inferd_engine as ie
+
+    def resident():
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * 4096
+
+    backend = ie.OpenAiCompat(base_url=sys.argv[1], api_key="", buffer=int(sys.argv[2]))
+    backend.complete("warm up")
+    stream = backend.stream("x")
+    before = resident()
+    next(stream)
+    print("reading", flush=True)
+    sys.stdin.readline()  # busy elsewhere, until the upstream stands still
+    print(resident() - before)
+    stream.close()
+"""
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self").is_dir(), reason="needs /proc")
+@pytest.mark.parametrize("buffer", ["512", "0"])
+def test_a_slow_consumer_costs_no_memory(buffer):
+    """Of 200 MB that nobody reads a client holds less than 16 MB, and the sender waits."""
+    size = 200_000_000
+    flood = Reply([chunk("x" * 1000)] * (size // 1000))
+    with Upstream(text_reply("warm"), flood) as upstream:
+        command = [sys.executable, "-c", textwrap.dedent(SLOW_CONSUMER), upstream.url, buffer]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout.readline() == "reading\n"
+            received = upstream.wait_for_request(2)
+            before = -1
+            while before != received.sent:  # until it has stood still for a while
+                before = received.sent
+                assert not received.finished.wait(0.3)
+            grown = int(process.communicate("\n", timeout=TIMEOUT)[0])
+    assert grown < 16_000_000
+    assert received.sent < size // 4
