@@ -129,8 +129,8 @@ class _GuardedResponse(http.client.HTTPResponse):
 
     def _wait(self) -> None:
         """Wait for the next bytes outside of all parsing: an exception in here changes nothing."""
-        if self.fp is None:
-            return
+        if self.fp is None or self._chunks.is_done:
+            return  # there is nothing to wait for: the connection may be idle from now on
         self._file.is_closed_to_peek = True
         try:
             is_buffered = bool(self.fp.peek(1))

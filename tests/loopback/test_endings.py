@@ -28,7 +28,7 @@ def test_a_cut_answer_never_looks_whole(ask, buffer, framing, how):
 def test_an_end_without_a_reason_is_a_cut(ask, buffer):
     """A body that ends properly, without finish reason and [DONE], was cut all the same."""
     with pytest.raises(ie.StreamInterruptedError, match="without a finish reason"):
-        ask(Reply([chunk("half")]), buffer=buffer).complete("x")
+        ask(Reply([chunk("half")]), buffer=buffer, timeout=None).complete("x")
 
 
 def test_the_connection_of_a_cut_answer_is_not_used_again(ask, buffer):
@@ -48,7 +48,8 @@ def test_an_empty_answer_is_a_cut(ask):
 
 def test_a_finish_reason_is_enough(ask, buffer):
     """The end of the body after a finish reason is a good end."""
-    backend = ask(Reply([chunk("all"), chunk(finish_reason="stop")]), buffer=buffer)
+    reply = Reply([chunk("all"), chunk(finish_reason="stop")])
+    backend = ask(reply, buffer=buffer, idle_timeout=None, timeout=None)
     assert backend.complete("x").done.finish_reason == "stop"
 
 
