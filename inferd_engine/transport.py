@@ -1,8 +1,7 @@
 """Send a request with ``requests`` and give the answer's body in blocks, as they come.
 
 Goal: bytes stop here.  What is above sees a status, headers and blocks of bytes; what is below
-(``requests``, urllib3, sockets, TLS) fails in two dozen ways, which are mapped to our errors in
-one place, ``_mapped``.
+(``requests``, urllib3, sockets, TLS) fails in two dozen ways, which ``failures.py`` maps to ours.
 
 Rules:
 
@@ -10,40 +9,28 @@ Rules:
   cookies, no ``.netrc``, no redirects (and no reading of a redirect's endless body) to switch off.
 * Blocks are what ``read1`` gives: at once what is there, whatever the framing.  ``iter_content``
   holds a body without chunks back until it is complete.
-* After a failure the exchange is asked first: was it cancelled, has a deadline passed?  Only then
-  does the exception tell something; a killed connection fails in every way there is, success
-  included.
-* The root cause is kept, without the exceptions of ``requests`` and urllib3 around it: they hold
-  the request, and the request holds the key.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import pathlib
-import socket
-import ssl
 import zlib
 from typing import TYPE_CHECKING, Any
 
 import requests
 import requests.adapters
 import requests.utils
-from urllib3.exceptions import HTTPError, ProxyError
 from urllib3.util import Timeout
 
 from inferd_engine.connection import OwningAdapter, is_supported, serving
 from inferd_engine.errors import (
-    DeadlineError,
     GenerateError,
     InvalidRequestError,
-    RequestCancelledError,
-    TransportError,
 )
+from inferd_engine.failures import FAILURES, bare, mapped
 from inferd_engine.wire.gunzip import Gunzip
-from inferd_engine.wire.openai_errors import printable
 from inferd_engine.wire.openai_urls import without_query
 
 if TYPE_CHECKING:
@@ -53,7 +40,6 @@ if TYPE_CHECKING:
 
 BLOCK = 65536  # bytes of a read at the most
 _DRAIN_BYTES = 65536  # of a body whose answer is over: the rest of its framing and little more
-_FAILURES = (requests.RequestException, HTTPError, OSError, http.client.HTTPException, ValueError)
 
 
 class Body:
@@ -98,10 +84,10 @@ class Body:
                     return b""
                 self._pieces = self._gunzip.feed(block)
                 self._is_compressed = self._is_compressed or self._gunzip.is_active
-        except (*_FAILURES, zlib.error) as error:
-            failure: BaseException = _mapped(error, self._exchange, self._place)
+        except (*FAILURES, zlib.error) as error:
+            failure: BaseException = mapped(error, self._exchange, self._place)
         except BaseException as error:  # noqa: BLE001 - it goes on up
-            failure = _bare(error)
+            failure = bare(error)
         raise failure
 
     def drain(self, seconds: float) -> bool:
@@ -121,7 +107,7 @@ class Body:
 
     def close(self) -> None:
         """Close the connection, unless the body was read to its end; no answer is waited for."""
-        with contextlib.suppress(*_FAILURES):
+        with contextlib.suppress(*FAILURES):
             self._raw.close()
         self._exchange.end()
 
@@ -204,10 +190,10 @@ class Transport:
                 )
             exchange.check()  # a header that a cancel cut short parses as a header
             return Reply(response, exchange, place)
-        except _FAILURES as error:
-            failure: BaseException = _mapped(error, exchange, place)
+        except FAILURES as error:
+            failure: BaseException = mapped(error, exchange, place)
         except BaseException as error:  # noqa: BLE001 - it goes on up
-            failure = _bare(error)
+            failure = bare(error)
         raise failure
 
     def close(self) -> None:
@@ -244,89 +230,3 @@ def _proxies_of(url: str, proxies: Mapping[str, str] | None) -> dict[str, str]:
         requests.utils.get_environ_proxies(url) if proxies is None else dict(proxies)
     )
     return found
-
-
-# --- failures ------------------------------------------------------------------------------------
-
-
-def _mapped(error: BaseException, exchange: Exchange, place: str) -> GenerateError:
-    """Turn any failure into ours: by what the exchange knows, then by the root cause."""
-    if exchange.cancelled:
-        return RequestCancelledError(f"the request to {place} was cancelled")
-    chain = list(_chain(error))
-    root = chain[-1]
-    passed = exchange.deadlines.passed()
-    if passed is not None or any(isinstance(link, TimeoutError) for link in chain):
-        phase = exchange.deadlines.phase if passed is None or passed == "linger" else passed
-        said = exchange.deadlines.describe(phase)
-        return DeadlineError(f"{said}: {place}", phase=phase)
-    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
-        said = printable(str(root)).replace(place, "the address")
-        return InvalidRequestError(f"{place} cannot be asked, look at base_url and proxies: {said}")
-    distrusted = isinstance(root, ssl.SSLCertVerificationError)
-    mapped = TransportError(_describe(root, chain, place), retryable=not distrusted)
-    mapped.__cause__ = _bare(root) if _is_ours_to_keep(root) else None
-    return mapped
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Give an exception and what lies under it: causes, reasons, wrapped arguments."""
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        inner = (link.__cause__, getattr(link, "reason", None), *link.args, link.__context__)
-        link = next((item for item in inner if isinstance(item, BaseException)), None)
-
-
-def _bare(error: BaseException) -> BaseException:
-    """Take off what an exception has picked up on its way: frames and contexts hold the key."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
-
-
-def _is_ours_to_keep(root: BaseException) -> bool:
-    """Whether a root cause holds nothing but itself; one of urllib3's holds connections."""
-    return type(root).__module__.partition(".")[0] not in ("urllib3", "requests")
-
-
-def _describe(root: BaseException, chain: list[BaseException], place: str) -> str:
-    """Say what happened, where, and what to do next."""
-    said = printable(str(getattr(root, "strerror", None) or root) or type(root).__name__)
-    if any(isinstance(link, ProxyError) for link in chain):
-        place += " through the proxy"
-    for kind, sentence in _SENTENCES:
-        if isinstance(root, kind):
-            return sentence.format(place=place, said=said, hint=_server_hint(place))
-    return f"the connection to {place} failed: {said}"
-
-
-# The first that fits: special ones before their bases.
-_SENTENCES: list[tuple[type[BaseException], str]] = [
-    (socket.gaierror, "cannot find the host of {place}: {said} (check base_url)"),
-    (ConnectionRefusedError, "nothing listens at {place}: {said}{hint}"),
-    (
-        ssl.SSLCertVerificationError,
-        "the certificate of {place} is not trusted: {said} (verify takes a CA file)",
-    ),
-    (ssl.SSLError, "no TLS with {place}: {said} (is it https that is spoken there?)"),
-    (http.client.IncompleteRead, "{place} closed the connection in the middle of the answer"),
-    (http.client.RemoteDisconnected, "{place} closed the connection without an answer"),
-    (ConnectionResetError, "{place} reset the connection"),
-]
-
-
-_SERVERS = {
-    ":11434": "Ollama",
-    ":1234": "LM Studio",
-    ":8000": "vLLM",
-    ":8080": "llama.cpp's server",
-}
-
-
-def _server_hint(place: str) -> str:
-    for port, server in _SERVERS.items():
-        if f"{port}/" in place:
-            return f" (is {server} running?)"
-    return " (is the server running?)"

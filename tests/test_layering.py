@@ -20,7 +20,7 @@ LEVELS = [
     {"wire"},
     {"deadlines", "cancel", "buffer"},
     {"exchange", "worker", "config"},
-    {"connection", "stream"},
+    {"connection", "failures", "stream"},
     {"transport"},
     {"answer", "backend"},
     {"backends"},

@@ -32,6 +32,7 @@ import msgspec
 
 from inferd_engine.errors import StreamInterruptedError, UpstreamError
 from inferd_engine.events import Done, StopReason, TextDelta, ThinkingDelta, Usage
+from inferd_engine.wire.finish_reasons import ENDS_BY_ITSELF, stop_reason_of
 from inferd_engine.wire.json_documents import parse_json
 from inferd_engine.wire.openai_errors import printable, upstream_error
 from inferd_engine.wire.openai_tools import ToolCalls
@@ -80,48 +81,6 @@ class _PlainChunk(msgspec.Struct, gc=False):
 
 
 _plain = msgspec.json.Decoder(_PlainChunk)
-
-# --- finish reasons ------------------------------------------------------------------------------
-
-_STOP_REASONS = {
-    StopReason.END_TURN: ("stop", "end_turn", "end", "eos", "eos_token", "complete", "completed"),
-    StopReason.STOP_SEQUENCE: ("stop_sequence",),
-    StopReason.MAX_TOKENS: ("length", "max_tokens", "model_length", "max_output_tokens"),
-    StopReason.TOOL_USE: ("tool_calls", "tool_use", "tool_call", "function_call"),
-    StopReason.CONTENT_FILTER: (
-        "content_filter",
-        "content_filtered",
-        "safety",
-        "sensitive",
-        "recitation",
-        "blocklist",
-        "prohibited_content",
-        "spii",
-        "refusal",
-    ),
-    StopReason.ERROR: (
-        "error",
-        "abort",
-        "aborted",
-        "cancelled",
-        "failed",
-        "network_error",
-        "server_error",
-        "timeout",
-        "insufficient_system_resource",
-    ),
-}
-_BY_WORD = {word: reason for reason, words in _STOP_REASONS.items() for word in words}
-_ENDS_BY_ITSELF = (StopReason.END_TURN, StopReason.TOOL_USE, StopReason.STOP_SEQUENCE)
-
-
-def stop_reason_of(word: str | None) -> StopReason:
-    """Map an upstream's finish word; one that nobody knows is ``end_turn``."""
-    word = (word or "stop").lower()
-    if "malformed_function_call" in word:
-        return StopReason.ERROR  # Gemini, also as "function_call_filter: MALFORMED_…"
-    return _BY_WORD.get(word, StopReason.END_TURN)
-
 
 # --- the accumulator -----------------------------------------------------------------------------
 
@@ -206,7 +165,7 @@ class ChunkAccumulator:
         Raises:
             ToolCallMalformedError: The next one's arguments are no JSON.
         """
-        cut = stop_reason_of(self.finish_reason) not in _ENDS_BY_ITSELF
+        cut = stop_reason_of(self.finish_reason) not in ENDS_BY_ITSELF
         for sized in self._calls.finish(cut=cut):
             self._saw_call = True
             yield sized
