@@ -175,9 +175,9 @@ class Transport:
             InvalidRequestError: The address cannot be used.
         """
         place = without_query(url)
+        _check_files(verify, cert)
         try:
             exchange.check()
-            _check_files(verify, cert)
             request = requests.Request(method, url, dict(headers), data=body, auth=auth).prepare()
             with serving(exchange):
                 response = self._own_adapter().send(

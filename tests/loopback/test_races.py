@@ -104,9 +104,10 @@ def close_after(stream, seconds):
 
 
 @pytest.mark.timeout(300)
-def test_nobody_is_hit_beside(ask):
+@pytest.mark.parametrize("way", ["http", "https"])
+def test_nobody_is_hit_beside(ask_by, way):
     """Threads that share a backend and close at random never end each other's streams."""
-    backend = ask(otherwise=reply)
+    backend = ask_by(way, otherwise=reply)
     failures = []
     stop_at = time.monotonic() + 3.0
 
