@@ -25,12 +25,18 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inferd_engine.deadlines import Deadlines
+
+
+# Whoever waits to send to us learns of the end by a reset.  After shutdown() alone the window stays
+# shut: an upstream that was blocked by it hears nothing until its next probe, seconds later.
+_RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 class Exchange:
@@ -62,6 +68,7 @@ class Exchange:
         handle = self.take_handle()
         if handle is not None:
             with contextlib.suppress(OSError):  # it has gone by itself
+                handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
                 handle.shutdown(socket.SHUT_RDWR)
             handle.close()
 

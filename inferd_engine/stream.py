@@ -179,6 +179,8 @@ class TokenStream:
             raise RuntimeError(msg)
         try:
             self._is_reading = True
+            if operator.length_hint(self._events):
+                return True  # another thread has refilled since this one looked
             if self._final is None and not self._endings:
                 received = self._receive(timeout)
                 if received is None:
