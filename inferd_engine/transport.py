@@ -16,17 +16,20 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import ssl
 import zlib
 from typing import TYPE_CHECKING, Any
 
 import requests
 import requests.adapters
 import requests.utils
+import urllib3.util.ssl_
 from urllib3.util import Timeout
 
 from inferd_engine.connection import OwningAdapter, is_supported, serving
 from inferd_engine.errors import (
     GenerateError,
+    InternalError,
     InvalidRequestError,
 )
 from inferd_engine.failures import FAILURES, bare, mapped
@@ -137,6 +140,7 @@ class Transport:
         pid = os.getpid()
         adapter = self._adapters.get(pid)
         if adapter is None:
+            _check_patched_early()
             kind = OwningAdapter if is_supported() else requests.adapters.HTTPAdapter
             made = kind(pool_maxsize=self._max_connections)
             adapter = self._adapters.setdefault(pid, made)
@@ -206,6 +210,16 @@ class Transport:
 def _coarse_timeout(exchange: Exchange) -> Timeout:
     """Give urllib3 a timeout too: it is all there is where its connections are not ours."""
     return Timeout(connect=exchange.deadlines.limits["connect"], read=exchange.deadlines.left())
+
+
+def _check_patched_early() -> None:
+    """Refuse to work half patched: TLS would end in a RecursionError that explains nothing."""
+    if getattr(urllib3.util.ssl_, "SSLContext", ssl.SSLContext) is not ssl.SSLContext:
+        msg = (
+            "ssl was replaced after requests had been imported (by gevent's monkey patching?): "
+            "call monkey.patch_all() before anything else"
+        )
+        raise InternalError(msg)
 
 
 def _check_files(*paths: object) -> None:

@@ -149,6 +149,25 @@ def test_gevent(buffer):
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "fine\n", "")
 
 
+def test_gevent_that_comes_late():
+    """Patching after requests was imported is told as such, not as a RecursionError."""
+    pytest.importorskip("gevent", reason="gevent is CPython's")
+    program = """
+        import requests, warnings
+        warnings.simplefilter("ignore")
+        from gevent import monkey
+        monkey.patch_all()
+        import inferd_engine as ie
+        try:
+            ie.OpenAiCompat(base_url="https://127.0.0.1:9", api_key="").stream("x")
+        except ie.InternalError as error:
+            assert "before anything else" in str(error)
+            print("fine")
+    """
+    ran = run_program(program)
+    assert (ran.returncode, ran.stdout) == (0, "fine\n"), ran.stderr
+
+
 def test_without_sockets():
     """Under `responses` there is no socket: everything but cancelling works there."""
     import responses
