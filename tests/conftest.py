@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
@@ -22,6 +23,14 @@ def live_threads() -> list[threading.Thread]:
 def implementation(request):
     """Run a test over every SSE implementation that is installed."""
     return request.param
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_interrupts():
+    """Let SIGINT interrupt: what runs in the background of a shell ignores it, and so would we."""
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, old)
 
 
 @pytest.fixture(autouse=True)
