@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import ToolCallMalformedError
 from inferd_engine.events import ToolUse
-from inferd_engine.wire.json_documents import parse_json
+from inferd_engine.wire.json_documents import is_worth_trying, parse_json
 from inferd_engine.wire.openai_errors import printable
 from inferd_engine.wire.surrogates import join_surrogates, joined_in_value
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CALL_CHARGE = 1024  # bytes that a call costs before its first argument: about what Python takes
-_TRY_BUDGET = 65536  # bytes that may be parsed early, beside a share of what was received
 
 
 class _Call:
@@ -64,7 +63,7 @@ class _Call:
         if not self.parts or not self.parts[-1].rstrip().endswith("}"):
             return False
         self.tried += self.size
-        if self.tried > 8 * self.size + _TRY_BUDGET:
+        if not is_worth_trying(self.tried, self.size):
             return False
         try:
             return isinstance(parse_json("".join(self.parts)), dict)

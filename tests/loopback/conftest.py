@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import socket
 import ssl
 
 import pytest
@@ -76,6 +77,19 @@ def ask():
 def buffer(request):
     """Run a test with a worker and without one."""
     return request.param
+
+
+@pytest.fixture
+def dead_end():
+    """Give a URL where connections are neither accepted nor refused."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        address = server.getsockname()
+        for _ in range(4):  # a backlog of 0 holds one or two; then SYNs are dropped
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        yield f"http://127.0.0.1:{address[1]}"
 
 
 def open_files():

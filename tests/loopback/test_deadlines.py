@@ -93,21 +93,10 @@ def test_in_a_chunk_size_line(ask, buffer):
     assert_deadline("total", lambda: backend.complete("x"))
 
 
-def test_connecting():
+def test_connecting(dead_end):
     """A connection that nobody accepts ends at connect_timeout."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
-        port = server.getsockname()[1]
-        fillers = []
-        for _ in range(4):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", port))
-            fillers.append(filler)
-        url = f"http://127.0.0.1:{port}"
-        with ie.OpenAiCompat(base_url=url, api_key="", connect_timeout=LIMIT) as backend:
-            error = assert_deadline("connect", lambda: backend.stream("x"))
-        for filler in fillers:
-            filler.close()
+    with ie.OpenAiCompat(base_url=dead_end, api_key="", connect_timeout=LIMIT) as backend:
+        error = assert_deadline("connect", lambda: backend.stream("x"))
     assert error.retryable
 
 
@@ -128,23 +117,14 @@ def test_a_proxy_that_does_not_answer_is_connecting():
             assert_deadline("connect", lambda: backend.stream("x"))
 
 
-def test_all_addresses_share_one_budget(monkeypatch):
+def test_all_addresses_share_one_budget(dead_end, monkeypatch):
     """Several addresses that do not answer take connect_timeout together, not each."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
-        port = server.getsockname()[1]
-        fillers = []
-        for _ in range(4):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", port))
-            fillers.append(filler)
-        address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [address] * 100)
-        url = f"http://many.example:{port}"
-        with ie.OpenAiCompat(base_url=url, api_key="", connect_timeout=LIMIT) as backend:
-            assert_deadline("connect", lambda: backend.stream("x"))
-        for filler in fillers:
-            filler.close()
+    port = int(dead_end.rpartition(":")[2])
+    address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [address] * 100)
+    url = f"http://many.example:{port}"
+    with ie.OpenAiCompat(base_url=url, api_key="", connect_timeout=LIMIT) as backend:
+        assert_deadline("connect", lambda: backend.stream("x"))
 
 
 def test_the_next_address_is_tried(ask, monkeypatch):
