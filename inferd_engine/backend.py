@@ -23,7 +23,6 @@ from inferd_engine.stream import TokenStream
 from inferd_engine.wire.openai_messages import messages_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
     from inferd_engine.events import Completion
     from inferd_engine.proto.embed import EmbedResolved, EmbedResult
     from inferd_engine.proto.v1 import Resolved
-    from inferd_engine.proto.v2 import MessageV2, ResolvedV2
+    from inferd_engine.proto.v2 import ResolvedV2
+    from inferd_engine.wire.openai_messages import Prompt
 
 
 @attrs.frozen(slots=True)
@@ -117,7 +117,7 @@ class Backend(abc.ABC):
 
     def stream(
         self,
-        prompt: str | Iterable[MessageV2 | dict[str, Any]],
+        prompt: Prompt,
         *,
         cancel: CancelToken | None = None,
         include_raw: bool = False,
@@ -135,12 +135,15 @@ class Backend(abc.ABC):
             InvalidRequestError: The request cannot be sent; the message names the place.
             GenerateError: Everything else that fails before the first token.
         """
-        request = RequestV2(messages_from(prompt), **fields)
+        messages, shown = messages_from(prompt)
+        if shown:
+            fields["attachments"] = (*shown, *(fields.get("attachments") or ()))
+        request = RequestV2(messages, **fields)
         return self.generate_v2(request.resolve(), cancel=cancel, include_raw=include_raw)
 
     def complete(
         self,
-        prompt: str | Iterable[MessageV2 | dict[str, Any]],
+        prompt: Prompt,
         *,
         cancel: CancelToken | None = None,
         include_raw: bool = False,

@@ -21,7 +21,7 @@ import msgspec
 
 from inferd_engine._version import __version__
 from inferd_engine.backends.openai_compat import OpenAiCompat
-from inferd_engine.config import API_KEY_VARIABLE, BASE_URL_VARIABLE
+from inferd_engine.config import BASE_URL_VARIABLE, OpenAiCompatConfig
 from inferd_engine.errors import (
     GenerateError,
     HttpStatusError,
@@ -29,6 +29,7 @@ from inferd_engine.errors import (
     StreamInterruptedError,
 )
 from inferd_engine.events import Done, TextDelta, ToolUse
+from inferd_engine.presets import PRESETS
 from inferd_engine.proto.v2 import system, user
 from inferd_engine.wire import sse
 from inferd_engine.wire.openai_urls import without_query
@@ -125,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_upstream(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base-url", help=f"the upstream's address (or {BASE_URL_VARIABLE})")
+    parser.add_argument("--preset", help=f"what is known of {', '.join(PRESETS)}")
     parser.add_argument("--model", help="the upstream's name of the model")
 
 
@@ -144,7 +146,10 @@ def _write(text: str) -> None:
 
 def _backend(options: argparse.Namespace) -> OpenAiCompat:
     given = {"base_url": options.base_url, "model": options.model}
-    return OpenAiCompat(**{name: value for name, value in given.items() if value})
+    fields = {name: value for name, value in given.items() if value}
+    if options.preset:
+        return OpenAiCompat(OpenAiCompatConfig.preset(options.preset, **fields))
+    return OpenAiCompat(**fields)
 
 
 # --- chat ----------------------------------------------------------------------------------------
@@ -247,9 +252,11 @@ def _doctor(options: argparse.Namespace) -> int:
     with _backend(options) as backend:
         key = backend.config.api_key
         where = f" (from {key.source})" if key and key.source else ""
-        print(f"key: {'present' + where if key else f'none ({API_KEY_VARIABLE} is not set)'}")
+        variable = backend.config.api_key_variable
+        missing = f"none ({variable} is not set)" if variable else "none"
+        print(f"key: {'present' + where if key else missing}")
         print(f"upstream: {without_query(backend.config.base_url)}, model {backend.config.model}")
-        if not (options.base_url or os.environ.get(BASE_URL_VARIABLE)):
+        if not (options.base_url or options.preset or os.environ.get(BASE_URL_VARIABLE)):
             print("give --base-url to see whether it answers")
             return EXIT_OK
         ok = _try_models(backend)

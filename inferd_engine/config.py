@@ -1,5 +1,8 @@
 """What an OpenAI-compatible upstream is like: one immutable value, checked when it is made.
 
+What is known of a provider is data (``presets.py``): a preset is this value with some fields filled
+in, and nothing else asks who the provider is.
+
 The key is a ``Secret``: a ``str`` whose repr is masked, so that no repr of anything that holds it
 shows it, and which knows where it came from.  It is left out of pickles: whoever unpickles reads
 the environment again.
@@ -10,13 +13,15 @@ from __future__ import annotations
 import functools
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import attrs
 
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.presets import PRESETS
 from inferd_engine.proto.v1 import check_integer
+from inferd_engine.wire.openai_request import THINKING_STYLES
 from inferd_engine.wire.openai_urls import keeps_secrets, split_base_url, without_query
 from inferd_engine.wire.sse import MAX_EVENT_BYTES
 
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 
 BASE_URL_VARIABLE = "OPENAI_BASE_URL"
 API_KEY_VARIABLE = "OPENAI_API_KEY"
+_SPLITTING = (False, True, "inside")
 _LONGEST = 1e9  # seconds, 30 years: sockets refuse much more
 _OPENAI = "https://api.openai.com"
 _NOT_A_KEY = re.compile(r"[^\x21-\x7e]")
@@ -60,16 +66,15 @@ class Secret(Masked):
         return self  # a copy goes nowhere, unlike a pickle
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _key_from_environment, ()
+        return type(None), ()  # none: a configuration reads its variable again
 
 
-def _key_from_environment() -> Secret:
-    return Secret(os.environ.get(API_KEY_VARIABLE, ""), API_KEY_VARIABLE)
+def _key_from_environment(config: OpenAiCompatConfig) -> Secret:
+    variable = config.api_key_variable
+    return Secret(os.environ.get(variable, "") if variable else "", variable)
 
 
-def _to_secret(value: str | None) -> Secret:
-    if value is None:
-        return _key_from_environment()
+def _to_secret(value: str) -> Secret:
     if not isinstance(value, str):
         msg = f"api_key is a {type(value).__name__}: it has to be a str, empty for none"
         raise InvalidRequestError(msg)
@@ -107,7 +112,7 @@ def hide_secrets(fields: dict[str, Any]) -> None:
         ("headers", _to_masked),
         ("proxies", _to_masked_or_none),
     ):
-        if name in fields:
+        if fields.get(name) is not None:
             fields[name] = convert(fields[name])
 
 
@@ -143,6 +148,36 @@ def _check_headers(_: Any, __: Any, value: Mapping[str, str]) -> None:  # noqa: 
         if not (isinstance(content, str) and _HEADER_VALUE.fullmatch(content)):
             msg = f"headers[{name!r}] is no str that a header can hold (RFC 9110, 5.5)"
             raise InvalidRequestError(msg)
+
+
+def _check_header_name(_: Any, field: Any, value: str) -> None:  # noqa: ANN401
+    if not (isinstance(value, str) and _HEADER_NAME.fullmatch(value)):
+        msg = f"{field.name} is {value!r}: that is no header name (RFC 9110, 5.6.2)"
+        raise InvalidRequestError(msg)
+
+
+def _check_word(_: Any, field: Any, value: object) -> None:  # noqa: ANN401 - attrs' signature
+    if not isinstance(value, str):
+        msg = f"{field.name} is {value!r}: it has to be a str"
+        raise InvalidRequestError(msg)
+
+
+def _check_pattern(_: Any, field: Any, value: str) -> None:  # noqa: ANN401 - attrs' signature
+    try:
+        re.compile(value)
+    except (re.error, TypeError):
+        msg = f"{field.name} is {value!r}: it has to be a regular expression"
+        raise InvalidRequestError(msg) from None
+
+
+def _check_one_of(*choices: object) -> Any:  # noqa: ANN401 - an attrs validator
+    def check(_: Any, field: Any, value: object) -> None:  # noqa: ANN401
+        if value not in choices:
+            known = ", ".join(map(repr, choices))
+            msg = f"{field.name} is {value!r}: take one of {known}"
+            raise InvalidRequestError(msg)
+
+    return check
 
 
 def _check_name(_: Any, field: Any, value: str) -> None:  # noqa: ANN401 - attrs' signature
@@ -191,6 +226,8 @@ class OpenAiCompatConfig:
             ``/v1/chat/completions`` is asked; with one, ``/chat/completions`` below it.
         api_key: Sent as ``Authorization: Bearer …``; ``OPENAI_API_KEY`` if None, and that goes
             only to https or to this machine.  Empty: no header.
+        api_key_variable: The variable of the environment that ``api_key`` is read from if None.
+        api_key_header: Where the key goes, alone, if not into ``Authorization``.
         model: The upstream's name of the model.
         timeout: Seconds for the whole request; None sets no limit, here and below.
         connect_timeout: Seconds for TCP and TLS.
@@ -200,6 +237,18 @@ class OpenAiCompatConfig:
         max_event_bytes: The largest event, JSON body or sum of tool calls that is no error.
         max_tokens_field: ``"max_tokens"`` or ``"max_completion_tokens"``.
         include_usage: Ask for usage (``stream_options``); some upstreams refuse to be asked.
+        thinking_style: The upstream's words for a request's ``thinking``: ``"reasoning_effort"``
+            (OpenAI), ``"reasoning"`` (OpenRouter), ``"thinking"`` (DeepSeek, Z.ai),
+            ``"enable_thinking"`` (DashScope), ``"chat_template_kwargs"`` (vLLM, llama.cpp).
+        replay_thinking_as: The field in which the upstream wants its thoughts back, such as
+            ``"reasoning_content"``; empty: they are not sent.
+        split_think_tags: Take ``<think>…</think>`` out of the text, as thinking; ``"inside"`` if
+            answers begin inside of a thought.
+        short_tool_call_ids: Write tool call ids anew, with nine letters and digits.
+        strict_turns: Merge messages of one speaker; let the assistant speak after tool results.
+        tool_name_pattern: A regular expression that names of tools have to match.
+        vision: Send images.
+        audio: Send sounds.
         headers: Sent with every request.
         extra_body: Merged into the body of every request.
         verify: As in requests; None follows ``REQUESTS_CA_BUNDLE``.
@@ -211,7 +260,12 @@ class OpenAiCompatConfig:
         InvalidRequestError: A field cannot be used; the message names it.
     """
 
-    api_key: Secret = attrs.field(default=None, converter=_to_secret, validator=_check_key)
+    api_key_variable: str = attrs.field(default=API_KEY_VARIABLE, validator=_check_word)
+    api_key: Secret = attrs.field(
+        default=attrs.Factory(_key_from_environment, takes_self=True),
+        converter=_to_secret,
+        validator=_check_key,
+    )
     base_url: str = attrs.field(
         default=None,
         converter=_to_base_url,
@@ -227,6 +281,19 @@ class OpenAiCompatConfig:
     max_event_bytes: int = attrs.field(default=MAX_EVENT_BYTES, validator=_check_count(1))
     max_tokens_field: str = attrs.field(default="max_tokens", validator=_check_name)
     include_usage: bool = True
+    thinking_style: str = attrs.field(
+        default="reasoning_effort", validator=_check_one_of(*THINKING_STYLES)
+    )
+    replay_thinking_as: str = attrs.field(default="", validator=_check_word)
+    split_think_tags: bool | Literal["inside"] = attrs.field(
+        default=False, validator=_check_one_of(*_SPLITTING)
+    )
+    short_tool_call_ids: bool = False
+    strict_turns: bool = False
+    tool_name_pattern: str = attrs.field(default="", validator=_check_pattern)
+    vision: bool = False
+    audio: bool = False
+    api_key_header: str = attrs.field(default="Authorization", validator=_check_header_name)
     headers: Mapping[str, str] = attrs.field(
         factory=dict, converter=_to_masked, validator=_check_headers
     )
@@ -238,12 +305,37 @@ class OpenAiCompatConfig:
     )
     max_connections: int = attrs.field(default=256, validator=_check_count(1))
 
+    @classmethod
+    def preset(cls, name: str, **fields: Any) -> Self:  # noqa: ANN401 - fields of this class
+        """Fill in what is known of a provider or a server; the fields given win.
+
+        Args:
+            name: ``"ollama"``, ``"vllm"``, ``"openrouter"``, …: see ``presets.PRESETS``.
+            fields: Those of this class; ``model`` at the least, in most cases.
+
+        Raises:
+            InvalidRequestError: There is no such preset, or it needs a ``base_url`` to be given.
+        """
+        try:
+            known = PRESETS[name]
+        except (KeyError, TypeError):
+            there = ", ".join(PRESETS)
+            msg = f"there is no preset {name!r}: take one of {there}"
+            raise InvalidRequestError(msg) from None
+        hide_secrets(fields)
+        if "base_url" not in known and not fields.get("base_url"):
+            msg = f"the preset {name!r} needs a base_url: every account has its own"
+            raise InvalidRequestError(msg)
+        return cls(**{**known, **fields})
+
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             object.__setattr__(self, name, value)
+        if self.api_key is None:
+            object.__setattr__(self, "api_key", _key_from_environment(self))
         attrs.validate(self)  # the key is that of this environment now
 
 
@@ -253,6 +345,8 @@ def _hiding(make: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(make)
     def init(self: OpenAiCompatConfig, **fields: Any) -> None:  # noqa: ANN401 - the fields
         hide_secrets(fields)
+        if fields.get("api_key") is None:
+            fields.pop("api_key", None)  # the environment's
         make(self, **fields)
 
     return init

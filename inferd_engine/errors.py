@@ -140,11 +140,13 @@ class HttpStatusError(UnavailableError):
         upstream_message: What the upstream said is wrong, found in the first 64 KiB of the body.
         headers: The answer's headers, names in lower case.
         retry_after: Seconds to wait before the next attempt, if the upstream named them.
+        code: The upstream's error code or type as text, if the body holds one.
     """
 
     status: int
     body: str
     message: str
+    code: str | None
     headers: Mapping[str, str]
     retry_after: float | None
 
@@ -157,10 +159,12 @@ class HttpStatusError(UnavailableError):
         upstream_message: str = "",
         headers: Mapping[str, str] | None = None,
         retry_after: float | None = None,
+        code: str | None = None,
         **common: Any,  # noqa: ANN401 - GenerateError's
     ) -> None:
         super().__init__(message, **common)
         self.status = status
+        self.code = code
         self.body = body
         self.message = upstream_message
         self.headers = dict(headers or {})

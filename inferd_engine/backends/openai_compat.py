@@ -76,8 +76,9 @@ class OpenAiCompat(Backend):
         return not self._stopped
 
     def capabilities(self) -> BackendCapabilities:
-        """Version 2 and tools."""
-        return BackendCapabilities(v2=True, tools=True)
+        """Version 2 and tools; images and sounds if they are configured."""
+        config = self.config
+        return BackendCapabilities(v2=True, tools=True, vision=config.vision, audio=config.audio)
 
     def with_options(self, **changed: Any) -> OpenAiCompat:  # noqa: ANN401 - fields of the config
         """Give a backend of its own with other settings, over the same connections.
@@ -124,6 +125,7 @@ class OpenAiCompat(Backend):
             answer = Answer(
                 max_event_bytes=config.max_event_bytes,
                 include_raw=include_raw,
+                split_think_tags=config.split_think_tags,
                 request_id=request_id,
             )
             source = AnswerSource(reply.body, answer, exchange)
@@ -241,29 +243,45 @@ class OpenAiCompat(Backend):
             reply.headers,
             text,
             place=place,
-            hint=self._hint(reply.status, place),
+            hint=self._hint(reply.status, text, place),
             own_id=own_id,
         )
 
     def _authorize(self, request: PreparedRequest) -> PreparedRequest:
         """Add the key and the configured headers, out of sight of every frame but this one."""
-        if self.config.api_key:
-            request.headers["Authorization"] = "Bearer " + self.config.api_key
+        header, key = self.config.api_key_header, self.config.api_key
+        if key:
+            is_bearer = header.lower() == "authorization"
+            request.headers[header] = "Bearer " + key if is_bearer else str(key)
         request.headers.update(self.config.headers)
         return request
 
-    def _hint(self, status: int, place: str) -> str:
+    def _hint(self, status: int, body: bytes, place: str) -> str:
         """Say what the next step is, where experience knows one."""
-        key = self.config.api_key
+        config = self.config
+        said = body.lower()
         if status in (401, 403):
-            if not key:
-                return f"no key was sent: set api_key or {key.source or 'OPENAI_API_KEY'}"
-            return f"the key came from {key.source or 'api_key'}"
+            return self._key_hint()
         if status in (404, 405):
-            return f"base_url is right if {place} is; the model may be unknown there too"
+            return (
+                f"{place} was asked, because base_url is {without_query(config.base_url)}; "
+                f"if that is right, the model {config.model!r} may be unknown there"
+            )
         if 300 <= status < 400:  # noqa: PLR2004 - HTTP
             return "a redirect, which is not followed: set base_url to where it leads"
+        if status in (400, 422) and (b"stream_options" in said or b"include_usage" in said):
+            return "configure include_usage=False: this upstream does not want to be asked"
+        if status == 503 and b"loading" in said:  # noqa: PLR2004 - HTTP
+            return "the model is being loaded: ask again in a moment"
         return ""
+
+    def _key_hint(self) -> str:
+        key, variable = self.config.api_key, self.config.api_key_variable
+        if "authorization" in map(str.lower, self.config.headers):
+            return "the credentials came from headers"
+        if not key:
+            return f"no key was sent: set api_key or {variable}" if variable else "no key was sent"
+        return f"the key came from {key.source or 'api_key'}"
 
     def _release(self) -> None:
         self._transport.close()

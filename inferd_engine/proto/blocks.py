@@ -173,25 +173,66 @@ class Tool:
     input_schema: Mapping[str, Any] = attrs.field(factory=dict)
 
 
+def _shown(data: bytes | str) -> str:
+    return f"<{len(data)} {'characters' if isinstance(data, str) else 'bytes'}>"
+
+
 @attrs.frozen(slots=True)
 class ImageAttachment:
-    """An image: ``data`` is RGB without alpha, ``width * height * 3`` bytes."""
+    """An image: raw RGB, encoded, or an address; see ``encoded()`` and ``at()``.
+
+    Args:
+        id: What content blocks refer to it by.
+        width: Pixels; 0 for an image that is not raw.
+        height: Pixels; 0 for an image that is not raw.
+        data: RGB without alpha, ``width * height * 3`` bytes; or the bytes of a PNG, JPEG, WebP or
+            GIF file; or a URL, ``https:`` or ``data:``.
+        detail: OpenAI's ``"low"``, ``"high"`` or ``"auto"``; the upstream's default if None.
+    """
 
     kind: ClassVar[str] = "image"
     id: str
     width: int
     height: int
-    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    data: bytes | str = attrs.field(repr=_shown)
+    detail: str | None = None
+
+    @classmethod
+    def encoded(cls, id: str, data: bytes, *, detail: str | None = None) -> ImageAttachment:  # noqa: A002
+        """Attach the bytes of a PNG, JPEG, WebP or GIF file."""
+        return cls(id, 0, 0, data, detail)
+
+    @classmethod
+    def at(cls, id: str, url: str, *, detail: str | None = None) -> ImageAttachment:  # noqa: A002
+        """Attach an image that the upstream fetches itself, or one in a ``data:`` URL."""
+        return cls(id, 0, 0, url, detail)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether ``data`` is RGB, which its size tells."""
+        size = (self.width or 0) * (self.height or 0) * 3
+        return not isinstance(self.data, str) and len(self.data) == size > 0
 
 
 @attrs.frozen(slots=True)
 class AudioAttachment:
-    """A sound: ``data`` is little-endian float32 PCM, one channel, at ``sample_rate`` Hz."""
+    """A sound: little-endian float32 PCM, one channel, or encoded; see ``encoded()``.
+
+    Args:
+        id: What content blocks refer to it by.
+        sample_rate: Hz of PCM; 0 for a sound that is encoded.
+        data: Samples in [-1, 1], 4 bytes each; or the bytes of a WAV or MP3 file.
+    """
 
     kind: ClassVar[str] = "audio"
     id: str
     sample_rate: int
-    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    data: bytes = attrs.field(repr=_shown)
+
+    @classmethod
+    def encoded(cls, id: str, data: bytes) -> AudioAttachment:  # noqa: A002
+        """Attach the bytes of a WAV or MP3 file."""
+        return cls(id, 0, data)
 
 
 @attrs.frozen(slots=True)
@@ -200,7 +241,7 @@ class VideoAttachment:
 
     kind: ClassVar[str] = "video"
     id: str
-    data: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    data: bytes = attrs.field(repr=_shown)
 
 
 Attachment = Union[ImageAttachment, AudioAttachment, VideoAttachment]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,6 +23,7 @@ from inferd_engine.proto.blocks import (
     ToolUseBlock,
     VideoBlock,
 )
+from inferd_engine.proto.media import audio_format_of, image_format_of
 from inferd_engine.proto.v1 import check_integer, check_role, check_sampling
 
 if TYPE_CHECKING:
@@ -71,10 +73,15 @@ def _check_attachments(attachments: Sequence[Attachment]) -> dict[str, str]:
 
 
 def _check_size(attachment: Attachment, place: str) -> None:
+    if isinstance(attachment, ImageAttachment) and isinstance(attachment.data, str):
+        _check_address(attachment.data, place)
+        return
     if not isinstance(attachment.data, (bytes, bytearray, memoryview)):
         refuse(place, "has data that is no bytes")
     size = len(attachment.data)
     if isinstance(attachment, ImageAttachment):
+        if image_format_of(attachment.data):
+            return  # encoded, or RGB whose first pixel looks so: then its size tells
         _check_above_0(attachment.width, f"{place}.width")
         _check_above_0(attachment.height, f"{place}.height")
         wanted = attachment.width * attachment.height * _PIXEL_BYTES
@@ -84,10 +91,15 @@ def _check_size(attachment: Attachment, place: str) -> None:
                 f"has {size} bytes: RGB of {attachment.width} x {attachment.height} pixels "
                 f"has {wanted}",
             )
-    elif isinstance(attachment, AudioAttachment):
+    elif isinstance(attachment, AudioAttachment) and not audio_format_of(attachment.data):
         _check_above_0(attachment.sample_rate, f"{place}.sample_rate")
         if size % _SAMPLE_BYTES:
             refuse(place, f"has {size} bytes: float32 samples have {_SAMPLE_BYTES} bytes each")
+
+
+def _check_address(url: str, place: str) -> None:
+    if not re.match(r"(https?://|data:image/)\S+\Z", url, re.IGNORECASE):
+        refuse(place, "has a str as data that is no URL: give http:, https:, data:image/, or bytes")
 
 
 def _check_above_0(value: object, place: str) -> None:

@@ -77,9 +77,13 @@ def _block_from_dict(data: Any, place: str) -> ContentBlock:  # noqa: ANN401 - J
 
 
 def attachment_to_dict(attachment: Attachment) -> dict[str, Any]:
-    """Give an attachment's JSON, its bytes as base64."""
+    """Give an attachment's JSON: its bytes as base64, an address as ``url``."""
     fields = {f.name: getattr(attachment, f.name) for f in attrs.fields(type(attachment))}
     data = fields.pop("data")
+    if not fields.get("detail"):
+        fields.pop("detail", None)
+    if isinstance(data, str):
+        return {"kind": attachment.kind, **fields, "url": data}
     return {"kind": attachment.kind, **fields, "bytes": base64.b64encode(data).decode("ascii")}
 
 
@@ -89,13 +93,20 @@ def attachment_from_dict(data: Any, place: str) -> Attachment:  # noqa: ANN401 -
     attachment = KNOWN_ATTACHMENTS.get(str(kind))
     if attachment is None:
         refuse(place, f"has the unknown kind {kind!r}: take image, audio or video")
+    fields = {
+        f.name: take(data, f.name, place)
+        for f in attrs.fields(attachment)
+        if f.name != "data" and (f.default is attrs.NOTHING or f.name in data)
+    }
+    made: Attachment = attachment(**fields, data=_attached(data, place))
+    return made
+
+
+def _attached(data: Mapping[str, Any], place: str) -> Any:  # noqa: ANN401 - bytes, or a URL
+    if isinstance(data.get("url"), str) and "bytes" not in data:
+        return data["url"]
     encoded = take(data, "bytes", place)
     try:
-        content = base64.b64decode(encoded, validate=True)
+        return base64.b64decode(encoded, validate=True)
     except (binascii.Error, TypeError, ValueError):
         refuse(place, "has bytes that are no base64")
-    fields = {
-        f.name: take(data, f.name, place) for f in attrs.fields(attachment) if f.name != "data"
-    }
-    made: Attachment = attachment(**fields, data=content)
-    return made

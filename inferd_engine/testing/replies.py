@@ -236,11 +236,20 @@ def raw_reply(*steps: Step) -> Reply:
     return Reply(steps, framing="raw")
 
 
+def _text_of(content: Any) -> str:  # noqa: ANN401 - JSON
+    """Give the text of a message's content, which may be a list of parts."""
+    if isinstance(content, list):
+        return "".join(_text_of(part.get("text")) for part in content)
+    return content if isinstance(content, str) else ""
+
+
 def echo(received: Received) -> Reply:
     """Say what the user said, as far as ``max_tokens`` allows; streamed, or in one document."""
     asked = received.json
-    texts = [m.get("content") for m in asked["messages"] if m.get("role") == "user"]
-    said = texts[-1] if texts and isinstance(texts[-1], str) else ""
+    said = ""
+    for message in asked["messages"]:
+        if message.get("role") == "user":
+            said = _text_of(message.get("content"))
     pieces = pieces_of(f"You said: {said}")
     limit = asked.get("max_tokens") or asked.get("max_completion_tokens") or len(pieces)
     reason = "length" if limit < len(pieces) else "stop"

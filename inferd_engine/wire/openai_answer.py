@@ -48,6 +48,7 @@ class Answer:
         implementation: Of the SSE decoder; None takes the best there is.
         max_event_bytes: The largest event, JSON document, or sum of tool calls that is no error.
         include_raw: Give every payload as a ``RawChunk`` before its events.
+        split_think_tags: As of ``ChunkAccumulator``.
         request_id: The upstream's id of the request, for errors.
     """
 
@@ -57,6 +58,7 @@ class Answer:
         implementation: Implementation | None = None,
         max_event_bytes: int = MAX_EVENT_BYTES,
         include_raw: bool = False,
+        split_think_tags: bool | Literal["inside"] = False,
         request_id: str | None = None,
     ) -> None:
         self.kind: Kind = "unknown"
@@ -66,7 +68,9 @@ class Answer:
         """How the answer ended, once ``rest()`` was taken to its end."""
         self.payloads = 0
         """How many payloads have come: signs of life, whether or not they gave an event."""
-        self._chunks = ChunkAccumulator(max_bytes=max_event_bytes, request_id=request_id)
+        self._chunks = ChunkAccumulator(
+            max_bytes=max_event_bytes, split_think_tags=split_think_tags, request_id=request_id
+        )
         self._sse = SSEDecoder(
             implementation=implementation, max_event_bytes=max_event_bytes, keep_unknown=True
         )

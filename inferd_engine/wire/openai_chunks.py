@@ -36,8 +36,10 @@ from inferd_engine.wire.finish_reasons import ENDS_BY_ITSELF, stop_reason_of
 from inferd_engine.wire.json_documents import parse_json
 from inferd_engine.wire.openai_errors import printable, upstream_error
 from inferd_engine.wire.openai_tools import ToolCalls
+from inferd_engine.wire.reasoning_details import REASONING_DETAILS, ReasoningDetails
 from inferd_engine.wire.sse import MAX_EVENT_BYTES
 from inferd_engine.wire.surrogates import TextChannel
+from inferd_engine.wire.think_tags import ThinkTags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,15 +92,27 @@ class ChunkAccumulator:
 
     Args:
         max_bytes: What all tool calls may cost together, in bytes.
+        split_think_tags: Take thoughts in tags out of the text; ``"inside"`` if the answer begins
+            inside of one, because the model's template wrote the opening tag.
         request_id: The upstream's id of the request, for errors.
     """
 
-    def __init__(self, *, max_bytes: int = MAX_EVENT_BYTES, request_id: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_bytes: int = MAX_EVENT_BYTES,
+        split_think_tags: bool | Literal["inside"] = False,
+        request_id: str | None = None,
+    ) -> None:
         self._max_bytes = max_bytes
         self._request_id = request_id
         self._text = TextChannel()
         self._thinking = TextChannel()
+        self._think_tags = (
+            ThinkTags(inside=split_think_tags == "inside") if split_think_tags else None
+        )
         self._calls = ToolCalls()
+        self._details = ReasoningDetails()
         self._usage: Usage | None = None
         self._saw_delta = False
         self._saw_call = False
@@ -127,7 +141,7 @@ class ChunkAccumulator:
         """Do the same, but add the events to a list: what came before an error is in it."""
         if self.is_done:
             return
-        if event != "error" and not self._text and not self._thinking:
+        if event != "error" and not (self._text or self._thinking or self._think_tags):
             try:
                 delta = _plain.decode(payload).choices[0].delta
             except (ValueError, RecursionError):
@@ -154,10 +168,13 @@ class ChunkAccumulator:
         """
         if not self.is_done and self.finish_reason is None:
             raise StreamInterruptedError(_CUT, request_id=self._request_id)
-        return [
+        events = [
             *_if_any(ThinkingDelta, self._thinking.flush()),
-            *_if_any(TextDelta, self._text.flush()),
+            *self._split(self._text.flush()),
         ]
+        if self._think_tags is not None:
+            events += _pieces(self._think_tags.flush())
+        return events
 
     def tool_uses(self) -> Iterator[tuple[ToolUse, int]]:
         """Give the whole tool calls, one at a time, each with its size in bytes.
@@ -166,6 +183,7 @@ class ChunkAccumulator:
             ToolCallMalformedError: The next one's arguments are no JSON.
         """
         cut = stop_reason_of(self.finish_reason) not in ENDS_BY_ITSELF
+        self._calls.keep_with_first(REASONING_DETAILS, self._details.blocks())
         for sized in self._calls.finish(cut=cut):
             self._saw_call = True
             yield sized
@@ -271,17 +289,19 @@ class ChunkAccumulator:
             for part in content:
                 yield from self._take_part(part)
         elif isinstance(content, str):
-            yield from _if_any(TextDelta, self._text.push(content))
+            yield from self._split(self._text.push(content))
         if isinstance(delta.get("refusal"), str):
-            yield from _if_any(TextDelta, self._text.push(delta["refusal"]))
+            yield from self._split(self._text.push(delta["refusal"]))
         calls = delta.get("tool_calls")
         for entry in calls if isinstance(calls, list) else ():
             self._calls.take(entry)
         self._calls.take_function_call(delta.get("function_call"))
         self._calls.take_extra(delta.get("extra_content"))
-        if self._calls.size > self._max_bytes:
+        self._details.take(delta.get("reasoning_details"))
+        size = self._calls.size + self._details.size
+        if size > self._max_bytes:
             msg = (
-                f"the tool calls of the answer have more than {self._calls.size} bytes, "
+                f"the tool calls of the answer have more than {size} bytes, "
                 f"the limit is {self._max_bytes}: raise max_event_bytes if the upstream is right"
             )
             raise UpstreamError(
@@ -297,7 +317,18 @@ class ChunkAccumulator:
             thoughts = part.get("thinking") or part.get("summary") or part.get("text")
             yield from _if_any(ThinkingDelta, self._thinking.push(_joined_text(thoughts)))
         elif kind in ("text", "output_text", None):
-            yield from _if_any(TextDelta, self._text.push(_joined_text(part.get("text"))))
+            yield from self._split(self._text.push(_joined_text(part.get("text"))))
+
+    def _split(self, text: str) -> Iterator[TokenEventV2]:
+        """Give text as it is, or, where that is asked for, without the thoughts in it."""
+        if self._think_tags is None:
+            return _if_any(TextDelta, text)
+        return _pieces(self._think_tags.push(text))
+
+
+def _pieces(pieces: list[tuple[bool, str]]) -> Iterator[TokenEventV2]:
+    for is_thought, text in pieces:
+        yield ThinkingDelta(text) if is_thought else TextDelta(text)
 
 
 def _if_any(kind: Any, text: str) -> Iterator[TokenEventV2]:  # noqa: ANN401 - an event class

@@ -72,13 +72,13 @@ def _provider_words(value: Mapping[str, Any]) -> str:
     return raw.strip() if isinstance(raw, str) else ""
 
 
-def message_of_body(body: str) -> str:
-    """Find the message in the text of an error body, whatever it is."""
+def read_error_body(body: str) -> tuple[str, str | None]:
+    """Find the message, and the code if there is one, in an error body, whatever it is."""
     try:
         value = json.loads(body, strict=False)
     except (ValueError, RecursionError):
-        return html_title(body) if _HTML.match(body) else body.strip()
-    return find_message(value)
+        return (html_title(body) if _HTML.match(body) else body.strip()), None
+    return find_message(value), _find_code(value)
 
 
 def html_title(page: str) -> str:
@@ -174,7 +174,7 @@ def http_error(
         hint: The next step, if experience has one.
         own_id: The caller's id of the request.
     """
-    message = message_of_body(body.decode("utf-8", "replace"))
+    message, code = read_error_body(body.decode("utf-8", "replace"))
     should_retry = headers.get("x-should-retry", "").lower()
     said = f": {printable(message)}" if message else ""
     return HttpStatusError(
@@ -182,6 +182,7 @@ def http_error(
         status=status,
         body=utf8_truncate(body, SHOWN_BODY_BYTES).decode("utf-8", "replace"),
         upstream_message=message,
+        code=code,
         headers=headers,
         retry_after=retry_after(headers),
         retryable=should_retry == "true"

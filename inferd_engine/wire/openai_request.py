@@ -4,45 +4,31 @@ Only what the caller set is sent: servers differ in what they refuse, and a defa
 be a 400.  What the wire cannot carry is refused here, before a connection is opened, with the
 place in the request.
 
-* Text blocks of a message are joined; thinking blocks are left out (some servers refuse them).
-* A tool result is a message of its own with the role ``tool``; it comes before the text beside it,
-  because servers want it right after the call that it answers.
-* A replayed call's arguments are a JSON string, an assistant's ``content`` is null only beside
-  calls, ``tools`` is left out when empty and ``tool_choice`` with it.
+* ``tools`` is left out when empty, and ``tool_choice`` with it.
+* Whether to think is asked in the words of the upstream (``THINKING_STYLES``).
 * ``extra_body`` is merged last, object by object; where both have a value the caller's stands.
+* Halves of characters are joined or replaced: strict JSON parsers refuse them.
 
-OpenAI API reference, "Create chat completion".
+The history has a file of its own (``openai_history``).  OpenAI API reference, "Create chat
+completion".
 """
 
 from __future__ import annotations
 
-import json
+import re
 from typing import TYPE_CHECKING, Any, Protocol
 
-from inferd_engine.errors import (
-    AttachmentUnsupportedError,
-    InvalidRequestError,
-    NonTextToolResultError,
-    UnknownContentBlockError,
-)
-from inferd_engine.proto.v2 import (
-    AudioBlock,
-    ImageBlock,
-    TextBlock,
-    ThinkingBlock,
-    ToolResultBlock,
-    ToolUseBlock,
-    VideoBlock,
-)
+from inferd_engine.errors import InvalidRequestError
+from inferd_engine.wire.openai_history import HistorySettings, history_from
 from inferd_engine.wire.surrogates import joined_in_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from inferd_engine.proto.v2 import MessageV2, ResolvedV2, Tool
+    from inferd_engine.proto.v2 import ResolvedV2, Tool
 
 
-class RequestSettings(Protocol):
+class RequestSettings(HistorySettings, Protocol):
     """What the mapper needs to know of a configuration."""
 
     @property
@@ -52,7 +38,42 @@ class RequestSettings(Protocol):
     @property
     def include_usage(self) -> bool: ...  # noqa: D102
     @property
+    def thinking_style(self) -> str: ...  # noqa: D102
+    @property
+    def tool_name_pattern(self) -> str: ...  # noqa: D102
+    @property
     def extra_body(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+# --- whether to think ----------------------------------------------------------------------------
+
+
+def _effort(thinking: bool | str) -> str:  # noqa: FBT001 - the contract's type
+    if isinstance(thinking, bool):
+        return "medium" if thinking else "none"
+    return thinking
+
+
+def _level(thinking: bool | str) -> dict[str, str]:  # noqa: FBT001
+    """Give the level beside a switch: only if the caller named one."""
+    return {"reasoning_effort": thinking} if isinstance(thinking, str) else {}
+
+
+def _switch(thinking: bool | str) -> dict[str, str]:  # noqa: FBT001
+    return {"type": "enabled" if thinking else "disabled"}
+
+
+THINKING_STYLES: dict[str, Callable[[bool | str], dict[str, Any]]] = {
+    "reasoning_effort": lambda asked: {"reasoning_effort": _effort(asked)},
+    "reasoning": lambda asked: {"reasoning": {"effort": _effort(asked)}},
+    "thinking": lambda asked: {"thinking": _switch(asked), **_level(asked)},
+    "enable_thinking": lambda asked: {"enable_thinking": bool(asked), **_level(asked)},
+    "chat_template_kwargs": lambda asked: {
+        "chat_template_kwargs": {"enable_thinking": bool(asked), **_level(asked)}
+    },
+}
+"""How upstreams are told to think: OpenAI's way; OpenRouter's; DeepSeek's and Z.ai's; DashScope's;
+and that of servers which hand it to the model's chat template, as vLLM, SGLang and llama.cpp."""
 
 
 def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict[str, Any]:
@@ -63,22 +84,29 @@ def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict
         config: The upstream's model and ways, an ``OpenAiCompatConfig``.
 
     Raises:
-        AttachmentUnsupportedError: A message shows an image, a sound or a video.
+        AttachmentUnsupportedError: A message shows what this upstream is not sent: a video, or an
+            image or a sound without ``vision`` or ``audio``.
         NonTextToolResultError: A tool result holds something else than text.
         UnknownContentBlockError: A block of a type that nobody here knows.
-        InvalidRequestError: A tool call's input is nothing that JSON can hold.
+        InvalidRequestError: A tool call's input is nothing that JSON can hold, or a tool has a
+            name that the upstream refuses.
     """
     streams = resolved.stream is not False
     body: dict[str, Any] = {
         "model": config.model,
-        "messages": _messages(resolved.messages),
+        "messages": history_from(resolved.messages, resolved.attachments, config),
         "stream": streams,
     }
     if streams and config.include_usage:
         body["stream_options"] = {"include_usage": True}
     body |= _sampling(resolved, config.max_tokens_field)
+    if resolved.thinking is not None:
+        body |= THINKING_STYLES[config.thinking_style](resolved.thinking)
     if resolved.tools:
-        body["tools"] = [_tool(tool) for tool in resolved.tools]
+        body["tools"] = [
+            _tool(tool, f"tools[{index}]", config.tool_name_pattern)
+            for index, tool in enumerate(resolved.tools)
+        ]
         if resolved.tool_choice is not None:
             body["tool_choice"] = _tool_choice(resolved.tool_choice)
         if resolved.parallel_tool_calls is not None:
@@ -100,18 +128,14 @@ def _sampling(resolved: ResolvedV2, max_tokens_field: str) -> dict[str, Any]:
         "stop": list(resolved.stop) or None,
         "seed": resolved.seed,
         "response_format": resolved.response_format,
-        "reasoning_effort": _effort(resolved.thinking),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _effort(thinking: bool | str | None) -> str | None:  # noqa: FBT001 - the contract's type
-    if isinstance(thinking, bool):
-        return "medium" if thinking else "none"
-    return thinking
-
-
-def _tool(tool: Tool) -> dict[str, Any]:
+def _tool(tool: Tool, place: str, name_pattern: str) -> dict[str, Any]:
+    if name_pattern and not re.fullmatch(name_pattern, tool.name):
+        msg = f"{place}.name is {tool.name!r}: this upstream takes names like {name_pattern}"
+        raise InvalidRequestError(msg)
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
@@ -132,73 +156,3 @@ def _merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]
         both = isinstance(known, dict) and isinstance(value, dict)
         merged[key] = _merged(known, value) if both else value  # type: ignore[arg-type]
     return merged
-
-
-def _messages(messages: tuple[MessageV2, ...]) -> list[dict[str, Any]]:
-    names: dict[str, str] = {}  # of the tools that were called, by the call's id
-    mapped: list[dict[str, Any]] = []
-    for index, message in enumerate(messages):
-        mapped += _message(message, f"messages[{index}].content", names)
-    if not mapped:
-        msg = "messages holds thoughts alone, which are not sent: say something"
-        raise InvalidRequestError(msg)
-    return mapped
-
-
-def _message(message: MessageV2, place: str, names: dict[str, str]) -> list[dict[str, Any]]:
-    results: list[dict[str, Any]] = []
-    calls: list[dict[str, Any]] = []
-    text: list[str] = []
-    thoughts = 0
-    for number, block in enumerate(message.content):
-        where = f"{place}[{number}]"
-        if isinstance(block, TextBlock):
-            text.append(block.text)
-        elif isinstance(block, ThinkingBlock):
-            thoughts += 1
-        elif isinstance(block, ToolUseBlock):
-            names[block.tool_call_id] = block.name
-            calls.append(_call(block, where))
-        elif isinstance(block, ToolResultBlock):
-            results.append(_result(block, where, names))
-        elif isinstance(block, (ImageBlock, AudioBlock, VideoBlock)):
-            msg = f"{where} shows {block.type}, which this backend does not send"
-            raise AttachmentUnsupportedError(msg)
-        else:
-            msg = f"{where} has the unknown block type {block.type!r}: remove it"
-            raise UnknownContentBlockError(msg)
-    if not text and not calls and (results or thoughts):
-        return results
-    content = "".join(text)
-    own: dict[str, Any] = {"role": str(message.role), "content": content}
-    if calls:
-        own["content"] = content or None
-        own["tool_calls"] = calls
-    return [*results, own]
-
-
-def _call(block: ToolUseBlock, place: str) -> dict[str, Any]:
-    try:
-        arguments = json.dumps(block.input, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        msg = f"{place}.input is something that JSON cannot hold: {error}"
-        raise InvalidRequestError(msg) from None
-    return {
-        **block.extra,
-        "id": block.tool_call_id,
-        "type": "function",
-        "function": {"name": block.name, "arguments": arguments},
-    }
-
-
-def _result(block: ToolResultBlock, place: str, names: Mapping[str, str]) -> dict[str, Any]:
-    text: list[str] = []
-    for number, inner in enumerate(block.content):
-        if not isinstance(inner, TextBlock):
-            msg = f"{place}.content[{number}] is {inner.type}: this upstream takes text alone"
-            raise NonTextToolResultError(msg)
-        text.append(inner.text)
-    message = {"role": "tool", "tool_call_id": block.tool_call_id, "content": "".join(text)}
-    if block.tool_call_id in names:
-        message["name"] = names[block.tool_call_id]
-    return message

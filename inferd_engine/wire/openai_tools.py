@@ -110,6 +110,11 @@ class ToolCalls:
         if self._calls and extra:
             self._keep_extra(self._calls[-1], extra)
 
+    def keep_with_first(self, name: str, value: Any) -> None:  # noqa: ANN401 - JSON
+        """Keep what the whole answer wants sent back, with its first call."""
+        if self._calls and value:
+            self._calls[0].extra[name] = value
+
     def _keep_extra(self, call: _Call, extra: Any) -> None:  # noqa: ANN401 - JSON
         call.extra["extra_content"] = extra
         self.size += len(json.dumps(extra))

@@ -167,6 +167,64 @@ def test_an_error_body_is_cut_between_characters(ask):
     assert caught.value.body == "x" + "é" * 2047
 
 
+def hint_of(ask, status, body=b"", **options):
+    """Give the message of a refusal with this status and body."""
+    backend = ask(Reply([body], status), **options)
+    with pytest.raises(ie.HttpStatusError) as caught:
+        backend.complete("x")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_hint_of_a_wrong_path(ask, status):
+    """404 or 405: the message names the path that was tried, the base URL and the model."""
+    said = hint_of(ask, status, b"404 page not found", model="m7")
+    assert "/v1/chat/completions was asked, because base_url is http://127.0.0.1:" in said
+    assert "'m7'" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"api_key": "sk-secret"}, "the key came from api_key"),
+        ({"api_key": ""}, "no key was sent: set api_key or OPENAI_API_KEY"),
+        ({"api_key_variable": "MY_KEY", "api_key": None}, "the key came from MY_KEY"),
+        ({"api_key_variable": "", "api_key": None}, "no key was sent"),
+        ({"api_key": "", "headers": {"authorization": "Basic sk-secret"}}, "came from headers"),
+    ],
+)
+def test_hint_of_a_refused_key(ask, monkeypatch, options, said):
+    """401: the message names the variable that the key came from, and never the key."""
+    monkeypatch.setenv("MY_KEY", "sk-secret")
+    message = hint_of(ask, 401, b"{}", **options)
+    assert said in message
+    assert "sk-secret" not in message
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (400, b'{"detail": "unknown field stream_options"}', "include_usage=False"),
+        (422, b'{"detail": [{"loc": ["body", "stream_options"]}]}', "include_usage=False"),
+        (503, b'{"error": {"message": "Loading model", "code": 503}}', "is being loaded"),
+        (307, b"", "set base_url to where it leads"),
+    ],
+)
+def test_other_hints(ask, status, body, said):
+    """H08, Q02: what experience knows of a refusal is said with it."""
+    assert said in hint_of(ask, status, body)
+
+
+@pytest.mark.parametrize("header", ["Authorization", "api-key", "X-Key"])
+def test_the_key_goes_into_its_header(ask, header):
+    """Q13: the key is a bearer token, or stands alone in the header that is configured."""
+    backend = ask(text_reply("a"), api_key="k1", api_key_header=header)
+    backend.complete("x")
+    sent = backend.upstream.requests[0].headers
+    assert sent[header.lower()] == ("Bearer k1" if header == "Authorization" else "k1")
+    assert ("authorization" in sent) is (header == "Authorization")
+
+
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
 def test_an_error_object_with_status_200(ask, content_type):
     """An error object in a 200 answer is an UpstreamError, wherever it is noticed."""

@@ -11,8 +11,8 @@ from inferd_engine.wire.openai_errors import (
     html_title,
     http_error,
     is_retryable_status,
-    message_of_body,
     printable,
+    read_error_body,
     request_id_of,
     retry_after,
     upstream_error,
@@ -113,7 +113,7 @@ def test_find_message_does_not_look_deep():
 )
 def test_message_of_body(body, message):
     """H09, H11: plain text is the message itself, a page is its title alone, JSON is searched."""
-    assert message_of_body(body) == message
+    assert read_error_body(body)[0] == message
 
 
 @pytest.mark.parametrize(
@@ -310,6 +310,21 @@ def test_http_error():
     assert str(error) == "the upstream answered 429 to http://host/v1: slow down"
     assert (error.status, error.body, error.message) == (429, body.decode(), "slow\ndown")
     assert (error.headers, error.retry_after, error.request_id) == (headers, 3.0, "r1")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"error": {"message": "m", "code": "content_filter"}}', "content_filter"),
+        (b'[{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}]', "429"),
+        (b'{"error": "m", "error_type": "overloaded"}', "overloaded"),
+        (b'{"error": "m"}', None),
+        (b"plain", None),
+    ],
+)
+def test_http_error_has_the_upstreams_code(body, code):
+    """H01, H14: the upstream's code, or its type, is there to act on."""
+    assert refused(400, body).code == code
 
 
 def test_http_error_with_a_hint():

@@ -1,15 +1,17 @@
 """Messages in OpenAI's shape are read as ours."""
 
+import base64
+
 import pytest
 
 import inferd_engine as ie
-from inferd_engine.wire.openai_messages import message_from_openai, messages_from
+from inferd_engine.wire.openai_messages import messages_from
 from inferd_engine.wire.openai_request import request_from_resolved
 
 
 def read(**message):
     """Give one message in OpenAI's shape as ours."""
-    return message_from_openai(message, "messages[3]")
+    return messages_from([*[ie.user("before")] * 3, message])[0][3]
 
 
 def refusal(**message):
@@ -35,20 +37,20 @@ def call(arguments, **fields):
 
 def test_a_str_is_one_user_message():
     """A prompt that is a str is one user message."""
-    assert messages_from("hello") == (ie.user("hello"),)
+    assert messages_from("hello") == ((ie.user("hello"),), ())
 
 
 def test_our_messages_stay_as_they_are():
     """Messages of ours are taken as they are, also beside dicts, from any iterable."""
     prompt = iter([ie.system("a"), {"role": "user", "content": "b"}])
-    assert messages_from(prompt) == (ie.system("a"), ie.user("b"))
+    assert messages_from(prompt) == ((ie.system("a"), ie.user("b")), ())
 
 
 def test_other_things_are_left_to_resolve():
     """What is no message is kept, so that resolve() names its place."""
-    prompt = messages_from(["a", ie.user("b")])
+    messages, _ = messages_from(["a", ie.user("b")])
     with pytest.raises(ie.InvalidRequestError, match=r"^messages\[0\] is no MessageV2"):
-        ie.RequestV2(prompt).resolve()
+        ie.RequestV2(messages).resolve()
 
 
 def test_the_place_is_named():
@@ -119,18 +121,61 @@ def test_content_that_is_refused(content):
 @pytest.mark.parametrize(
     ("part", "kind"),
     [
-        ({"type": "image_url", "image_url": {"url": "data:"}}, "'image_url'"),
-        ({"type": "text"}, "'text'"),
-        ({"type": "text", "text": 5}, "'text'"),
-        ({}, "None"),
-        (5, "'int'"),
-        (None, "'NoneType'"),
+        ({"type": "file", "file": {}}, " is a part of type 'file'"),
+        ({"type": "text"}, " is a part of type 'text'"),
+        ({"type": "text", "text": 5}, " is a part of type 'text'"),
+        ({}, " is a part of type None"),
+        (5, " is a int"),
+        (None, " is a NoneType"),
+        ({"type": "image_url"}, ".image_url has no url"),
+        ({"type": "image_url", "image_url": {"url": 5}}, ".image_url has no url"),
+        ({"type": "input_audio", "input_audio": {}}, ".input_audio has no data in base64"),
+        ({"type": "input_audio", "input_audio": {"data": "?"}}, ".input_audio has no data"),
     ],
 )
 def test_parts_that_are_refused(part, kind):
-    """A part that is no text is refused with its place and its type."""
+    """A part of another shape is refused with its place."""
     message = refusal(role="user", content=["a", part])
-    assert message.startswith(f"messages[3].content[1] is a part of type {kind}")
+    assert message.startswith(f"messages[3].content[1]{kind}")
+
+
+def test_images_and_sounds_become_attachments():
+    """Parts that show an image or a sound go through untouched, detail and all."""
+    wav = base64.b64encode(b"RIFF\x00\x00\x00\x00WAVEfmt ").decode()
+    parts = [
+        {"type": "text", "text": "look"},
+        {"type": "image_url", "image_url": {"url": "https://x.example/a.png", "detail": "low"}},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+        {"type": "input_audio", "input_audio": {"data": wav, "format": "wav"}},
+    ]
+    messages, attachments = messages_from({"role": "user", "content": parts})
+    request = ie.RequestV2(messages, attachments=attachments).resolve()
+    config = ie.OpenAiCompatConfig(base_url="http://localhost", vision=True, audio=True)
+    assert request_from_resolved(request, config)["messages"] == [
+        {"role": "user", "content": parts}
+    ]
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_thoughts_are_read(field):
+    """Thoughts in a history are kept, for upstreams that want them back."""
+    message = read(role="assistant", content="a", **{field: "hm"})
+    assert message.content == (ie.ThinkingBlock("hm"), ie.TextBlock("a"))
+
+
+def test_reasoning_details_are_kept():
+    """R04: reasoning_details beside calls come back in the next request as they are."""
+    details = [{"type": "reasoning.encrypted", "data": "c2ln", "index": 0}]
+    message = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [call("{}")],
+        "reasoning_details": details,
+    }
+    messages, _ = messages_from([message])
+    config = ie.OpenAiCompatConfig(base_url="http://localhost")
+    body = request_from_resolved(ie.RequestV2(messages).resolve(), config)
+    assert body["messages"] == [message]
 
 
 # --- tools ---------------------------------------------------------------------------------------
@@ -220,5 +265,5 @@ def test_a_history_comes_back_as_it_was():
         {"role": "assistant", "content": "mild"},
     ]
     config = ie.OpenAiCompatConfig(base_url="http://localhost")
-    resolved = ie.RequestV2(messages_from(history)).resolve()
+    resolved = ie.RequestV2(messages_from(history)[0]).resolve()
     assert request_from_resolved(resolved, config)["messages"] == history

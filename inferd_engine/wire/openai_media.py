@@ -1,0 +1,85 @@
+"""Images and sounds as OpenAI's Chat Completions take them.
+
+An attachment is raw (RGB, float32 samples) or encoded already (PNG, JPEG, WebP, GIF; WAV, MP3) or,
+for an image, an address.  What is encoded and what is an address goes through untouched; raw RGB
+becomes PNG (by Pillow, the extra ``vision``), raw samples become 16-bit WAV.
+
+OpenAI API reference, "Create chat completion", content parts ``image_url`` and ``input_audio``.
+"""
+
+from __future__ import annotations
+
+import array
+import base64
+import io
+import sys
+import wave
+from typing import TYPE_CHECKING, Any
+
+from inferd_engine.errors import InvalidRequestError, UnsupportedError
+from inferd_engine.proto.media import audio_format_of, image_format_of
+
+if TYPE_CHECKING:
+    from inferd_engine.proto.v2 import AudioAttachment, ImageAttachment
+
+
+def image_part(image: ImageAttachment, place: str) -> dict[str, Any]:
+    """Give the content part of an image.
+
+    Raises:
+        UnsupportedError: Raw RGB, but Pillow is not installed.
+    """
+    if isinstance(image.data, str):
+        url = image.data
+    else:
+        kind = None if image.is_raw else image_format_of(image.data)
+        data = _png(image, image.data, place) if kind is None else image.data
+        url = f"data:image/{kind or 'png'};base64,{base64.b64encode(data).decode('ascii')}"
+    detail = {"detail": image.detail} if image.detail else {}
+    return {"type": "image_url", "image_url": {"url": url, **detail}}
+
+
+def audio_part(audio: AudioAttachment, place: str) -> dict[str, Any]:
+    """Give the content part of a sound.
+
+    Raises:
+        InvalidRequestError: A sample is no number.
+    """
+    kind = audio_format_of(audio.data)
+    data = _wav(audio, place) if kind is None else audio.data
+    encoded = base64.b64encode(data).decode("ascii")
+    return {"type": "input_audio", "input_audio": {"data": encoded, "format": kind or "wav"}}
+
+
+def _png(image: ImageAttachment, rgb: bytes, place: str) -> bytes:
+    try:
+        from PIL import Image  # noqa: PLC0415 - an extra
+    except ImportError:
+        msg = (
+            f"{place} shows raw RGB, which needs Pillow to become PNG: "
+            "pip install 'inferd-engine[vision]', or give the image as PNG or JPEG"
+        )
+        raise UnsupportedError(msg) from None
+    encoded = io.BytesIO()
+    Image.frombytes("RGB", (image.width, image.height), bytes(rgb)).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def _wav(audio: AudioAttachment, place: str) -> bytes:
+    samples = array.array("f", bytes(audio.data))
+    if sys.byteorder == "big":
+        samples.byteswap()
+    try:
+        pcm = array.array("h", [round(32767 * min(max(s, -1.0), 1.0)) for s in samples])
+    except ValueError:  # NaN, which max and min let through in this order
+        msg = f"{place} has a sample that is no number"
+        raise InvalidRequestError(msg) from None
+    if sys.byteorder == "big":
+        pcm.byteswap()
+    encoded = io.BytesIO()
+    with wave.open(encoded, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(pcm.itemsize)
+        out.setframerate(audio.sample_rate)
+        out.writeframes(pcm.tobytes())
+    return encoded.getvalue()
