@@ -17,8 +17,13 @@ from inferd_engine.errors import (
 )
 from inferd_engine.events import Done
 
-_FILE = Path(__file__).parent / "vectors" / "wire.jsonl"
-VECTORS = [json.loads(line) for line in _FILE.read_text("utf-8").split("\n") if line]
+_FOLDER = Path(__file__).parent / "vectors"
+VECTORS = [
+    json.loads(line)
+    for name in ("wire.jsonl", "wire_own.jsonl")
+    for line in (_FOLDER / name).read_text("utf-8").split("\n")
+    if line
+]
 ERRORS = {
     "upstream_error": (UpstreamError, HttpStatusError),
     "truncated": (StreamInterruptedError,),

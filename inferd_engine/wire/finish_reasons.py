@@ -17,6 +17,7 @@ _STOP_REASONS = {
         "content_filter",
         "content_filtered",
         "safety",
+        "image_safety",
         "sensitive",
         "recitation",
         "blocklist",
@@ -43,6 +44,8 @@ ENDS_BY_ITSELF = (StopReason.END_TURN, StopReason.TOOL_USE, StopReason.STOP_SEQU
 def stop_reason_of(word: str | None) -> StopReason:
     """Map an upstream's finish word; one that nobody knows is ``end_turn``."""
     word = (word or "stop").lower()
-    if "malformed_function_call" in word:
-        return StopReason.ERROR  # Gemini, also as "function_call_filter: MALFORMED_…"
+    if "malformed_function_call" in word or word.startswith("function_call_filter"):
+        return StopReason.ERROR  # Gemini: "function_call_filter: MALFORMED_FUNCTION_CALL"
+    if word.startswith("content_filter"):
+        return StopReason.CONTENT_FILTER  # Gemini: "content_filter: RECITATION"
     return _BY_WORD.get(word, StopReason.END_TURN)

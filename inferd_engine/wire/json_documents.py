@@ -28,6 +28,15 @@ def _finite(text: str) -> float:
     return number
 
 
+def _finite_or_none(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _none(_: str) -> None:
+    """Stand for a constant that is no JSON."""
+
+
 def _no_constant(word: str) -> None:
     msg = f"{word} is no JSON"
     raise ValueError(msg)
@@ -39,8 +48,23 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 - JSON
     Raises:
         ValueError: It is no JSON, or nested too deeply.
     """
+    return _parsed(text, _finite, _no_constant)
+
+
+def parse_payload(text: str) -> Any:  # noqa: ANN401 - JSON
+    """Decode what a server wrote: the same, but NaN and infinities in it are null.
+
+    Servers in Python write them among log probabilities; the text beside them is good.
+
+    Raises:
+        ValueError: It is no JSON, or nested too deeply.
+    """
+    return _parsed(text, _finite_or_none, _none)
+
+
+def _parsed(text: str, number: Any, constant: Any) -> Any:  # noqa: ANN401 - JSON, and its hooks
     try:
-        return json.loads(text, strict=False, parse_float=_finite, parse_constant=_no_constant)
+        return json.loads(text, strict=False, parse_float=number, parse_constant=constant)
     except RecursionError:
         msg = "nested too deeply"
         raise ValueError(msg) from None
@@ -119,7 +143,7 @@ class JsonDocuments:
         """Give the collected lines if they are a document."""
         text = b"\n".join(self._lines).decode("utf-8", "replace")
         try:
-            parse_json(text)
+            parse_payload(text)
         except ValueError:
             return
         self._lines, self._size, self._tried = [], 0, 0

@@ -119,13 +119,14 @@ class Answer:
         Tool calls are decoded one at a time, as they are asked for: together they may be as large
         as the limit, and nobody may be there to take them.
         """
+        for event in self._chunks.flush():
+            yield event, 0
         error = self.error
         if error is None and self.payloads == 0:
             error = StreamInterruptedError(_NOTHING, request_id=self._request_id)
         if error is None:
             try:
-                for event in self._chunks.flush():
-                    yield event, 0
+                self._chunks.check_whole()
                 yield from self._chunks.tool_uses()
             except GenerateError as raised:
                 error = raised
@@ -178,7 +179,7 @@ class Answer:
         for event in decoded:
             if not event.event:
                 self._take_line(events, event.data.strip())
-            elif event.data:
+            elif event.data or event.event == "error":
                 self._ingest(events, event.data, event.event)
             if self.is_over:
                 return

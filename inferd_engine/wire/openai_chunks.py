@@ -33,12 +33,12 @@ import msgspec
 from inferd_engine.errors import StreamInterruptedError, UpstreamError
 from inferd_engine.events import Done, StopReason, TextDelta, ThinkingDelta, Usage
 from inferd_engine.wire.finish_reasons import ENDS_BY_ITSELF, stop_reason_of
-from inferd_engine.wire.json_documents import parse_json
-from inferd_engine.wire.openai_errors import printable, upstream_error
+from inferd_engine.wire.json_documents import parse_payload
+from inferd_engine.wire.openai_errors import find_message, printable, upstream_error
 from inferd_engine.wire.openai_tools import ToolCalls
 from inferd_engine.wire.reasoning_details import REASONING_DETAILS, ReasoningDetails
 from inferd_engine.wire.sse import MAX_EVENT_BYTES
-from inferd_engine.wire.surrogates import TextChannel
+from inferd_engine.wire.surrogates import TextChannel, join_surrogates, joined_in_value
 from inferd_engine.wire.think_tags import ThinkTags
 
 if TYPE_CHECKING:
@@ -114,7 +114,9 @@ class ChunkAccumulator:
         self._calls = ToolCalls()
         self._details = ReasoningDetails()
         self._usage: Usage | None = None
+        self._saw_choice = False
         self._saw_delta = False
+        self._stray: Any = None  # the last object that was no chunk
         self._saw_call = False
         self.finish_reason: str | None = None
         """The upstream's word for why it stopped, once it has said so."""
@@ -158,16 +160,27 @@ class ChunkAccumulator:
             StreamInterruptedError: The answer was cut: no finish reason and no ``[DONE]``.
             ToolCallMalformedError: A tool call's arguments are no JSON.
         """
-        return [*self.flush(), *(tool_use for tool_use, _ in self.tool_uses()), self.done()]
+        held = self.flush()
+        self.check_whole()
+        return [*held, *(tool_use for tool_use, _ in self.tool_uses()), self.done()]
 
-    def flush(self) -> list[TokenEventV2]:
-        """Give what was held back of the text, and check that the answer is whole.
+    def check_whole(self) -> None:
+        """Look whether the answer is whole.
 
         Raises:
             StreamInterruptedError: It was cut.
+            UpstreamError: It was no answer at all, but says what is wrong.
         """
-        if not self.is_done and self.finish_reason is None:
-            raise StreamInterruptedError(_CUT, request_id=self._request_id)
+        if self.is_done or self.finish_reason is not None:
+            if not self._saw_choice:
+                _log.warning("the upstream ended an answer that held nothing")
+            return
+        if not self._saw_choice and find_message(self._stray):
+            raise upstream_error(self._stray, request_id=self._request_id)
+        raise StreamInterruptedError(_CUT, request_id=self._request_id)
+
+    def flush(self) -> list[TokenEventV2]:
+        """Give what was held back of the text; nothing more comes."""
         events = [
             *_if_any(ThinkingDelta, self._thinking.flush()),
             *self._split(self._text.flush()),
@@ -193,12 +206,15 @@ class ChunkAccumulator:
         reason = stop_reason_of(self.finish_reason)
         if reason in (StopReason.END_TURN, StopReason.TOOL_USE):
             reason = StopReason.TOOL_USE if self._saw_call else StopReason.END_TURN
-        return Done(reason, self._usage, self.finish_reason)
+        word, usage = self.finish_reason, self._usage
+        if usage is not None:
+            usage = Usage(usage.input_tokens, usage.output_tokens, joined_in_value(usage.details))
+        return Done(reason, usage, word and join_surrogates(word))
 
     # --- one payload -----------------------------------------------------------------------------
 
     def _take_plain(self, events: list[TokenEventV2], delta: _PlainDelta) -> None:
-        self._saw_delta = True
+        self._saw_choice = self._saw_delta = True
         if thinking := delta.reasoning_content or delta.reasoning:
             events.append(ThinkingDelta(thinking))
         if delta.content:
@@ -209,13 +225,15 @@ class ChunkAccumulator:
         text = text.strip()
         while text.startswith("data:"):  # a proxy framed what was framed
             text = text[5:].lstrip()
+        if not text and event == "error":
+            raise upstream_error({}, request_id=self._request_id)
         if not text:
             return
         if text == DONE:
             self.is_done = True
             return
         try:
-            chunk = parse_json(text)
+            chunk = parse_payload(text)
         except ValueError:
             if event == "error":
                 raise upstream_error(text, request_id=self._request_id) from None
@@ -228,37 +246,45 @@ class ChunkAccumulator:
         lines = text.split("\n")
         if len(lines) > 1:
             for line in lines:
-                yield from self._take(line, "message")
+                if not self.is_done:
+                    yield from self._take(line, "message")
             return
         _log.warning("skipped a payload of %d characters that is no JSON", len(text))
         _log.debug("the skipped payload: %s", printable(text))
 
     def _take_chunk(self, chunk: Any, event: str) -> Iterator[TokenEventV2]:  # noqa: ANN401 - JSON
-        if isinstance(chunk, list) and len(chunk) == 1:
-            chunk = chunk[0]
+        if isinstance(chunk, list):
+            found = [item for item in chunk if isinstance(item, dict) and item.get("error")]
+            chunk = (found or chunk)[0] if found or len(chunk) == 1 else chunk
         if not isinstance(chunk, dict):
             if event == "error":
                 raise upstream_error(chunk, request_id=self._request_id)
             return
         if event == "error" or chunk.get("error") or chunk.get("object") == "error":
             raise upstream_error(chunk, request_id=self._request_id)
-        self._take_usage(chunk.get("usage"))
+        has_usage = self._take_usage(chunk.get("usage"))
         if isinstance(chunk.get("x_groq"), dict):
-            self._take_usage(chunk["x_groq"].get("usage"))
+            has_usage = self._take_usage(chunk["x_groq"].get("usage")) or has_usage
         choices = chunk.get("choices")
+        if "choices" not in chunk:
+            self._stray = chunk
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and choice.get("index", 0) in (0, None, "0"):
+                if not has_usage:
+                    self._take_usage(choice.get("usage"))
+                self._saw_choice = True
                 yield from self._take_choice(choice)
 
-    def _take_usage(self, usage: Any) -> None:  # noqa: ANN401 - JSON
+    def _take_usage(self, usage: Any) -> bool:  # noqa: ANN401 - JSON
+        """Take a usage object; give whether it said anything."""
         if not isinstance(usage, dict):
-            return
+            return False
         numbers = [
             _count(usage, "prompt_tokens", "input_tokens"),
             _count(usage, "completion_tokens", "output_tokens"),
         ]
         if numbers == [None, None]:
-            return
+            return False
         known = self._usage
         if known is not None:
             if numbers[0] is None:
@@ -266,9 +292,9 @@ class ChunkAccumulator:
             if numbers[1] is None:
                 numbers[1] = known.output_tokens
         self._usage = Usage(numbers[0], numbers[1], usage)
+        return True
 
     def _take_choice(self, choice: dict[str, Any]) -> Iterator[TokenEventV2]:
-        self._take_usage(choice.get("usage"))
         delta = choice.get("delta")
         if isinstance(delta, dict):
             self._saw_delta = True
@@ -284,18 +310,17 @@ class ChunkAccumulator:
 
     def _take_delta(self, delta: dict[str, Any]) -> Iterator[TokenEventV2]:
         content = delta.get("content")
-        yield from _if_any(ThinkingDelta, self._thinking.push(_thinking_of(delta)))
-        if isinstance(content, list):
-            for part in content:
-                yield from self._take_part(part)
-        elif isinstance(content, str):
-            yield from self._split(self._text.push(content))
+        thoughts = _thinking_of(delta)
+        yield from _if_any(ThinkingDelta, self._thinking.push(thoughts))
+        for part in content if isinstance(content, list) else (content,):
+            yield from self._take_part(part, with_thoughts=not thoughts)
         if isinstance(delta.get("refusal"), str):
             yield from self._split(self._text.push(delta["refusal"]))
         calls = delta.get("tool_calls")
         for entry in calls if isinstance(calls, list) else ():
             self._calls.take(entry)
-        self._calls.take_function_call(delta.get("function_call"))
+        if not calls:
+            self._calls.take_function_call(delta.get("function_call"))
         self._calls.take_extra(delta.get("extra_content"))
         self._details.take(delta.get("reasoning_details"))
         size = self._calls.size + self._details.size
@@ -308,16 +333,21 @@ class ChunkAccumulator:
                 msg, code="event_too_large", retryable=False, request_id=self._request_id
             )
 
-    def _take_part(self, part: Any) -> Iterator[TokenEventV2]:  # noqa: ANN401 - JSON
-        """Take one part of a content list: text, thoughts, or what is left alone."""
+    def _take_part(self, part: Any, *, with_thoughts: bool) -> Iterator[TokenEventV2]:  # noqa: ANN401
+        """Take content, or one part of it: text, thoughts, or what is left alone."""
+        if isinstance(part, str):
+            yield from self._split(self._text.push(part))
         if not isinstance(part, dict):
             return
         kind = part.get("type")
         if kind in ("thinking", "reasoning"):
+            if not with_thoughts:
+                return  # they came in a field of the delta already
             thoughts = part.get("thinking") or part.get("summary") or part.get("text")
             yield from _if_any(ThinkingDelta, self._thinking.push(_joined_text(thoughts)))
-        elif kind in ("text", "output_text", None):
-            yield from self._split(self._text.push(_joined_text(part.get("text"))))
+        elif kind in ("text", "output_text", "refusal", None):
+            text = _joined_text(part.get("text") or part.get("refusal"))
+            yield from self._split(self._text.push(text))
 
     def _split(self, text: str) -> Iterator[TokenEventV2]:
         """Give text as it is, or, where that is asked for, without the thoughts in it."""
@@ -340,6 +370,8 @@ def _count(usage: dict[str, Any], *names: str) -> int | None:
     """Give a number of tokens under the first name that has one; null means unknown so far."""
     for name in names:
         value = usage.get(name)
+        if isinstance(value, str) and value.isdecimal() and len(value) < 20:  # noqa: PLR2004 - 64 bit
+            return int(value)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return int(value)
     return None

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import HttpStatusError, UpstreamError
 from inferd_engine.wire.sse import utf8_truncate
+from inferd_engine.wire.surrogates import join_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,7 @@ _LONGEST_WAIT = 86400.0  # seconds; an upstream that names more means no number 
 # Where messages are kept, best first.
 _FIELDS = ("error", "message", "detail", "msg", "fault", "faultstring", "reason", "errors")
 _TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)  # no "<": linear time
-_HTML = re.compile(r"\s*(<!doctype html|<html|<head|<body|<title|<!--)", re.IGNORECASE)
+_HTML = re.compile(r"<(!doctype html|html|head|body|title|center|h1|!--)", re.IGNORECASE)
 _UNPRINTABLE = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+"
 )
@@ -62,14 +63,16 @@ def find_message(value: Any, depth: int = _DEPTH) -> str:  # noqa: ANN401 - JSON
         if value.get(field) and (found := find_message(value[field], depth - 1)):
             raw = _provider_words(value)
             return f"{found}: {raw}" if raw and raw not in found else found
-    return ""
+    return _provider_words(value)
 
 
 def _provider_words(value: Mapping[str, Any]) -> str:
     """Give what OpenRouter passes on of the provider behind it, or Groq of the failed answer."""
     metadata = value.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, dict) else value.get("failed_generation")
-    return raw.strip() if isinstance(raw, str) else ""
+    if isinstance(raw, str):
+        return raw.strip()
+    return find_message(raw, 2) or json.dumps(raw) if raw else ""
 
 
 def read_error_body(body: str) -> tuple[str, str | None]:
@@ -77,8 +80,13 @@ def read_error_body(body: str) -> tuple[str, str | None]:
     try:
         value = json.loads(body, strict=False)
     except (ValueError, RecursionError):
-        return (html_title(body) if _HTML.match(body) else body.strip()), None
-    return find_message(value), _find_code(value)
+        return (html_title(body) if _is_page(body) else body.strip()), None
+    return find_message(value) or (body.strip() if value else ""), _find_code(value)
+
+
+def _is_page(body: str) -> bool:
+    """Whether a body is HTML, whatever it begins with."""
+    return body.lstrip("\ufeff \t\r\n").startswith("<") and bool(_HTML.search(body[:1024]))
 
 
 def html_title(page: str) -> str:
@@ -95,9 +103,11 @@ def upstream_error(value: Any, *, request_id: str | None = None) -> UpstreamErro
         request_id: The upstream's id of the request.
     """
     message = find_message(value) or "the upstream reported an error without a message"
+    message = join_surrogates(message)
     code = _find_code(value)
+    hint = " (does base_url lack /v1?)" if "unexpected endpoint" in message.lower() else ""
     return UpstreamError(
-        f"the upstream reported an error: {printable(message)}",
+        f"the upstream reported an error: {printable(message)}{hint}",
         upstream_message=message,
         code=code,
         retryable=_is_retryable_code(code),
@@ -115,7 +125,7 @@ def _find_code(value: Any) -> str | None:  # noqa: ANN401 - JSON
     for field in ("code", "status_code", "http_status_code", "type", "error_type", "status"):
         found = value.get(field)
         if isinstance(found, (str, int)) and not isinstance(found, bool) and found:
-            return str(found)
+            return None if found == "None" else str(found)
     return None
 
 
@@ -143,7 +153,7 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     seconds: float | None = None
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         with contextlib.suppress(KeyError, ValueError):
-            found = float(headers[name]) * scale
+            found = float(headers[name].replace("_", "x")) * scale
             if not math.isnan(found):
                 seconds = found
                 break
@@ -175,7 +185,8 @@ def http_error(
         own_id: The caller's id of the request.
     """
     message, code = read_error_body(body.decode("utf-8", "replace"))
-    should_retry = headers.get("x-should-retry", "").lower()
+    message = join_surrogates(message)
+    should_retry = headers.get("x-should-retry", "").strip().lower()
     said = f": {printable(message)}" if message else ""
     return HttpStatusError(
         f"the upstream answered {status} to {place}{said}" + (f" ({hint})" if hint else ""),

@@ -104,7 +104,8 @@ class _History:
             if isinstance(block, ThinkingBlock):
                 thoughts.append(block.text)
             elif isinstance(block, ToolUseBlock):
-                details += block.extra.get(REASONING_DETAILS, ())
+                kept = block.extra.get(REASONING_DETAILS)
+                details += kept if isinstance(kept, list) else ()
                 calls.append(self._call(block, where))
             elif isinstance(block, ToolResultBlock):
                 results.append(self._result(block, where))
@@ -204,7 +205,7 @@ def _taking_turns(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     last: dict[str, Any] = {}
     for message in messages:
         role = message["role"]
-        mergeable = role in ("user", "assistant") and role == last.get("role")
+        mergeable = role in ("system", "user", "assistant") and role == last.get("role")
         if mergeable and "tool_calls" not in last and "tool_calls" not in message:
             last["content"] = _merged_content(last["content"], message["content"])
             continue

@@ -93,7 +93,7 @@ class ToolCalls:
         arguments, extra = function.get("arguments"), entry.get("extra_content")
         if not (call_id or name or arguments or extra):
             return  # a trailing piece that says nothing
-        call = self._place(_index(entry.get("index")), call_id, name)
+        call = self._place(_index(entry.get("index")), call_id, name, arguments)
         if extra:
             self._keep_extra(call, extra)
         self.size += len(call_id) + call.take(call_id, name, arguments)
@@ -119,7 +119,7 @@ class ToolCalls:
         call.extra["extra_content"] = extra
         self.size += len(json.dumps(extra))
 
-    def _place(self, index: int | None, call_id: str, name: str) -> _Call:
+    def _place(self, index: int | None, call_id: str, name: str, arguments: Any) -> _Call:  # noqa: ANN401
         """Find the call that a piece belongs to, or begin it."""
         if index is not None:
             call = self._by_index.get(index)
@@ -127,7 +127,9 @@ class ToolCalls:
             call = self._by_id.get(call_id)
             if call is None and self._calls and not (call_id and name):
                 call = self._calls[-1]
-        if call is None or self._begins_another(call, index, call_id, name):
+        if call is None or self._begins_another(
+            call, index, call_id, name, says_something=not _is_blank(arguments)
+        ):
             call = _Call()
             self._calls.append(call)
             self.size += CALL_CHARGE
@@ -136,13 +138,17 @@ class ToolCalls:
         return call
 
     @staticmethod
-    def _begins_another(call: _Call, index: int | None, call_id: str, name: str) -> bool:
+    def _begins_another(
+        call: _Call, index: int | None, call_id: str, name: str, *, says_something: bool
+    ) -> bool:
         if not name:
             return False  # whatever the id: the piece goes where its index or its place says
         if call_id and call.id:
             return call_id != call.id or (name != call.name and call.is_whole())
         if call.name and index is None and name != call.name:
             return True
+        if name == call.name and not call_id and not says_something:
+            return False  # the name is on every piece, also on one that adds nothing
         return bool(call.name) and call.is_whole()
 
     def finish(self, *, cut: bool) -> Iterator[tuple[ToolUse, int]]:
@@ -166,18 +172,22 @@ class ToolCalls:
             if cut and not arguments:
                 continue  # cut before its first argument
             try:
-                value = read_arguments(call.parts)
+                value = _read_call(call)
             except ValueError as error:
                 if cut:
                     continue
+                what = f"{printable(call.name)!r} are no JSON" if call.name else "have no name"
                 raise ToolCallMalformedError(
-                    f"the arguments of tool call {printable(call.name)!r} are no JSON: "
-                    f"{printable(arguments, 200)!r}",
+                    f"the arguments of tool call {what}: {printable(arguments, 200)!r}",
                     tool_call_id=call_id,
                     name=call.name,
                     arguments=arguments,
                 ) from error
             yield ToolUse(call_id, join_surrogates(call.name), value, call.extra), call.size
+
+
+def _is_blank(arguments: Any) -> bool:  # noqa: ANN401 - JSON
+    return not (arguments.strip() if isinstance(arguments, str) else arguments)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - JSON
@@ -192,6 +202,13 @@ def _index(value: Any) -> int | None:  # noqa: ANN401 - JSON
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _read_call(call: _Call) -> Any:  # noqa: ANN401 - JSON
+    if not call.name:
+        msg = "a tool call without a name"
+        raise ValueError(msg)
+    return read_arguments(call.parts)
 
 
 def read_arguments(parts: list[str]) -> Any:  # noqa: ANN401 - JSON
@@ -217,9 +234,12 @@ def read_arguments(parts: list[str]) -> Any:  # noqa: ANN401 - JSON
 
 def _sent_again(parts: list[str], text: str) -> str:
     """Give the one document in arguments that were sent more than once, or the text as it is."""
-    last, half = parts[-1], text[: len(text) // 2]
-    if half * 2 == text:
-        return half
+    with contextlib.suppress(ValueError, RecursionError):
+        _, end = json.JSONDecoder(strict=False).raw_decode(text)
+        if text == text[:end] * (len(text) // end):
+            return text[:end]
+    parts = [part for part in parts if part.strip()]
+    last = parts[-1]
     if all(after.startswith(before) for before, after in itertools.pairwise(parts)):
         return last  # each piece is all so far
     if "".join(parts[:-1]).strip() == last.strip():

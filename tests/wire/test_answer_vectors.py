@@ -17,9 +17,9 @@ ANSWERED = [vector for vector in VECTORS if vector["status"] == 200]
 REFUSED = [vector for vector in VECTORS if vector["status"] != 200]
 
 
-def read(blocks, implementation):
+def read(blocks, implementation, **options):
     """Give the events and the ending of a body that comes in these blocks."""
-    answer, gunzip = Answer(implementation=implementation), Gunzip()
+    answer, gunzip = Answer(implementation=implementation, **options), Gunzip()
     events = []
     for block in blocks:
         for piece in gunzip.feed(block):
@@ -41,6 +41,19 @@ def test_byte_by_byte(vector, implementation):
     body = body_of(vector)
     blocks = [body[i : i + 1] for i in range(len(body))]
     assert_expected(vector, *read(blocks, implementation))
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [v for v in ANSWERED if "expect_with_think_tags" in v],
+    ids=lambda vector: vector["id"],
+)
+def test_with_think_tags(vector, implementation):
+    """R08: with the switch on, thoughts in tags are thinking; whole and byte by byte."""
+    body = body_of(vector)
+    for blocks in ([body], [body[i : i + 1] for i in range(len(body))]):
+        given = read(blocks, implementation, split_think_tags=True)
+        assert_expected(vector, *given, expect="expect_with_think_tags")
 
 
 @pytest.mark.parametrize("vector", REFUSED, ids=lambda vector: vector["id"])

@@ -89,7 +89,9 @@ def test_a_bomb_takes_no_memory():
 
 
 @pytest.mark.parametrize(
-    "body", [MAGIC + b"no gzip at all", gzip.compress(TEXT)[:-8] + b"12345678"]
+    "body",
+    [MAGIC + b"no gzip at all", gzip.compress(TEXT)[:-8] + b"12345678"],
+    ids=["no gzip", "wrong checksum"],
 )
 def test_broken_gzip(body):
     """A body that is no gzip after all, or fails its checksum, is an error."""

@@ -186,14 +186,14 @@ def test_documents_before_a_large_one_are_given():
 def test_trying_in_vain_is_bounded(monkeypatch, line):
     """Lines that look as if they closed a document cost no more than a share of the body."""
     tried = 0
-    parse = json_documents.parse_json
+    parse = json_documents.parse_payload
 
     def counted(text):
         nonlocal tried
         tried += len(text)
         return parse(text)
 
-    monkeypatch.setattr(json_documents, "parse_json", counted)
+    monkeypatch.setattr(json_documents, "parse_payload", counted)
     body = b'{"a": "' + b"x" * 2000 + b"\n" + (line + b"\n") * 5000
     fed(body, limit=10**6)
     assert 2000 < tried <= 8 * len(body) + 65536
