@@ -151,6 +151,9 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     Source: RFC 9110, 10.2.3; ``retry-after-ms`` as OpenAI and Azure send it.
     """
     seconds: float | None = None
+    if "retry-after" not in headers and "llm_provider-retry-after" in headers:
+        # LiteLLM's proxy passes the header of the provider behind it on under this name.
+        headers = {**headers, "retry-after": headers["llm_provider-retry-after"]}
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         with contextlib.suppress(KeyError, ValueError):
             found = float(headers[name].replace("_", "x")) * scale

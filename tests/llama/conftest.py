@@ -24,6 +24,13 @@ START_SECONDS = 90.0  # it takes three; a loaded machine may need many times tha
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.05
 LOG_TAIL = 8192  # bytes of a server's log that a failed test shows
+LONG_CONTEXT = 8192  # tokens: the model reads so many in a second
+PINGING = """
+import runpy
+from sse_starlette.sse import EventSourceResponse
+EventSourceResponse.DEFAULT_PING_INTERVAL = 0.02  # instead of 15 s; the server has no option for it
+runpy.run_module("llama_cpp.server", run_name="__main__", alter_sys=True)
+"""
 
 if importlib.util.find_spec("llama_cpp") is None:
     if os.environ.get("INFERD_ENGINE_LLAMA") == "1":
@@ -37,10 +44,11 @@ _servers = []
 class LlamaServer:
     """A server process on a free port of loopback, from ``with`` to the end of ``with``."""
 
-    def __init__(self, model, log, *options):
+    def __init__(self, model, log, *, program=("-m", "llama_cpp.server"), **settings):
         self._model = model
         self._log = log
-        self._options = options
+        self._program = program
+        self._settings = settings
 
     def __enter__(self):
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -55,8 +63,9 @@ class LlamaServer:
             "n_threads": 1,  # two wait for each other by spinning: ten times slower under load
             "n_threads_batch": 1,
             "verbose": "false",
+            **self._settings,
         }
-        command = [sys.executable, "-m", "llama_cpp.server", *self._options]
+        command = [sys.executable, *self._program]
         for name, value in settings.items():
             command += [f"--{name}", str(value)]
         with self._log.open("wb") as log:
@@ -140,6 +149,20 @@ def hasty_server(llama_folder):
 @pytest.fixture(scope="session")
 def patient_server(llama_folder):
     """A server that answers one request after the other."""
-    options = ("--interrupt_requests", "false")
-    with LlamaServer(llama_folder / "tiny.gguf", llama_folder / "patient.log", *options) as server:
+    with LlamaServer(
+        llama_folder / "tiny.gguf", llama_folder / "patient.log", interrupt_requests="false"
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pinging_server(llama_folder):
+    """A server that takes long prompts, and says every 20 ms that it is still there."""
+    with LlamaServer(
+        llama_folder / "tiny.gguf",
+        llama_folder / "pinging.log",
+        program=("-c", PINGING),
+        n_ctx=LONG_CONTEXT,
+        interrupt_requests="false",
+    ) as server:
         yield server

@@ -1,10 +1,12 @@
-"""Record what the server sends for one stream, for ``tests/wire/test_recordings.py``.
+"""Record what the server sends for some streams, for ``tests/wire/test_recordings.py``.
 
     python tests/llama/tiny_model.py tiny.gguf
-    python -m llama_cpp.server --model tiny.gguf --model_alias tiny --n_ctx 512 --verbose false
+    python -m llama_cpp.server --model tiny.gguf --model_alias tiny --n_ctx 8192 --verbose false
     python tests/llama/record.py http://127.0.0.1:8000
 
-What the bytes mean is read here in the plainest way, without the package that is tested with it.
+What the bytes of the first one mean is read here in the plainest way, without the package that is
+tested with it; for the others it was written by hand.  For pings the server has to be started as
+``conftest.PINGING`` does it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,24 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 NAME = "llama_cpp_python_stream"
 STOP_REASONS = {"length": "max_tokens", "stop": "end_turn"}
 SEED = 7  # latin, cyrillic, greek, arabic, devanagari, emoji, characters of two byte tokens
+WEATHER = {
+    "name": "get_weather",
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"enum": ["Paris", "Łódź", "東京"]}, "days": {"type": "integer"}},
+        "required": ["city", "days"],
+    },
+}
+CALL = {
+    "tools": [{"type": "function", "function": WEATHER}],
+    "tool_choice": {"type": "function", "function": {"name": "get_weather"}},
+    "seed": 2,
+}
+OTHERS = {
+    "llama_cpp_python_tool_stream": ("Hello", {**CALL, "max_tokens": 64}),
+    "llama_cpp_python_cut_tool_stream": ("Hello", {**CALL, "max_tokens": 4}),
+    "llama_cpp_python_ping_stream": ("я" * 3000, {"max_tokens": 4, "seed": SEED}),
+}
 
 
 def ask(base_url, prompt, **fields):
@@ -59,6 +79,8 @@ def record(base_url, folder):
     }
     (folder / f"{NAME}.bin").write_bytes(body)
     (folder / f"{NAME}.json").write_text(json.dumps(expected, indent=2) + "\n", "utf-8")
+    for name, (prompt, fields) in OTHERS.items():
+        (folder / f"{name}.bin").write_bytes(ask(base_url, prompt, stream=True, **fields))
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ pace matters the model is kept from them (``WHOLE_CHARACTERS``).
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import attrs
 import pytest
 from llama.record import ask, meaning_of
 
@@ -23,6 +25,25 @@ HIGH_BYTE_TOKENS = range(3 + 0x80, 3 + 0x100)  # the byte tokens come after <unk
 WHOLE_CHARACTERS = {"logit_bias": {str(token): -100 for token in HIGH_BYTE_TOKENS}}
 END_AT_ONCE = {"logit_bias": {"2": 100}}
 STREAMS = 10
+CONTEXT = 512  # tokens of prompt and answer together
+WEATHER = ie.Tool(
+    "get_weather",
+    "Look at the sky.",
+    {
+        "type": "object",
+        "properties": {
+            "city": {"enum": ["Paris", "Łódź", "東京"]},
+            "days": {"type": "integer"},
+        },
+        "required": ["city", "days"],
+    },
+)
+ANSWER_SCHEMA = {
+    "type": "object",
+    "properties": {"ok": {"type": "boolean"}, "mood": {"enum": ["good", "bad"]}},
+    "required": ["ok", "mood"],
+}
+LONG_PROMPT = "я" * 7000  # a token each
 WHOLE = ie.Done(ie.StopReason.MAX_TOKENS, None, "length")
 INTERRUPTED = ie.Done(ie.StopReason.END_TURN, None, None)
 
@@ -201,7 +222,7 @@ def test_wrong_path(patient_server):
     """A base_url that leads nowhere is a 404 that says where to look."""
     with (
         patient_server.backend(base_url=f"{patient_server.url}/wrong/v1") as backend,
-        pytest.raises(ie.HttpStatusError, match="base_url is right if") as caught,
+        pytest.raises(ie.HttpStatusError, match="was asked, because base_url is") as caught,
     ):
         backend.stream("Hello")
     assert caught.value.status == 404
@@ -222,6 +243,173 @@ def test_a_prompt_that_is_too_long(backend):
     with pytest.raises(ie.StreamInterruptedError, match="before it had sent any of it"):
         backend.complete(prompt)
     assert backend.complete("Hello", max_tokens=4).done == WHOLE
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=lambda stream: f"stream={stream}")
+def test_tool_choice(backend, stream):
+    """A tool that the request names is called, once and whole, with arguments of its schema.
+
+    The server says every call twice, as ``function_call`` too, and repeats its id and its name in
+    every chunk.
+    """
+    for seed in range(4):
+        fields = {"tools": [WEATHER], "tool_choice": "get_weather", "max_tokens": 100}
+        answer = backend.complete("Hello", seed=seed, stream=stream, **fields)
+        (call,) = answer.tool_uses
+        assert call.name == "get_weather"
+        assert call.tool_call_id.startswith("call__0_get_weather_cmpl-")
+        assert call.input["city"] in {"Paris", "Łódź", "東京"}
+        assert isinstance(call.input["days"], int)
+        assert set(call.input) == {"city", "days"}
+        assert answer.text == ""
+        assert answer.done.stop_reason is ie.StopReason.TOOL_USE
+        assert answer.done.finish_reason == "tool_calls"
+
+
+def test_a_tool_call_and_its_result(backend):
+    """A call and its result can be sent back, if there is some text beside the call.
+
+    Beside a call alone the content is null, which OpenAI wants and this server refuses.
+    """
+    fields = {"tools": [WEATHER], "max_tokens": 100}
+    question = ie.user("How is the weather?")
+    answer = backend.complete([question], tool_choice="get_weather", **fields)
+    (call,) = answer.tool_uses
+    result = ie.tool_result(call.tool_call_id, "Rain.")
+    with pytest.raises(ie.HttpStatusError) as caught:
+        backend.complete([question, answer.to_message(), result], **fields)
+    assert caught.value.status == 500
+    assert "Input should be a valid string" in caught.value.message
+    said = attrs.evolve(answer, text="I look.").to_message()
+    assert backend.complete([question, said, result], tool_choice="none", **fields).done == WHOLE
+
+
+def test_a_tool_call_that_is_cut_off(backend):
+    """A call that came to the limit is no call, though the server says that all is well.
+
+    Its finish reason is "tool_calls" also then: only the arguments show that they are not whole.
+    """
+    fields = {"tools": [WEATHER], "tool_choice": "get_weather", "max_tokens": 4}
+    for stream in (True, False):
+        with pytest.raises(ie.ToolCallMalformedError) as caught:
+            backend.complete("Hello", seed=1, stream=stream, **fields)
+        assert caught.value.name == "get_weather"
+        assert caught.value.arguments.startswith("{")
+        assert caught.value.partial.tool_uses == ()
+
+
+def test_a_tool_that_is_not_there(backend):
+    """An unknown tool is 500 with a message, but a stream it has begun already: no body at all."""
+    fields = {"tools": [WEATHER], "tool_choice": "get_time"}
+    with pytest.raises(ie.HttpStatusError, match="'get_time' not found") as refused:
+        backend.complete("Hello", stream=False, **fields)
+    assert refused.value.status == 500
+    with pytest.raises(ie.StreamInterruptedError, match="before it had sent any of it"):
+        backend.complete("Hello", **fields)
+    assert backend.complete("Hello", max_tokens=4).done == WHOLE
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_json_schema(backend, seed):
+    """An answer that has to be of a schema is, in the server's own form of the request."""
+    wanted = {"type": "json_object", "schema": ANSWER_SCHEMA}
+    answer = backend.complete("Hello", response_format=wanted, seed=seed, max_tokens=100)
+    assert answer.done.finish_reason == "stop"
+    said = json.loads(answer.text)
+    assert set(said) == {"ok", "mood"}
+    assert isinstance(said["ok"], bool)
+    assert said["mood"] in {"good", "bad"}
+
+
+def test_openais_json_schema(backend):
+    """OpenAI's form the server does not know: 500, and the message says what it takes instead."""
+    wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": ANSWER_SCHEMA}}
+    with pytest.raises(
+        ie.HttpStatusError, match="Input should be 'text' or 'json_object'"
+    ) as caught:
+        backend.complete("Hello", response_format=wanted)
+    assert caught.value.status == 500
+
+
+def test_stop_sequence(backend):
+    """An answer ends before a stop sequence; the server says "stop", as at any other end."""
+    fields = {"seed": 1, "temperature": 1.0, "max_tokens": 64}
+    whole = backend.complete("Hello", **fields).text
+    stop = whole[len(whole) // 2 :][:4]
+    for stream in (True, False):
+        answer = backend.complete("Hello", stop=[stop, "\x00"], stream=stream, **fields)
+        assert answer.text == whole[: whole.index(stop)]
+        assert answer.done.stop_reason is ie.StopReason.END_TURN
+        assert answer.done.finish_reason == "stop"
+
+
+def test_logprobs(patient_server):
+    """What the server adds on request is in the raw chunks, each before its own event."""
+    asked = {**WHOLE_CHARACTERS, "logprobs": True, "top_logprobs": 2}
+    with patient_server.backend(extra_body=asked) as backend:
+        with backend.stream("Hello", max_tokens=8, seed=1, include_raw=True) as stream:
+            events = list(stream)
+    tokens = []
+    for before, event in itertools.pairwise(events):
+        if event.type == "text":
+            (choice,) = json.loads(before.data)["choices"]
+            (token,) = choice["logprobs"]["content"]
+            assert token["token"] == event.delta
+            assert token["logprob"] < 0
+            assert len(token["top_logprobs"]) >= 2
+            tokens.append(token["token"])
+    assert len(tokens) == 8
+    assert "".join(tokens) == ie.Completion.of(events).text
+
+
+@pytest.mark.parametrize("buffer", [512, 0], ids=lambda buffer: f"buffer={buffer}")
+def test_pings_of_a_long_prefill(pinging_server, buffer):
+    """The comments that a server sends while the model reads a prompt are no part of the answer."""
+    began = ask(pinging_server.url, f"{buffer} {LONG_PROMPT}", stream=True, max_tokens=4, seed=1)
+    assert began.startswith(b": ping - ")
+    with pinging_server.backend(buffer=buffer) as backend:
+        prompt = f"again {buffer} {LONG_PROMPT}"  # another beginning: nothing of it is known yet
+        with backend.stream(prompt, max_tokens=4, seed=1, include_raw=True) as stream:
+            *events, done = stream
+    assert done == WHOLE
+    assert {event.type for event in events} == {"raw", "text"}
+    known = sum(len(b"data: \n\n") + len(event.data) for event in events if event.type == "raw")
+    assert stream.stats.bytes > known + len(b"data: [DONE]\n\n")  # the rest were pings
+
+
+def test_pings_are_no_first_token(pinging_server):
+    """A server that says for long that it is still there has not answered yet."""
+    with pinging_server.backend(first_token_timeout=0.1) as backend:
+        with pytest.raises(ie.DeadlineError) as caught:
+            backend.complete(f"in time {LONG_PROMPT}", max_tokens=4)
+    assert caught.value.phase == "first_token"
+
+
+def test_heartbeat_of_a_long_prefill(pinging_server):
+    """A consumer with a heartbeat of its own can do something else meanwhile."""
+    with pinging_server.backend() as backend:
+        with backend.stream(f"heart {LONG_PROMPT}", max_tokens=4) as stream:
+            events = list(stream.with_heartbeat(0.02))
+    assert events[0] is None
+    assert events[-1] == WHOLE
+
+
+def test_overflow_of_the_context(backend):
+    """An answer for which the context has no room ends where that is full, as at any limit."""
+    fields = {"max_tokens": 10 * CONTEXT, "seed": 1}
+    assert backend.complete("Hello", **fields).done == WHOLE
+    done = backend.complete("Hello", stream=False, **fields).done
+    assert (done.stop_reason, done.finish_reason) == (ie.StopReason.MAX_TOKENS, "length")
+    assert done.usage.details["total_tokens"] == CONTEXT
+
+
+def test_wrong_model_name(patient_server):
+    """The server answers for any model with the one that it has, and calls it by that name."""
+    with patient_server.backend(model="gpt-5", extra_body=WHOLE_CHARACTERS) as backend:
+        with backend.stream("Hello", max_tokens=4, include_raw=True) as stream:
+            first, *_, done = stream
+    assert json.loads(first.data)["model"] == "gpt-5"
+    assert done == WHOLE
 
 
 def test_models(backend):

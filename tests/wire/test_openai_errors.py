@@ -268,6 +268,8 @@ NOW = 1_000_000_000.0  # Sun, 09 Sep 2001 01:46:40 GMT
         ({"retry-after-ms": "1500"}, 1.5),
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
         ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        ({"llm_provider-retry-after": "7"}, 7.0),
+        ({"llm_provider-retry-after": "7", "retry-after": "9"}, 9.0),
         ({"retry-after": "Sun, 09 Sep 2001 01:47:00 GMT"}, 20.0),
         ({"retry-after": "Sun, 09 Sep 2001 01:46:00 GMT"}, 0.0),
         ({"retry-after": "-5"}, 0.0),
