@@ -24,15 +24,15 @@ def split(reads: list[bytes]) -> int:
 
 def sseclient(reads: list[bytes]) -> int:
     """sseclient-py."""
-    import sseclient  # noqa: PLC0415 - only who is measured is imported
+    import sseclient
 
     return sum(1 for _ in sseclient.SSEClient(iter(reads)).events())
 
 
 def httpx_sse(reads: list[bytes]) -> int:
     """httpx-sse, over a response that is there already."""
-    import httpx  # noqa: PLC0415
-    import httpx_sse  # noqa: PLC0415
+    import httpx
+    import httpx_sse
 
     headers = {"content-type": "text/event-stream; charset=utf-8"}
     response = httpx.Response(200, headers=headers, content=iter(reads))
@@ -41,7 +41,7 @@ def httpx_sse(reads: list[bytes]) -> int:
 
 def openai(reads: list[bytes]) -> int:
     """openai-python's decoder."""
-    from openai._streaming import SSEDecoder  # noqa: PLC0415
+    from openai._streaming import SSEDecoder
 
     return sum(1 for _ in SSEDecoder().iter_bytes(iter(reads)))
 

@@ -4,13 +4,16 @@ from pathlib import Path
 
 from cffi import FFI
 
+PARTS = ("sse_lines", "http_chunks")
+
 ffibuilder = FFI()
-ffibuilder.cdef((Path(__file__).parent / "sse_lines.cdef").read_text(encoding="ascii"))
+for part in PARTS:
+    ffibuilder.cdef((Path(__file__).parent / f"{part}.cdef").read_text(encoding="ascii"))
 ffibuilder.set_source(
-    "inferd_engine.wire._sse_lines",
-    '#include "sse_lines.h"',
-    sources=["csrc/sse_lines.c"],
-    depends=["csrc/sse_lines.h"],
+    "inferd_engine.wire._native",
+    "".join(f'#include "{part}.h"\n' for part in PARTS),
+    sources=[f"csrc/{part}.c" for part in PARTS],
+    depends=[f"csrc/{part}.h" for part in PARTS],
     include_dirs=["csrc"],
     py_limited_api=True,
 )

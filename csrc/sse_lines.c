@@ -166,6 +166,25 @@ int sse_scan(struct sse_scanner *s, const char *buf, size_t len, struct sse_span
     return code;
 }
 
+size_t sse_join(const char *run, size_t len, int kind, char *out)
+{
+    size_t gap = SEPARATOR[kind].len;
+    char line_end = SEPARATOR[kind].text[0];
+    size_t position = 0, written = 0;
+
+    for (;;) {
+        const char *found = memchr(run + position, line_end, len - position);
+        size_t end = found ? (size_t)(found - run) : len;
+
+        memmove(out + written, run + position, end - position);
+        written += end - position;
+        if (found == NULL)
+            return written;
+        out[written++] = '\n';
+        position = end + gap;
+    }
+}
+
 /* How many bytes the character has whose first byte this is (Unicode 3.9, table 3-7), and between
  * which bounds its second byte has to be; 0 if no character begins with it. */
 static size_t character(unsigned char lead, unsigned char *low, unsigned char *high)

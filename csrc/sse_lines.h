@@ -79,6 +79,11 @@ struct sse_scanner {
 int sse_scan(struct sse_scanner *scanner, const char *buf, size_t len, struct sse_span *spans,
              size_t room);
 
+/* Write the data of a run's events, one a line: data, LF, data, …, data.  `run` is the `len` bytes
+ * of a span of this `kind`; `out` has room for as many, and may be `run` itself.  Returns how many
+ * were written.  No data of a run has a line end in it. */
+size_t sse_join(const char *run, size_t len, int kind, char *out);
+
 /* Cut text: the length of the longest prefix of `text` that has at most `most` bytes and does not
  * end inside a character (Unicode 3.9, maximal subparts: ill-formed bytes count as characters). */
 size_t utf8_truncate(const char *text, size_t len, size_t most);

@@ -37,7 +37,7 @@ import urllib3.util.connection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.wait import wait_for_read
 
-from inferd_engine.wire.http_chunks import ChunkedDecoder
+from inferd_engine.wire.http_chunks import chunked_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +120,7 @@ class _GuardedResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(sock, *args, **kwargs)
         self._exchange = _current()
-        self._chunks = ChunkedDecoder()
+        self._chunks = chunked_decoder()
         if self._exchange is not None:
             raw = self.fp.detach()
             self._file = _GuardedFile(raw, sock, self._exchange)

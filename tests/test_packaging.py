@@ -28,7 +28,7 @@ def build(tmp_path):
     source.mkdir()
     for name in BUILD_FILES:
         shutil.copy(ROOT / name, source)
-    ignore = shutil.ignore_patterns("*.so", "__pycache__", "_sse_lines.c")
+    ignore = shutil.ignore_patterns("*.so", "__pycache__", "_native.c")
     for name in ("inferd_engine", "csrc"):
         shutil.copytree(ROOT / name, source / name, ignore=ignore)
 
@@ -70,7 +70,7 @@ def test_with_a_compiler(build, switch):
     ran, wheel = build(**switch)
     assert wheel is not None, ran.stdout + ran.stderr
     assert "-cp310-abi3-" in wheel.name
-    assert extensions_in(wheel) == ["inferd_engine/wire/_sse_lines.abi3.so"]
+    assert extensions_in(wheel) == ["inferd_engine/wire/_native.abi3.so"]
     assert purity_of(wheel).endswith("false")
 
 

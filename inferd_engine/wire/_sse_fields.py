@@ -25,9 +25,9 @@ import sseclient
 _UNIT_SEPARATORS = re.compile(rb"\x1f+")
 _MOST_DIGITS = 4000  # int() refuses more than 4300; no reconnection time is meant by either
 
-# What a framer gives: the data of plain events one after the other, the lines of an event that is
-# not plain, or one line that acts by itself; lines without their ends.
-Piece = Union[list[str], tuple[bytes, ...], bytes]
+# What a framer gives: the data of plain events, one a line; the lines of an event that is not
+# plain; or one line that acts by itself.  Lines are without their ends.
+Piece = Union[str, tuple[bytes, ...], bytes]
 
 
 class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):

@@ -7,32 +7,32 @@ once, a size is hexadecimal digits, and a chunk ends with a line end.
 
 What was taken apart before a mistake is given; the mistake is told with the next call.
 
+There are two of them, which the same tests hold alike: one of the C part, and one in Python.
+
 RFC 9112, 7.1 "Chunked Transfer Coding".
 """
 
 from __future__ import annotations
 
 import re
+from typing import Protocol
+
+from inferd_engine.wire.sse import IMPLEMENTATION, Implementation
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?\r?\n?", re.DOTALL)
 _LONGEST_LINE = 8192  # bytes of a size with its extension, or of one trailer
 _MOST_TRAILERS = 100
 
 
-class ChunkedDecoder:
+class ChunkedDecoder(Protocol):
     """Feed it a chunked body as it comes; it gives the body."""
 
-    def __init__(self) -> None:
-        self.is_done = False
-        """Whether the last chunk and its trailers have come."""
-        self.surplus = False
-        """Whether bytes came after the end: the connection is out of step."""
-        self.error: ValueError | None = None
-        """What is wrong with the body, once something is."""
-        self._left = 0  # bytes of the chunk that are still to come
-        self._line = b""  # of a line that has no end yet
-        self._expects = self._take_size
-        self._trailers = 0
+    is_done: bool
+    """Whether the last chunk and its trailers have come."""
+    surplus: bool
+    """Whether bytes came after the end: the connection is out of step."""
+    error: ValueError | None
+    """What is wrong with the body, once something is."""
 
     def feed(self, data: bytes) -> bytes:
         """Give the body's bytes in these.
@@ -40,6 +40,31 @@ class ChunkedDecoder:
         Raises:
             ValueError: The body was wrong before these bytes.
         """
+
+
+def chunked_decoder(implementation: Implementation = IMPLEMENTATION) -> ChunkedDecoder:
+    """Make one; without an argument, of the kind that the event-stream decoder is."""
+    if implementation == "native":
+        from inferd_engine.wire._http_chunks_native import NativeChunkedDecoder  # noqa: PLC0415
+
+        return NativeChunkedDecoder()
+    return PureChunkedDecoder()
+
+
+class PureChunkedDecoder:
+    """The one in Python."""
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self.surplus = False
+        self.error: ValueError | None = None
+        self._left = 0  # bytes of the chunk that are still to come
+        self._line = b""  # of a line that has no end yet
+        self._expects = self._take_size
+        self._trailers = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Give the body's bytes in these."""
         if self.error is not None:
             raise self.error
         body: list[bytes] = []

@@ -30,10 +30,10 @@ from inferd_engine.wire.openai_errors import READ_BODY_BYTES, html_title, printa
 from inferd_engine.wire.sse import BOM, MAX_EVENT_BYTES, SSEDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from inferd_engine.events import Done, TokenEventV2
-    from inferd_engine.wire.sse import Implementation, ServerSentEvent
+    from inferd_engine.wire.sse import Implementation
 
 _BLANK = b" \t\r\n"
 _NOTHING = "the upstream ended the answer before it had sent any of it"
@@ -168,19 +168,25 @@ class Answer:
         return data if self.kind == "sse" else body
 
     def _take_sse(self, events: list[TokenEventV2], data: bytes) -> None:
-        try:
-            decoded = self._sse.feed(data)
-        except EventTooLargeError as error:
-            self._ingest_sse(events, error.events)
-            raise
-        self._ingest_sse(events, decoded)
-
-    def _ingest_sse(self, events: list[TokenEventV2], decoded: Iterable[ServerSentEvent]) -> None:
-        for event in decoded:
-            if not event.event:
+        for event in self._sse.runs(data):
+            if isinstance(event, str):
+                self._take_run(events, event)
+            elif not event.event:
                 self._take_line(events, event.data.strip())
             elif event.data or event.event == "error":
                 self._ingest(events, event.data, event.event)
+            if self.is_over:
+                return
+
+    def _take_run(self, events: list[TokenEventV2], run: str) -> None:
+        """Take the data of plain events, one a line: all at once, or one by one."""
+        count = 0 if self._include_raw else self._chunks.ingest_plain(events, run)
+        if count:
+            self.payloads += count
+            return
+        for payload in run.split("\n"):
+            if payload:
+                self._ingest(events, payload)
             if self.is_over:
                 return
 

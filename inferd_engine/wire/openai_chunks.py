@@ -55,7 +55,7 @@ _CUT = "the answer was cut: the upstream ended it without a finish reason and wi
 
 
 class _PlainDelta(msgspec.Struct, gc=False):
-    content: str | None = None
+    delta: str | None = msgspec.field(default=None, name="content")  # named as in TextDelta
     reasoning_content: str | None = None
     reasoning: str | None = None
     reasoning_text: None = None
@@ -83,6 +83,7 @@ class _PlainChunk(msgspec.Struct, gc=False):
 
 
 _plain = msgspec.json.Decoder(_PlainChunk)
+_TEXT_DELTAS = list[TextDelta]  # made by msgspec in a third of the time that a constructor takes
 
 # --- the accumulator -----------------------------------------------------------------------------
 
@@ -153,6 +154,28 @@ class ChunkAccumulator:
                 return
         events.extend(self._take(payload, event))
 
+    def ingest_plain(self, events: list[TokenEventV2], payloads: str) -> int:
+        """Add the events of payloads, one a line, if all of them are plain; give how many.
+
+        Returns:
+            How many payloads there were; 0 if one of them is not plain, and nothing was taken.
+        """
+        if self.is_done or self._text or self._thinking or self._think_tags:
+            return 0
+        try:
+            chunks = _plain.decode_lines(payloads)
+        except (ValueError, RecursionError):
+            return 0
+        deltas = [chunk.choices[0].delta for chunk in chunks]
+        if any([delta.reasoning_content or delta.reasoning for delta in deltas]):  # noqa: C419
+            for delta in deltas:
+                self._take_plain(events, delta)
+        else:
+            self._saw_choice = self._saw_delta = True
+            said = [delta for delta in deltas if delta.delta]
+            events += msgspec.convert(said, _TEXT_DELTAS, from_attributes=True)
+        return len(chunks)
+
     def finalize(self) -> list[TokenEventV2]:
         """End the answer: give the whole tool calls and ``Done``.
 
@@ -217,8 +240,8 @@ class ChunkAccumulator:
         self._saw_choice = self._saw_delta = True
         if thinking := delta.reasoning_content or delta.reasoning:
             events.append(ThinkingDelta(thinking))
-        if delta.content:
-            events.append(TextDelta(delta.content))
+        if delta.delta:
+            events.append(TextDelta(delta.delta))
 
     def _take(self, payload: bytes | str, event: str) -> Iterator[TokenEventV2]:
         text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")

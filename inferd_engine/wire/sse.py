@@ -163,29 +163,46 @@ class SSEDecoder:
             EventTooLargeError: A block is larger than allowed; its ``events`` are those that this
                 call decoded before it.  The decoder gives nothing more.
         """
+        events: list[ServerSentEvent] = []
+        try:
+            for piece in self.runs(data):
+                if isinstance(piece, str):
+                    last_id = repeat(self._fields.last_event_id)
+                    events += map(ServerSentEvent, _MESSAGE, piece.split("\n"), last_id)
+                else:
+                    events.append(piece)
+        except EventTooLargeError as error:
+            error.events = events
+            raise
+        return events
+
+    def runs(self, data: bytes) -> Iterator[str | ServerSentEvent]:
+        """Do the same, but give events that are nothing but data together: their data, one a line.
+
+        That costs a fraction of an event each.  The pure decoder finds no such runs.
+
+        Raises:
+            EventTooLargeError: A block is larger than allowed; what came before it was given.
+        """
         if self._too_large is not None:
             raise EventTooLargeError(self._too_large.size, self._too_large.limit)
         if self._head is not None:
             data = self._without_bom(data)
-        events: list[ServerSentEvent] = []
         fields = self._fields
         try:
             for piece in self._framer.feed(data):
-                if isinstance(piece, list):
-                    last_id = repeat(fields.last_event_id)
-                    events += map(ServerSentEvent, _MESSAGE, piece, last_id)
+                if isinstance(piece, str):
+                    yield piece
                     continue
                 if isinstance(piece, tuple):
                     event = fields.read_block(piece)
                 else:
                     event = fields.read_line(piece)
                 if event is not None:
-                    events.append(event)
+                    yield event
         except EventTooLargeError as error:
             self._too_large = error
-            error.events = events
             raise
-        return events
 
     def close(self) -> None:
         """Drop the unfinished event: the stream is over."""

@@ -158,7 +158,7 @@ def test_the_switch_names_the_default(switch, wanted):
 def test_native_demanded_but_missing_says_what_to_do():
     """INFERD_ENGINE_NATIVE=1 without the C part fails at import and names the next step."""
     code = (
-        "import sys; sys.modules['inferd_engine.wire._sse_lines'] = None\n"
+        "import sys; sys.modules['inferd_engine.wire._native'] = None\n"
         "import inferd_engine.wire.sse"
     )
     ran = subprocess.run(

@@ -1,0 +1,117 @@
+"""The upstream that clients are measured against: ``python upstream.py`` prints its address.
+
+It runs in a process of its own and does as little as it can.  A request's model says what to send:
+
+    burst:COUNT:SIZE     COUNT events of about SIZE bytes, as fast as the socket takes them
+    paced:COUNT:RATE     COUNT events, RATE a second, each in a TCP segment of its own
+    stamped:COUNT:GAP    COUNT events, GAP seconds apart, each with the time of its sending in it
+    stalled:COUNT        COUNT events at once, then nothing until the client goes
+
+Every event is an HTTP chunk of its own, and every answer ends with ``[DONE]``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import socket
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from streams import chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+    b"Transfer-Encoding: chunked\r\nCache-Control: no-cache\r\n\r\n"
+)
+END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+BLOCK = 64 * 1024  # bytes that a burst sends at once, about
+_FRAME = len(chunk(""))  # bytes of a chunk without its text
+
+
+def event(content: str) -> bytes:
+    """Give an event in an HTTP chunk of its own."""
+    data = b"data: " + chunk(content) + b"\n\n"
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def small_event(size: int) -> bytes:
+    """Give an event of about this size, also where OpenAI's frame alone is larger."""
+    if size > _FRAME:
+        return event("x" * (size - _FRAME))
+    data = b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % (b"x" * max(1, size - 40))
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+@functools.cache
+def burst_blocks(count: int, size: int) -> tuple[bytes, ...]:
+    """Give a burst in blocks, made before anything is measured."""
+    one = small_event(size)
+    each = max(1, BLOCK // len(one))
+    whole, rest = divmod(count, each)
+    return (*(one * each,) * whole, one * rest)
+
+
+def blocks_of(model: str) -> Iterator[bytes]:
+    """Give what to send for a request, when it is time to send it."""
+    kind, *numbers = model.split(":")
+    if kind == "burst":
+        count, size = map(int, numbers)
+        yield from burst_blocks(count, size)
+    elif kind == "paced":
+        count, rate = int(numbers[0]), float(numbers[1])
+        begun = time.monotonic()
+        one = event(" hello")
+        for number in range(count):
+            time.sleep(max(0.0, begun + number / rate - time.monotonic()))
+            yield one
+    elif kind == "stamped":
+        for _ in range(int(numbers[0])):
+            time.sleep(float(numbers[1]))
+            yield event(str(time.monotonic_ns()))
+    elif kind == "stalled":
+        yield event(" hello") * int(numbers[0])
+        threading.Event().wait()
+
+
+def read_request(reader) -> dict | None:
+    """Read one request; None when the client is gone."""
+    length = 0
+    while line := reader.readline():
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+        if line == b"\r\n":
+            return json.loads(reader.read(length))
+    return None
+
+
+def serve(connection: socket.socket) -> None:
+    """Answer the requests of one connection."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with contextlib.suppress(OSError), connection, connection.makefile("rb") as reader:
+        while (request := read_request(reader)) is not None:
+            connection.sendall(HEAD)
+            for block in blocks_of(request["model"]):
+                connection.sendall(block)
+            connection.sendall(END)
+
+
+def main() -> None:
+    """Serve until the process is killed."""
+    burst_blocks(20_000, 290)
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as server:
+        print(f"http://127.0.0.1:{server.getsockname()[1]}/v1", flush=True)
+        while True:
+            connection, _ = server.accept()
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
