@@ -185,6 +185,18 @@ size_t sse_join(const char *run, size_t len, int kind, char *out)
     }
 }
 
+size_t sse_whole_run(struct sse_scanner *s, const char *buf, size_t len, char *out)
+{
+    struct sse_scanner before = *s;
+    struct sse_span spans[2]; /* a run goes on only while there is room for one more */
+
+    if (sse_scan(s, buf, len, spans, 2) == SSE_OK && s->consumed == len && s->count == 1 &&
+        spans[0].kind < SSE_BLOCK)
+        return sse_join(buf + spans[0].start, spans[0].end - spans[0].start, spans[0].kind, out);
+    *s = before;
+    return 0;
+}
+
 /* How many bytes the character has whose first byte this is (Unicode 3.9, table 3-7), and between
  * which bounds its second byte has to be; 0 if no character begins with it. */
 static size_t character(unsigned char lead, unsigned char *low, unsigned char *high)

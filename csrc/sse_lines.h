@@ -84,6 +84,11 @@ int sse_scan(struct sse_scanner *scanner, const char *buf, size_t len, struct ss
  * were written.  No data of a run has a line end in it. */
 size_t sse_join(const char *run, size_t len, int kind, char *out);
 
+/* Do both for a read that holds a run and nothing else, the usual one of a stream that is paced:
+ * write its data to `out`, which has room for `len` bytes, and return how many there are.  If the
+ * read holds anything else, return 0; then nothing was looked at. */
+size_t sse_whole_run(struct sse_scanner *scanner, const char *buf, size_t len, char *out);
+
 /* Cut text: the length of the longest prefix of `text` that has at most `most` bytes and does not
  * end inside a character (Unicode 3.9, maximal subparts: ill-formed bytes count as characters). */
 size_t utf8_truncate(const char *text, size_t len, size_t most);

@@ -7,7 +7,7 @@ whether or not it gave an event of ours.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import (
     DeadlineError,
@@ -39,6 +39,8 @@ class AnswerSource:
         self._rest: Iterator[tuple[Event, int]] | None = None
         self.ending: Done | GenerateError | None = None
         self.started = exchange.deadlines.started
+        self.away = exchange.deadlines.away
+        self.back = exchange.deadlines.back
 
     @property
     def bytes(self) -> int:
@@ -51,8 +53,10 @@ class AnswerSource:
         Raises:
             UpstreamError: It is an error object or a page.
         """
+        early: list[tuple[list[Event], int]] = []
         while self.ending is None and not self._answer.is_judged:
-            self._early.append(self._read())
+            early.append(self.read() or ([], 0))  # without a timeout it is never None
+        self._early = early
         if isinstance(self.ending, RequestCancelledError):
             raise self.ending
         if self._answer.error is not None and not any(events for events, _ in self._early):
@@ -63,41 +67,50 @@ class AnswerSource:
         if not self._early and self._rest is None:
             self._body.wait()
 
-    def read(self) -> tuple[list[Event], int]:
-        """Wait for events; give them and their size in bytes, and set ``ending`` at the end."""
-        if self._early:
-            return self._early.pop(0)
-        while True:
-            events, size = self._read()
-            if events or self.ending is not None:
-                return events, size
+    @property
+    def can_wait(self) -> bool:
+        """Whether ``wait()`` waits, and ``read()`` keeps its timeout."""
+        return self._body.can_wait
 
-    def _read(self) -> tuple[list[Event], int]:
-        if self._rest is not None:
-            for event, size in self._rest:
-                return [event], size
-            self.ending = self._answer.ending
-            return [], 0
+    def read(self, timeout: float | None = None) -> tuple[list[Event], int] | None:
+        """Wait for what comes next; give its events and their size in bytes.
+
+        There may be no events in it.  ``ending`` is set at the end.  None says that nothing came
+        within ``timeout`` seconds.
+        """
+        if self._early or self._rest is not None:
+            return self._read_aside()
         answer, deadlines = self._answer, self._exchange.deadlines
         try:
-            block = self._body.read()
+            block = self._body.read(timeout)
         except DeadlineError as error:
             if deadlines.passed() != "linger":
                 return self._broken(error)
             block = b""  # nothing more comes after the finish reason: as good as an end
         except GenerateError as error:
             return self._broken(error)
+        if block is None:
+            return None
         before = answer.payloads
-        events: list[Event] = list(answer.feed(block) if block else answer.end())
+        events: Any = answer.feed(block) if block else answer.end()
         if answer.payloads != before:
             deadlines.payload()
             if answer.has_finish_reason:
                 deadlines.linger()
         if answer.is_over:
             self._rest = answer.rest()
-        if answer.is_whole:
+        if (answer.is_over or answer.has_finish_reason) and answer.is_whole:
             self._exchange.reusable = True
         return events, len(block)
+
+    def _read_aside(self) -> tuple[list[Event], int]:
+        """Give what was read before there was a stream, or what is left after its end."""
+        if self._early:
+            return self._early.pop(0)
+        for event, size in self._rest or ():
+            return [event], size
+        self.ending = self._answer.ending
+        return [], 0
 
     def _broken(self, error: GenerateError) -> tuple[list[Event], int]:
         """End with an error, after what can be saved of the last, unfinished event."""
@@ -113,14 +126,6 @@ class AnswerSource:
         self._answer.fail(error)
         self._rest = self._answer.rest()
         return events, 0
-
-    def away(self) -> None:
-        """Stop the clocks of silence."""
-        self._exchange.deadlines.away()
-
-    def back(self) -> None:
-        """Let the clocks of silence go on."""
-        self._exchange.deadlines.back()
 
     def out_of_time(self) -> GenerateError | None:
         """Give the error if the whole request has taken too long."""

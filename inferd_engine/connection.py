@@ -7,8 +7,8 @@ was I cancelled, and how long may I wait?  Three places of urllib3 and http.clie
   addresses of a host share one connect budget (urllib3 gives each the whole);
 * ``response_class`` reads everything that comes, the answer of a CONNECT proxy, status lines,
   headers, 1xx answers, chunk sizes and the body: its file asks the exchange before each read and
-  gives the socket what is left of the deadlines, so that no trickle outlasts them; and its
-  ``read1`` gives all chunks of one read at once, taken apart strictly;
+  gives the socket what is left of the deadlines, so that no trickle outlasts them; and it receives
+  the body itself, all chunks of one read at once, taken apart strictly;
 * ``_put_conn`` takes a connection back into the pool: here the stream stops owning it.
 
 The exchange is passed by a thread-local, because a request is sent in one thread and ``requests``
@@ -28,6 +28,7 @@ import io
 import socket
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import requests.adapters
@@ -44,7 +45,9 @@ if TYPE_CHECKING:
 
     from inferd_engine.exchange import Exchange
 
-_READ_BUFFER = 65536  # bytes: many small HTTP chunks in one system call
+_BLOCK = 65536  # bytes: many small HTTP chunks in one system call
+_SLICE = 5.0  # seconds after which a read looks at the clocks
+_SHORTEST = 0.001  # seconds: 0 would mean something else to a socket
 
 _local = threading.local()
 
@@ -75,17 +78,33 @@ def is_supported() -> bool:
 
 
 class _GuardedFile(io.RawIOBase):
-    """The one door through which bytes come in: flag and deadlines first, then the socket."""
+    """The one door through which bytes come in: flag and deadlines first, then the socket.
+
+    Headers are read through it as a file, in small steps; the body is received whole reads at a
+    time.
+    """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, exchange: Exchange) -> None:
         self._raw = raw
         self._sock = sock
         self._exchange = exchange
-        self.is_closed_to_peek = False
-        """Give nothing, so that peeking shows what is buffered and reads no more."""
+        self._timeout: float | None = None  # that the socket was given for the body
+        self.is_shut = False
+        """Give nothing more as a file, so that what its reader has buffered can be taken."""
 
     def readable(self) -> bool:
         return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - a writable buffer
+        if self.is_shut:
+            return None
+        exchange = self._exchange
+        exchange.check()
+        self._sock.settimeout(exchange.deadlines.left_or_raise())
+        count: int | None = self._raw.readinto(buffer)
+        if not count:
+            exchange.check()  # an end of file after a cancel is none
+        return count
 
     def wait(self) -> None:
         """Wait until there is something to read, or time is up."""
@@ -95,19 +114,34 @@ class _GuardedFile(io.RawIOBase):
             left = self._exchange.deadlines.left()
             wait_for_read(sock, timeout=None if left is None else max(left, 0.0))
 
-    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - a writable buffer
-        if self.is_closed_to_peek:
-            return None
-        exchange = self._exchange
-        exchange.check()
-        left = exchange.deadlines.left()
-        if left is not None and left <= 0:
-            raise TimeoutError
-        self._sock.settimeout(left)
-        count: int | None = self._raw.readinto(buffer)
-        if not count:
-            exchange.check()  # an end of file after a cancel is none
-        return count
+    def receive(self, size: int, timeout: float | None) -> bytes | None:
+        """Give what one read gives, empty at the end; None if nothing came within ``timeout``.
+
+        A read wakes every few seconds to look at the clocks, so that as long as much time is left
+        the socket keeps its timeout: setting it is a system call for each event.
+        """
+        exchange, sock = self._exchange, self._sock
+        give_up = None if timeout is None else time.monotonic() + timeout
+        while True:
+            if exchange.cancelled:
+                exchange.check()
+            left = exchange.deadlines.left_or_raise()
+            if left is None or left > _SLICE:
+                left = _SLICE
+            if give_up is not None:
+                left = max(min(left, give_up - time.monotonic()), _SHORTEST)
+            if left != self._timeout:
+                sock.settimeout(left)
+                self._timeout = left
+            try:
+                data = sock.recv(size)
+            except TimeoutError:
+                if give_up is not None and time.monotonic() >= give_up:
+                    return None
+                continue
+            if not data:
+                exchange.check()  # an end of file after a cancel is none
+            return data
 
     def close(self) -> None:
         self._raw.close()
@@ -115,29 +149,21 @@ class _GuardedFile(io.RawIOBase):
 
 
 class _GuardedResponse(http.client.HTTPResponse):
-    """Read an answer, or that of a CONNECT proxy, through the guarded file."""
+    """Read an answer, or that of a CONNECT proxy, through the guarded file.
+
+    http.client reads the status line and the headers.  The body is received here, because what
+    http.client and urllib3 do for each chunk of it costs more than all that comes after.
+    """
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(sock, *args, **kwargs)
         self._exchange = _current()
-        self._chunks = chunked_decoder()
         if self._exchange is not None:
-            raw = self.fp.detach()
-            self._file = _GuardedFile(raw, sock, self._exchange)
-            self.fp = io.BufferedReader(self._file, _READ_BUFFER)
-            self._exchange.wait = self._wait
-
-    def _wait(self) -> None:
-        """Wait for the next bytes outside of all parsing: an exception in here changes nothing."""
-        if self.fp is None or self._chunks.is_done:
-            return  # there is nothing to wait for: the connection may be idle from now on
-        self._file.is_closed_to_peek = True
-        try:
-            is_buffered = bool(self.fp.peek(1))
-        finally:
-            self._file.is_closed_to_peek = False
-        if not is_buffered:
-            self._file.wait()
+            self._chunks = chunked_decoder()
+            self._file = _GuardedFile(self.fp.detach(), sock, self._exchange)
+            self.fp = io.BufferedReader(self._file)
+            self._has_buffer = True  # as far as is known
+            self._exchange.receiver = self
 
     def _read_status(self) -> tuple[str, int, str]:
         """Skip answers that announce another: http.client knows 100 alone."""
@@ -147,12 +173,34 @@ class _GuardedResponse(http.client.HTTPResponse):
                 return version, status, reason
             http.client.parse_headers(self.fp)
 
-    def read1(self, n: int = -1) -> bytes:
-        """Give what one read of the connection gives, all its chunks taken apart."""
-        if not self.chunked or self.fp is None:
-            return super().read1(n)
+    def wait(self) -> None:
+        """Wait for the next bytes outside of all parsing: an exception in here changes nothing."""
+        if self.fp is not None and not self._chunks.is_done and not self._buffered():
+            self._file.wait()
+
+    def _buffered(self) -> bool:
+        """Whether something came together with the headers that was not taken yet."""
+        if self._has_buffer:
+            self._file.is_shut = True
+            self._has_buffer = bool(self.fp.peek(1))
+        return self._has_buffer
+
+    def receive(self, timeout: float | None = None) -> bytes | None:
+        """Give what one read of the connection gives, taken out of its framing; empty at the end.
+
+        None says that nothing came within ``timeout`` seconds.
+        """
+        if self.fp is None:
+            return b""
+        if not self.chunked:
+            return self._receive_plain(timeout)
         while not self._chunks.is_done:
-            data = self.fp.read1(n if n > 0 else _READ_BUFFER)
+            if self._has_buffer:
+                data = self._take(_BLOCK, timeout)
+            else:
+                data = self._file.receive(_BLOCK, timeout)
+            if data is None:
+                return None
             if not data:
                 raise http.client.IncompleteRead(b"")
             try:
@@ -161,12 +209,32 @@ class _GuardedResponse(http.client.HTTPResponse):
                 raise http.client.HTTPException(str(error)) from None
             if body:
                 return body
-        # Only now: urllib3 gives the connection back as soon as the file is closed, and what is
-        # above has to see the last bytes first.
+        # Only now: the connection goes back as soon as the file is closed, and what is above has
+        # to see the last bytes first.
         if self._chunks.surplus and self._exchange is not None:
             self._exchange.reusable = False
         self._close_conn()  # type: ignore[attr-defined]
         return b""
+
+    def _receive_plain(self, timeout: float | None) -> bytes | None:
+        """Receive a body of known length, or one that ends with its connection."""
+        if self.length is None:
+            data = self._take(_BLOCK, timeout)
+        else:
+            data = self._take(min(self.length, _BLOCK), timeout) if self.length else b""
+            if data == b"" and self.length:
+                raise http.client.IncompleteRead(b"", self.length)
+            self.length -= len(data or b"")
+        if data == b"":
+            self._close_conn()  # type: ignore[attr-defined]
+        return data
+
+    def _take(self, size: int, timeout: float | None) -> bytes | None:
+        return self.fp.read1(size) if self._buffered() else self._file.receive(size, timeout)
+
+    def read1(self, n: int = -1) -> bytes:
+        """Do the same for urllib3, which decompresses what it gets."""
+        return super().read1(n) if self._exchange is None else self.receive() or b""
 
 
 def _is_interim(status: int) -> bool:

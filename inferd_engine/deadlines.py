@@ -77,8 +77,10 @@ class Deadlines:
         """Begin the idle clock anew: a payload has come."""
         if self._phase == "linger":
             self.linger()
-        else:
-            self._enter("idle", self._limit("idle"))
+            return
+        limit = self.limits["idle"]
+        self._phase = "idle"
+        self._phase_end = _NEVER if limit is None else time.monotonic() + limit
 
     def linger(self) -> None:
         """Begin the clock of what may come after the finish reason."""
@@ -90,7 +92,7 @@ class Deadlines:
 
     def away(self) -> None:
         """Stop the clocks of silence: nobody is reading."""
-        if self._away is None:
+        if self._away is None and self._phase_end != _NEVER:
             self._away = time.monotonic()
 
     def back(self) -> None:
@@ -103,6 +105,18 @@ class Deadlines:
         """Give the seconds that a read may take, 0 or less if time is up; None for no limit."""
         end = min(self._phase_end, self.total_end)
         return None if end == _NEVER else end - time.monotonic()
+
+    def left_or_raise(self) -> float | None:
+        """Give the seconds that a read may take; None for no limit.
+
+        Raises:
+            TimeoutError: Time is up.
+        """
+        end = min(self._phase_end, self.total_end)
+        left = None if end == _NEVER else end - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        return left
 
     def passed(self) -> DeadlinePhase | Literal["linger"] | None:
         """Say which clock has run out."""

@@ -26,12 +26,20 @@ import contextlib
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from inferd_engine.deadlines import Deadlines
+
+
+class Receiver(Protocol):
+    """Where the bytes of an answer's body come in."""
+
+    def wait(self) -> None:
+        """Wait until there are some, outside of all parsing: what is raised in here costs none."""
+
+    def receive(self, timeout: float | None = None) -> bytes | None:
+        """Give the next of them, empty at the end; None if none came within ``timeout`` seconds."""
 
 
 # Whoever waits to send to us learns of the end by a reset.  After shutdown() alone the window stays
@@ -42,15 +50,15 @@ _RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 class Exchange:
     """What a request and its answer share between threads: a flag, the clocks, the handle."""
 
-    __slots__ = ("__weakref__", "_pid", "_slot", "cancelled", "deadlines", "reusable", "wait")
+    __slots__ = ("__weakref__", "_pid", "_slot", "cancelled", "deadlines", "receiver", "reusable")
 
     def __init__(self, deadlines: Deadlines) -> None:
         self.cancelled = False
         self.reusable = True
         """Whether the connection may go back to its pool: not while the answer may still be cut."""
         self.deadlines = deadlines
-        self.wait: Callable[[], None] | None = None
-        """Waits for the body's next bytes, outside of all parsing; once there is a body."""
+        self.receiver: Receiver | None = None
+        """Receives the body, once there is one, and if its connection is one of ours."""
         self._slot: list[socket.socket] = []
         self._pid = os.getpid()
 
@@ -101,7 +109,7 @@ class Exchange:
 
     def end(self) -> None:
         """Close the handle if it is still here: its descriptor would keep the connection open."""
-        self.wait = None
+        self.receiver = None
         handle = self.take_handle()
         if handle is not None:
             handle.close()

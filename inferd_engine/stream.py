@@ -2,8 +2,10 @@
 
 Who does what::
 
-    source  ─read()─►  worker  ─hand_over()─►  EventBuffer  ─get()─►  consumer
-    (HTTP, mock)       (daemon)                (bounded)              (the user's thread)
+    source  ─read()─►  consumer, while it waits
+    (HTTP, mock)       (the user's thread)
+            ─read()─►  worker  ─hand_over()─►  EventBuffer  ─get()─►  consumer, when it is back
+                       (daemon)                (bounded)
 
 States, and who may move them::
 
@@ -15,9 +17,9 @@ The first ending wins and is kept: ``dict.setdefault`` decides, which is atomic.
 
 * ``close()`` sets the ending, cancels the source and lifts the buffer's bound.  It never waits for
   the buffer's lock, because a signal handler or a finalizer may run on the thread that holds it.
-* The cancelled source wakes the worker out of its read, the lifted bound out of its wait for room
-  (or, if the lock was taken just then, it looks by itself a few milliseconds later).  Either way it
-  puts the end mark, which wakes the consumer.
+* The cancelled source wakes whoever reads.  If that is the worker, the lifted bound wakes it out of
+  its wait for room too (or, if the lock was taken just then, it looks by itself a few milliseconds
+  later), and it puts the end mark, which wakes the consumer.
 * The end mark is put beyond the bound: it never waits.
 
 The worker (``worker.py``) refers to the source and the buffer, never to the stream, so that
@@ -35,6 +37,8 @@ import itertools
 import operator
 import os
 import queue
+import signal
+import sys
 import threading
 import time
 import warnings
@@ -52,7 +56,7 @@ from inferd_engine.errors import (
     UnsupportedError,
 )
 from inferd_engine.events import Completion, Done, StopReason, TextDelta, Token
-from inferd_engine.worker import CLOSED, Ending, EndMark, Reading, read_ahead
+from inferd_engine.worker import CLOSED, Closed, Ending, EndMark, Reading, read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,6 +70,34 @@ if TYPE_CHECKING:
 
 
 _numbers = itertools.count(1)
+_TORN = Closed()  # what a consumer finds that was interrupted in the middle of reading
+_SIGNALS = tuple(signal.valid_signals())
+_HARMLESS = {None, signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler}
+# The one of C: signal.getsignal takes 20 times as long, to make an enum of the answer.
+_getsignal = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
+
+
+_main_thread = threading.main_thread()
+
+
+def _know_main_thread() -> None:
+    global _main_thread  # noqa: PLW0603 - the child's is the thread that forked
+    _main_thread = threading.main_thread()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_know_main_thread)
+
+
+def _is_exposed_to_handlers(thread: int) -> bool:
+    """Whether a signal handler of the program's own may raise in this thread, at any place.
+
+    Handlers run in the main thread alone.  That of Python itself raises ``KeyboardInterrupt``,
+    which closes the stream anyway.
+    """
+    if thread != _main_thread.ident:
+        return False
+    return not _HARMLESS.issuperset(map(_getsignal, _SIGNALS))
 
 
 @attrs.frozen(slots=True)
@@ -129,9 +161,8 @@ class TokenStream:
             group.add(self)
         if cancel is not None:
             cancel.join(self)
-        if self._buffer is None:
-            source.away()  # until the consumer comes
-        else:
+        source.away()  # until somebody reads
+        if self._buffer is not None:
             self._start_worker(self._buffer)
 
     def _start_worker(self, buffer: EventBuffer) -> None:
@@ -182,7 +213,7 @@ class TokenStream:
             if operator.length_hint(self._events):
                 return True  # another thread has refilled since this one looked
             if self._final is None and not self._endings:
-                received = self._receive(timeout)
+                received = self._receive(me, timeout)
                 if received is None:
                     return False
                 if received or self._final is None:
@@ -194,28 +225,42 @@ class TokenStream:
         finally:
             self._is_reading = False
             self._reader.pop("thread", None)
-            if self.cancelled:
-                self._events = iter(())  # closed in between: what is left is dropped
-            self._release_if_unread()
+            if self._endings:
+                self._end_refill()
 
-    def _receive(self, timeout: float | None) -> int | None:
+    def _end_refill(self) -> None:
+        """Leave an ended stream as it has to be left."""
+        if self.cancelled:
+            self._events = iter(())  # closed in between: what is left is dropped
+        self._release_if_unread()
+        self._reading.wake()
+
+    def _receive(self, me: int, timeout: float | None) -> int | None:
         """Move what comes next into ``_events`` and ``_final``; None if time is up."""
-        buffer = self._buffer
+        buffer, reading = self._buffer, self._reading
+        is_exposed = _is_exposed_to_handlers(me)
         if buffer is None:
-            return self._read_here()
+            return self._read_here(None, is_exposed=is_exposed)
+        if not buffer.ready and not buffer.queue:
+            if is_exposed or not reading.source.can_wait:
+                reading.call_reader()
+            else:
+                turn = reading.turn
+                try:
+                    reading.is_awaited = turn.setdefault("reader", me) != me
+                    # Twice: the worker may just have given it up, before it saw that it is awaited.
+                    # What it has put into the buffer comes first.
+                    if turn.setdefault("reader", me) == me and not buffer.queue:
+                        reading.is_awaited = False
+                        return self._read_here(timeout, is_exposed=False)
+                finally:
+                    if turn.get("reader") == me:
+                        del turn["reader"]
         if not buffer.ready:
-            try:
-                buffer.get(timeout=timeout)
-            except queue.Empty:
-                return None
-            except BaseException as error:
-                buffer.recover()
-                if isinstance(error, RuntimeError) and error.__context__ is not None:
-                    # threading.Condition, struck while it takes its lock back, complains about
-                    # the lock: what the handler raised is what counts.
-                    raise error.__context__ from None
-                raise
+            self._get(buffer, timeout)
         batch = buffer.ready
+        if not batch:
+            return None
         if isinstance(batch[-1], EndMark):
             self._final = batch[-1].ending
             batch = batch[:-1]
@@ -225,27 +270,59 @@ class TokenStream:
         self._taken = taken
         return len(batch)
 
-    def _read_here(self) -> int:
-        """Read in the consumer's own thread."""
-        source = self._reading.source
-        source.back()
-        source.wait()  # here a signal handler may raise and leave all as it was
+    def _get(self, buffer: EventBuffer, timeout: float | None) -> None:
+        """Wait until the worker has put something into the buffer, or time is up."""
         try:
-            events, _ = self._reading.take()
-        except BaseException:
-            self._final = InternalError("reading the answer was interrupted in the middle")
+            buffer.get(timeout=timeout)
+        except queue.Empty:
+            pass
+        except BaseException as error:
+            buffer.recover()
+            if isinstance(error, RuntimeError) and error.__context__ is not None:
+                # threading.Condition, struck while it takes its lock back, complains about the
+                # lock: what the handler raised is what counts.
+                raise error.__context__ from None
             raise
+        finally:
+            self._reading.is_awaited = False
+
+    def _read_here(self, timeout: float | None, *, is_exposed: bool) -> int | None:
+        """Read in the consumer's own thread, until there are events or time is up."""
+        reading = self._reading
+        source = reading.source
+        give_up = None if timeout is None else time.monotonic() + timeout
+        reading.visits += 1
+        source.back()
+        try:
+            while True:
+                if is_exposed:
+                    source.wait()  # here a signal handler may raise and leave all as it was
+                self._final = _TORN
+                found = source.read(timeout)
+                self._final = source.ending
+                if found is None:
+                    return None
+                events = found[0]
+                if events or self._final is not None:
+                    break
+                if give_up is not None:
+                    timeout = max(0.0, give_up - time.monotonic())
+        finally:
+            source.away()
+        if self._taken == 0 and reading.first_event_at is None and events:
+            reading.first_event_at = time.monotonic()
         self._events = iter(events)
         self._taken += len(events)
-        self._final = source.ending
         if self._final is not None:
-            self._reading.release()
-        source.away()
+            reading.release()
+            reading.wake()  # the worker has nothing to do any more
         return len(events)
 
     def _finish(self) -> bool:
         """End the stream, unless somebody has closed it; tell the ending once."""
         final = CLOSED if isinstance(self._final, RequestCancelledError) else self._final
+        if final is _TORN:
+            final = InternalError("reading the answer was interrupted in the middle")
         if isinstance(final, Done) and not self._told:
             events = iter((final,))
             self._events, self._told, self._taken = events, True, self._taken + 1
@@ -367,6 +444,7 @@ class TokenStream:
             self._reading.source.cancel()
             if self._buffer is not None:
                 self._buffer.lift()
+            self._reading.wake()
             self._events = iter(())
             self._leave()
             self._release_if_unread()

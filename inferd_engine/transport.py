@@ -52,8 +52,13 @@ class Body:
         self._raw: Any = response.raw
         self._exchange = exchange
         self._place = place
-        self._is_compressed = "content-encoding" in response.headers  # bytes may wait inside
+        # The way round urllib3, which would only decompress.
+        self._receiver = None if "content-encoding" in response.headers else exchange.receiver
+        self._receive = self._receiver.receive if self._receiver else self._read_through_urllib3
+        self.can_wait = self._receiver is not None
+        """Whether ``wait()`` waits, and ``read()`` keeps its timeout."""
         self._gunzip = Gunzip()
+        self._is_plain = False  # known not to be gzip
         self._pieces: Iterator[bytes] = iter(())
         self.bytes = 0
         """How many bytes were given, after decompression."""
@@ -63,12 +68,15 @@ class Body:
 
         What a signal handler raises in here goes through no parser and leaves the body as it was.
         """
-        if self._exchange.wait is not None and not self._is_compressed:
+        if self.can_wait and self._receiver is not None:
             with contextlib.suppress(ConnectionAbortedError):  # cancelled: read() says so
-                self._exchange.wait()
+                self._receiver.wait()
 
-    def read(self) -> bytes:
+    def read(self, timeout: float | None = None) -> bytes | None:
         """Give the next block, as soon as there is one; empty at the end of the body.
+
+        Args:
+            timeout: Seconds after which None is given, where ``can_wait`` is true.
 
         Raises:
             TransportError: The connection broke.
@@ -76,22 +84,36 @@ class Body:
             RequestCancelledError: The exchange was ended.
         """
         try:
-            while True:
-                for piece in self._pieces:
-                    if piece:
-                        self.bytes += len(piece)
-                        return piece
-                block = self._raw.read1(BLOCK, decode_content=True)
+            block = self._receive(timeout) if self._is_plain else self._gunzipped(timeout)
+            if self._exchange.cancelled:
                 self._exchange.check()
-                if not block:
-                    return b""
-                self._pieces = self._gunzip.feed(block)
-                self._is_compressed = self._is_compressed or self._gunzip.is_active
+            if block:
+                self.bytes += len(block)
+            elif block is not None:
+                self._raw.release_conn()  # urllib3 does not see the end when it is gone round
+            return block
         except (*FAILURES, zlib.error) as error:
             failure: BaseException = mapped(error, self._exchange, self._place)
         except BaseException as error:  # noqa: BLE001 - it goes on up
             failure = bare(error)
         raise failure
+
+    def _read_through_urllib3(self, _: float | None) -> bytes:
+        block: bytes = self._raw.read1(BLOCK, decode_content=True)
+        return block
+
+    def _gunzipped(self, timeout: float | None) -> bytes | None:
+        """Do the same for a body that may be gzip, or is."""
+        while True:
+            for piece in self._pieces:
+                if piece:
+                    return piece
+            block = self._receive(timeout)
+            if not block:
+                return block
+            self._pieces = self._gunzip.feed(block)
+            self._is_plain = self._gunzip.is_passive
+            self.can_wait = not self._gunzip.is_active and self.can_wait
 
     def drain(self, seconds: float) -> bool:
         """Read the end of a body whose answer is over, so that its connection can be used again.

@@ -123,6 +123,8 @@ class Mock(Backend):
 class _Script:
     """A source that reads from a list, one event at a time."""
 
+    can_wait = False  # the worker reads, as it does for an upstream whose connection is not ours
+
     def __init__(self, events: list[Event], delay: float, drop_after: int | None) -> None:
         *before, done = events
         self._events = before[:drop_after]
@@ -146,7 +148,7 @@ class _Script:
                 self._closed = True
             self._waited = True
 
-    def read(self) -> tuple[list[Event], int]:
+    def read(self, timeout: float | None = None) -> tuple[list[Event], int]:  # noqa: ARG002
         """Give the next event."""
         self.wait()
         self._waited = not self._delay

@@ -29,6 +29,11 @@ class Gunzip:
         """Whether the body is gzip, so that more may come out without more going in."""
         return self._unzip is not None
 
+    @property
+    def is_passive(self) -> bool:
+        """Whether the body is known not to be gzip: ``feed()`` would give what it gets."""
+        return self._head is None and self._unzip is None
+
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Give what these bytes make, in pieces of at most 64 KiB where they were compressed.
 

@@ -66,6 +66,8 @@ class Answer:
         """Whether nothing more is wanted of the body; what is left is in ``rest()``."""
         self.ending: Done | GenerateError | None = None
         """How the answer ended, once ``rest()`` was taken to its end."""
+        self.has_finish_reason = False
+        """Whether the upstream has said why it stopped, so that little more can come."""
         self.payloads = 0
         """How many payloads have come: signs of life, whether or not they gave an event."""
         self._chunks = ChunkAccumulator(
@@ -82,11 +84,6 @@ class Answer:
         self._request_id = request_id
 
     @property
-    def has_finish_reason(self) -> bool:
-        """Whether the upstream has said why it stopped, so that little more can come."""
-        return self._chunks.finish_reason is not None
-
-    @property
     def is_whole(self) -> bool:
         """Whether nothing is missing so far: the upstream has said that it is done, or why."""
         return self.error is None and (self._chunks.is_done or self.has_finish_reason)
@@ -100,16 +97,23 @@ class Answer:
         """Take the next bytes of the body; give the events that they finish."""
         events: list[TokenEventV2] = []
         if not self.is_over:
-            with _Failures(self):
-                self._take(events, data)
+            try:
+                if self.kind == "sse":
+                    self._take_sse(events, data)
+                else:
+                    self._take(events, data)
+            except (GenerateError, EventTooLargeError) as error:
+                self.fail(error)
         return events
 
     def end(self) -> list[TokenEventV2]:
         """Take the end of the body; give the events of what had no end of its own."""
         events: list[TokenEventV2] = []
         if not self.is_over:
-            with _Failures(self):
+            try:
                 self._take_end(events)
+            except (GenerateError, EventTooLargeError) as error:
+                self.fail(error)
             self.is_over = True
         return events
 
@@ -168,6 +172,10 @@ class Answer:
         return data if self.kind == "sse" else body
 
     def _take_sse(self, events: list[TokenEventV2], data: bytes) -> None:
+        run = self._sse.run(data)
+        if run is not None:
+            self._take_run(events, run)
+            return
         for event in self._sse.runs(data):
             if isinstance(event, str):
                 self._take_run(events, event)
@@ -211,6 +219,7 @@ class Answer:
             events.append(RawChunk(payload.encode()))
         self._chunks.ingest_into(events, payload, event)
         self.is_over = self._chunks.is_done
+        self.has_finish_reason = self._chunks.finish_reason is not None
 
     # --- failures --------------------------------------------------------------------------------
 
@@ -225,26 +234,9 @@ class Answer:
             request_id=self._request_id,
         )
 
-    def fail(self, error: GenerateError) -> None:
+    def fail(self, error: GenerateError | EventTooLargeError) -> None:
         """End the answer with an error; what was given before stays given."""
+        if isinstance(error, EventTooLargeError):
+            error = UpstreamError(str(error), code="event_too_large", retryable=False)
         self.error = error
         self.is_over = True
-
-
-class _Failures:
-    """Turn what is raised while the body is read into the answer's end."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        if isinstance(error, EventTooLargeError):
-            self._answer.fail(UpstreamError(str(error), code="event_too_large", retryable=False))
-            return True
-        if isinstance(error, GenerateError):
-            self._answer.fail(error)
-            return True
-        return False

@@ -60,6 +60,8 @@ class _Framer(Protocol):
     @property
     def pending(self) -> bytes: ...
 
+    def run(self, data: bytes) -> str | None: ...
+
     def feed(self, data: bytes) -> Iterator[Piece]: ...
 
     def drop(self) -> None: ...
@@ -203,6 +205,13 @@ class SSEDecoder:
         except EventTooLargeError as error:
             self._too_large = error
             raise
+
+    def run(self, data: bytes) -> str | None:
+        """Give the data of the events in these bytes, one a line, if they are a run and no more.
+
+        None says that they are something else, and that ``runs()`` is to be given them.
+        """
+        return self._framer.run(data) if self._head is None and self._too_large is None else None
 
     def close(self) -> None:
         """Drop the unfinished event: the stream is over."""

@@ -25,10 +25,12 @@ class Batches:
         self.bytes = 0
         self.is_reading = threading.Semaphore(0)
 
+    can_wait = False
+
     def wait(self):
         pass
 
-    def read(self):
+    def read(self, timeout=None):
         self.is_reading.release()
         if not self._batches:
             self.ending = ie.Done(ie.StopReason.END_TURN)
