@@ -1,0 +1,82 @@
+"""What an event costs, in Python function calls: the same number on every machine, unlike time.
+
+A change that adds a call for each event, or for each read, shows here.  The bounds leave room for
+a few; raise one only with a figure that says what is gained.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import pytest
+
+from inferd_engine.testing import DONE, Gate, Reply, chunk
+from inferd_engine.wire.sse import IMPLEMENTATION
+
+BURST = 2000
+# Python functions called for an event: of many in a read, and alone in its read.
+MOST = {"native": (3, 30), "pure": (25, 56)}[IMPLEMENTATION]
+
+
+def calls_of(consume):
+    """Count the Python functions that a thread calls while it consumes."""
+    counted = 0
+
+    def count(frame, what, _):
+        nonlocal counted
+        counted += what == "call"
+
+    def run():
+        sys.setprofile(count)
+        try:
+            consume()
+        finally:
+            sys.setprofile(None)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return counted
+
+
+def test_burst(ask, buffer):
+    """Of events that come many in a read, each costs little more than its turn in the loop."""
+    gate = Gate()
+    backend = ask(Reply([chunk("a"), gate, chunk(" b") * BURST, DONE]), buffer=buffer)
+    with backend.stream("x") as stream:
+        next(stream)
+        gate.open()
+        calls = calls_of(lambda: list(stream))
+        assert stream.stats.events == BURST + 2
+    assert calls / BURST <= MOST[0]
+
+
+def test_one_event_a_read(ask, buffer):
+    """An event that comes alone costs a few dozen calls, from the socket to the consumer."""
+    gates = [Gate() for _ in range(20)]
+    steps = [step for gate in gates for step in (gate, chunk(" b"))]
+    backend = ask(Reply([chunk("a"), *steps, DONE]), buffer=buffer)
+    with backend.stream("x") as stream:
+        next(stream)
+
+        def consume():
+            for gate in gates:
+                gate.open()
+                assert next(stream).delta == " b"
+
+        calls = calls_of(consume)
+        assert list(stream)[-1] is stream.done
+    assert calls / len(gates) - 1 <= MOST[1]  # one of them is the gate's
+
+
+@pytest.mark.skipif(IMPLEMENTATION == "pure", reason="there are no runs in Python")
+def test_growth(ask):
+    """Calls grow with reads, not with events: twice the events cost little more than the loop."""
+
+    def calls(count):
+        backend = ask(Reply([chunk(" b") * count, DONE]), buffer=0)
+        with backend.stream("x") as stream:
+            return calls_of(lambda: list(stream))
+
+    assert calls(2 * BURST) - calls(BURST) <= 2 * BURST
