@@ -22,10 +22,13 @@ works but cancelling, which then waits for the next byte.
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import http.client
 import io
+import os
 import socket
+import struct
 import sys
 import threading
 import time
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 65536  # bytes: many small HTTP chunks in one system call
 _SLICE = 5.0  # seconds after which a read looks at the clocks
+_KERNELS_SLICE = struct.pack("ll", int(_SLICE), 0)  # a struct timeval
 _SHORTEST = 0.001  # seconds: 0 would mean something else to a socket
 
 _local = threading.local()
@@ -75,6 +79,14 @@ def is_supported() -> bool:
             (urllib3.connectionpool.HTTPConnectionPool, "_put_conn"),
         )
     )
+
+
+def _is_kernels(sock: socket.socket) -> bool:
+    """Whether a blocking read of this socket blocks in the kernel, and takes a ``struct timeval``.
+
+    gevent's sockets, which stand in for Python's, do neither; Windows takes milliseconds.
+    """
+    return os.name == "posix" and isinstance(sock, _socket.socket)
 
 
 class _GuardedFile(io.RawIOBase):
@@ -131,17 +143,31 @@ class _GuardedFile(io.RawIOBase):
             if give_up is not None:
                 left = max(min(left, give_up - time.monotonic()), _SHORTEST)
             if left != self._timeout:
-                sock.settimeout(left)
                 self._timeout = left
+                self._set_timeout(left)
             try:
                 data = sock.recv(size)
-            except TimeoutError:
+            except (TimeoutError, BlockingIOError):
                 if give_up is not None and time.monotonic() >= give_up:
                     return None
                 continue
             if not data:
                 exchange.check()  # an end of file after a cancel is none
             return data
+
+    def _set_timeout(self, seconds: float) -> None:
+        """Let a read end in so many seconds.
+
+        With a timeout of Python's, a read is two system calls, and each lets go of the interpreter
+        lock and has to get it back.  The kernel's own timeout needs one; it is coarse, and so it
+        is only for the clocks.
+        """
+        sock = self._sock
+        sock.settimeout(seconds)
+        if seconds == _SLICE and type(sock) is socket.socket and _is_kernels(sock):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _KERNELS_SLICE)
+                sock.settimeout(None)
 
     def close(self) -> None:
         self._raw.close()

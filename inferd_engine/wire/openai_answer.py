@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from inferd_engine.wire.sse import Implementation
 
 _BLANK = b" \t\r\n"
+_FEW = 4  # payloads that are taken one by one rather than tried together once more
 _NOTHING = "the upstream ended the answer before it had sent any of it"
 
 Kind = Literal["unknown", "sse", "json", "html"]
@@ -187,16 +188,24 @@ class Answer:
                 return
 
     def _take_run(self, events: list[TokenEventV2], run: str) -> None:
-        """Take the data of plain events, one a line: all at once, or one by one."""
+        """Take the data of plain events, one a line: all at once if the chunks are plain too.
+
+        If one is not, each half is tried: the chunks before the last ones of an answer are plain.
+        """
         count = 0 if self._include_raw else self._chunks.ingest_plain(events, run)
         if count:
             self.payloads += count
             return
-        for payload in run.split("\n"):
-            if payload:
+        payloads = run.split("\n")
+        half = len(payloads) // 2
+        if half >= _FEW and not self._include_raw:
+            for part in (payloads[:half], payloads[half:]):
+                if not self.is_over:
+                    self._take_run(events, "\n".join(part))
+            return
+        for payload in payloads:
+            if payload and not self.is_over:
                 self._ingest(events, payload)
-            if self.is_over:
-                return
 
     def _take_line(self, events: list[TokenEventV2], line: str) -> None:
         """Take a line that is no field of the standard."""
