@@ -6,10 +6,12 @@
  *     SIZE         a digit of the size          ─► BLANKS, EXTENSION, SIZE_END, line's end
  *     BLANKS       blanks after it              ─► EXTENSION, SIZE_END, line's end
  *     EXTENSION    anything up to the LF
- *     SIZE_END     the LF after a CR
+ *     SIZE_END     the LF after a CR            ─► DATA, or TRAILER after the size 0
  *     DATA         bytes of the chunk           ─► BOUNDARY
- *     BOUNDARY     the line end after them      ─► SIZE
+ *     BOUNDARY     the line end after them      ─► BOUNDARY_END, SIZE
+ *     BOUNDARY_END the LF after a CR            ─► SIZE
  *     TRAILER      the first byte of a trailer, or of the blank line that ends all
+ *     LAST_END     the LF after a CR there      ─► the end, or IN_TRAILER
  *     IN_TRAILER   anything up to the LF        ─► TRAILER
  */
 #include "http_chunks.h"

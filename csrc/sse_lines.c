@@ -189,12 +189,14 @@ size_t sse_whole_run(struct sse_scanner *s, const char *buf, size_t len, char *o
 {
     struct sse_scanner before = *s;
     struct sse_span spans[2]; /* a run goes on only while there is room for one more */
+    size_t written = 0;
 
     if (sse_scan(s, buf, len, spans, 2) == SSE_OK && s->consumed == len && s->count == 1 &&
         spans[0].kind < SSE_BLOCK)
-        return sse_join(buf + spans[0].start, spans[0].end - spans[0].start, spans[0].kind, out);
-    *s = before;
-    return 0;
+        written = sse_join(buf + spans[0].start, spans[0].end - spans[0].start, spans[0].kind, out);
+    if (written == 0)
+        *s = before;
+    return written;
 }
 
 /* How many bytes the character has whose first byte this is (Unicode 3.9, table 3-7), and between

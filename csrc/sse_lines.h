@@ -86,7 +86,7 @@ size_t sse_join(const char *run, size_t len, int kind, char *out);
 
 /* Do both for a read that holds a run and nothing else, the usual one of a stream that is paced:
  * write its data to `out`, which has room for `len` bytes, and return how many there are.  If the
- * read holds anything else, return 0; then nothing was looked at. */
+ * read holds anything else, or no data at all, return 0; then it is as if it had not been called. */
 size_t sse_whole_run(struct sse_scanner *scanner, const char *buf, size_t len, char *out);
 
 /* Cut text: the length of the longest prefix of `text` that has at most `most` bytes and does not

@@ -1,12 +1,14 @@
 /* fuzz_sse_lines: whatever the bytes are and however they are read, the answer is the same.
  *
- * Goal: hold the scanner and the two UTF-8 functions against slow twins that are short enough to
- * be believed: a model that walks the stream byte by byte, knows of no reads and never looks
- * ahead, and the table of well-formed UTF-8 tried row by row.  A difference aborts.
+ * Goal: hold the scanner, the joiner and the two UTF-8 functions against slow twins that are short
+ * enough to be believed: a model that walks the stream byte by byte, knows of no reads and never
+ * looks ahead, a split that compares the whole separator everywhere, and the table of well-formed
+ * UTF-8 tried row by row.  A difference aborts.
  *
  * Rules: every call gets its bytes in memory of exactly their size, so that a sanitizer (or a
  * guard page, see test_sse_lines.c, which includes this file for the twins and the feeding) sees
  * a byte read outside of them.  Answers are compared as text, so that a failure can be read.
+ * Every run that the scanner gives is joined.
  *
  * An input is four bytes that say how to feed, then the stream:
  *
@@ -15,29 +17,11 @@
  *     byte 2   bytes in the first read
  *     byte 3   bytes in each later read; 0 = all the rest in one
  *
- * libFuzzer calls LLVMFuzzerTestOneInput.  With -DSTANDALONE there is a main() that runs each
- * file it is given: any compiler replays the corpus.
+ * libFuzzer calls LLVMFuzzerTestOneInput; see harness.h for -DSTANDALONE.
  */
 #include "sse_lines.h"
 
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define MUST(condition)                                                                          \
-    do {                                                                                         \
-        if (!(condition)) {                                                                      \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);              \
-            abort();                                                                             \
-        }                                                                                        \
-    } while (0)
-
-/* Where the bytes of one call live; at most one piece of memory is out at a time. */
-struct memory {
-    char *(*place)(const char *bytes, size_t len);
-    void (*release)(char *placed);
-};
+#include "harness.h"
 
 struct feeding {
     size_t limit, room;
@@ -47,55 +31,9 @@ struct feeding {
     int spelled;         /* tell runs as they are, not event by event: depends on the reads */
 };
 
-/* Text that grows; zero it to begin, free(chars) to end. */
-struct text {
-    char *chars;
-    size_t len, room;
-};
-
-static void put(struct text *text, const char *chars, size_t len)
-{
-    if (text->room - text->len <= len) {
-        text->room = 2 * (text->room + len) + 64;
-        text->chars = realloc(text->chars, text->room);
-        MUST(text->chars != NULL);
-    }
-    memcpy(text->chars + text->len, chars, len);
-    text->len += len;
-    text->chars[text->len] = '\0';
-}
-
-static void put_escaped(struct text *text, const char *bytes, size_t len)
-{
-    static const char SPECIAL[] = "\n\r[]|\\", LETTERS[] = "nr[]|\\", HEX[] = "0123456789abcdef";
-    size_t i;
-
-    for (i = 0; i < len; i++) {
-        const char *special = memchr(SPECIAL, bytes[i], sizeof SPECIAL - 1);
-        unsigned char byte = (unsigned char)bytes[i];
-        char escape[4] = {'\\', 'x', HEX[byte >> 4], HEX[byte & 15]};
-
-        if (special) {
-            escape[1] = LETTERS[special - SPECIAL];
-            put(text, escape, 2);
-        } else if (byte < ' ' || byte > '~') {
-            put(text, escape, 4);
-        } else {
-            put(text, bytes + i, 1);
-        }
-    }
-}
-
 /* What happened is told as pieces: E[data of a plain event], B[block], L[line that acts by
  * itself], R[the rest without a blank line], or LARGE at the end; spelled, a run is its kind and
  * its events, as in 0[one|two]. */
-static void put_piece(struct text *text, char letter, const char *bytes, size_t len)
-{
-    put(text, &letter, 1);
-    put(text, "[", 1);
-    put_escaped(text, bytes, len);
-    put(text, "]", 1);
-}
 
 /* --- the model of the scanner --- */
 
@@ -181,10 +119,46 @@ static size_t event_end(const char *run, size_t len, const char *separator)
     return len;
 }
 
-static void put_run(struct text *told, const char *run, size_t len, int kind, int spelled)
+/* sse_join says `want` of the run, and says it in place too; apart, it leaves the run as it is. */
+static int joins(const char *run, size_t len, int kind, const char *want, size_t want_len,
+                 const struct memory *memory)
+{
+    struct text said = {0}, wanted = {0};
+    int in_place, alike = 1;
+
+    put_piece(&wanted, 'J', want, want_len);
+    for (in_place = 0; in_place <= 1; in_place++) {
+        char *placed = place(memory, run, len);
+        char *out = in_place ? placed : memory->take(len);
+        size_t size = sse_join(placed, len, kind, out);
+
+        MUST(size <= len);
+        said.len = 0;
+        put_piece(&said, 'J', out, size);
+        alike &= strcmp(said.chars, wanted.chars) == 0;
+        if (!in_place) {
+            alike &= len == 0 || memcmp(placed, run, len) == 0;
+            memory->release(out);
+        }
+        memory->release(placed);
+        if (!alike)
+            fprintf(stderr, "kind %d, in place %d:\n%s is right\n%s\n", kind, in_place,
+                    wanted.chars, said.chars);
+    }
+    free(said.chars);
+    free(wanted.chars);
+    return alike;
+}
+
+/* Tell a run's events, found by splitting it slowly; joined, they are the same, one a line. */
+static void put_run(struct text *told, const char *run, size_t len, int kind, int spelled,
+                    const struct memory *memory)
 {
     char begin[3] = {(char)('0' + kind), '[', '\0'};
     size_t size, separator_len = strlen(SEPARATOR_OF[kind]);
+    const char *whole = run;
+    size_t whole_len = len;
+    struct text lines = {0};
 
     put(told, begin, spelled ? 2 : 0);
     for (;;) {
@@ -194,13 +168,18 @@ static void put_run(struct text *told, const char *run, size_t len, int kind, in
             put_escaped(told, run, size);
         else
             put_piece(told, 'E', run, size);
+        put(&lines, run, size);
         if (size == len)
             break;
+        put(&lines, "\n", 1);
         put(told, "|", spelled ? 1 : 0);
         run += size + separator_len;
         len -= size + separator_len;
     }
     put(told, "]", spelled ? 1 : 0);
+    if (!joins(whole, whole_len, kind, lines.chars, lines.len, memory))
+        put(told, "JOINED WRONG", 12);
+    free(lines.chars);
 }
 
 static int spelling_of(const char *bytes, const struct sse_span *run)
@@ -222,7 +201,7 @@ static int could_be_one(const char *bytes, const struct sse_span *one, const str
 }
 
 static void put_spans(struct text *told, const char *bytes, const struct sse_scanner *s,
-                      const struct sse_span *spans, int spelled)
+                      const struct sse_span *spans, int spelled, const struct memory *memory)
 {
     size_t i;
 
@@ -240,9 +219,28 @@ static void put_spans(struct text *told, const char *bytes, const struct sse_sca
             put_piece(told, 'L', start, len);
         } else {
             MUST(span->kind == spelling_of(bytes, span));
-            put_run(told, start, len, span->kind, spelled);
+            put_run(told, start, len, span->kind, spelled, memory);
         }
     }
+}
+
+/* sse_whole_run does what both do, where there is one run and no more; or else nothing at all. */
+static void whole_run_agrees(const struct sse_scanner *before, const struct sse_scanner *after,
+                             int code, const struct sse_span *spans, const char *placed, size_t len,
+                             const struct memory *memory)
+{
+    struct sse_scanner s = *before;
+    char *out = memory->take(len), *wanted = memory->take(len);
+    size_t size = sse_whole_run(&s, placed, len, out), wanted_size = 0;
+
+    if (code == SSE_OK && after->count == 1 && after->consumed == len &&
+        spans[0].kind < SSE_BLOCK)
+        wanted_size = sse_join(placed + spans[0].start, spans[0].end - spans[0].start,
+                               spans[0].kind, wanted);
+    MUST(size == wanted_size && (size == 0 || memcmp(out, wanted, size) == 0));
+    MUST(memcmp(&s, size ? after : before, sizeof s) == 0);
+    memory->release(wanted);
+    memory->release(out);
 }
 
 /* One call, with the bytes and the spans in memory of their size. */
@@ -250,15 +248,18 @@ static int scan_once(struct sse_scanner *s, const char *bytes, size_t len,
                      const struct feeding *how, const struct memory *memory, struct text *told)
 {
     struct sse_span *spans = malloc(how->room * sizeof *spans);
-    char *placed = memory->place(bytes, len);
+    char *placed = place(memory, bytes, len);
+    struct sse_scanner before = *s;
     int code;
 
     MUST(spans != NULL);
     code = sse_scan(s, placed, len, spans, how->room);
+    if (how->room > 1) /* one span is not enough to see a run to its end */
+        whole_run_agrees(&before, s, code, spans, placed, len, memory);
     MUST(s->count <= how->room && s->consumed <= len);
     MUST(code != SSE_MORE || s->count == how->room);
     MUST(code != SSE_LARGE || len - s->consumed > how->limit);
-    put_spans(told, placed, s, spans, how->spelled);
+    put_spans(told, placed, s, spans, how->spelled, memory);
     memory->release(placed);
     free(spans);
     return code;
@@ -351,7 +352,7 @@ static size_t first_character(const char *text, size_t len, int *well_formed)
 /* Both functions, at every cut. */
 static int utf8_alike(const char *text, size_t len, const struct memory *memory)
 {
-    char *placed = memory->place(text, len);
+    char *placed = place(memory, text, len);
     size_t start = 0, most;
     int valid = 1, alike = utf8_truncate(placed, len, SIZE_MAX) == len;
 
@@ -379,23 +380,6 @@ static int utf8_alike(const char *text, size_t len, const struct memory *memory)
 
 /* --- the target --- */
 
-static char *place_exactly(const char *bytes, size_t len)
-{
-    char *placed = malloc(len);
-
-    MUST(placed != NULL || len == 0);
-    if (len > 0)
-        memcpy(placed, bytes, len);
-    return placed;
-}
-
-static void release_exactly(char *placed)
-{
-    free(placed);
-}
-
-static const struct memory EXACT_MEMORY = {place_exactly, release_exactly};
-
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
     struct feeding how = {0};
@@ -417,36 +401,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     MUST(utf8_alike(bytes, size, &EXACT_MEMORY));
     return 0;
 }
-
-#ifdef STANDALONE
-static void run_file(const char *path)
-{
-    struct text input = {0};
-    char part[4096];
-    size_t got;
-    FILE *file = fopen(path, "rb");
-
-    if (file == NULL) {
-        perror(path);
-        exit(1);
-    }
-    fprintf(stderr, "%s\n", path); /* before it runs: the last one named is the one that failed */
-    put(&input, "", 0);
-    while ((got = fread(part, 1, sizeof part, file)) > 0)
-        put(&input, part, got);
-    MUST(!ferror(file));
-    fclose(file);
-    LLVMFuzzerTestOneInput((const uint8_t *)input.chars, input.len);
-    free(input.chars);
-}
-
-int main(int argc, char **argv)
-{
-    int i;
-
-    for (i = 1; i < argc; i++)
-        run_file(argv[i]);
-    printf("%d inputs\n", argc - 1);
-    return argc < 2; /* nothing given is a mistake, not a success */
-}
-#endif

@@ -2,11 +2,13 @@
 
 Goal: one command for each question, on any machine with a C compiler: are the rules kept
 (``unit``), do the inputs that once were interesting still pass (``corpus``), does anything else
-break (``fuzz``, needs clang), what does a byte cost (``instructions``, needs valgrind).
+break (``fuzz``, needs clang), what does an event cost (``instructions``, needs valgrind).
 
 Rules: builds go to a temporary directory; ``CC`` of the environment is the compiler; every warning
-is an error; each step ends in one line that says how it went.  The status is 0 when all is well, 1
-when something failed, 3 when a tool is not there.
+is an error; each step does the same for every part of ``PARTS``, and says in one line for each how
+it went.  The status is 0 when all is well, 1 when something failed, 3 when a tool is not there.
+
+A part is ``csrc/PART.c`` with ``test_PART.c``, ``fuzz_PART.c``, ``callgrind_PART.c`` and a corpus.
 """
 # ruff: noqa: T201 - this is a command: it prints, and runs the programs that it compiled
 
@@ -24,14 +26,15 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
-CORPUS = HERE / "corpus"
+PARTS = {"sse_lines": HERE / "corpus", "http_chunks": HERE / "corpus_http_chunks"}
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 SANITIZERS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 FUZZER = ["-O1", "-g", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
 
-EVENT_SIZES = (64, 300, 4096)  # a token, a chunk as OpenAI sends it, a tool call's arguments
-LONGEST = 512  # bytes of a fuzz input: some lines hold all that the scanner remembers
+COUNTED = {"sse_scan": "sse_lines", "sse_join": "sse_lines", "http_dechunk": "http_chunks"}
+SIZES = (64, 300, 4096)  # a token, a chunk as OpenAI sends it, a tool call's arguments
+LONGEST = 512  # bytes of a fuzz input: some lines hold all that a part remembers
 SCANNED = 1 << 20  # bytes for a count: what a call costs once is then less than a thousandth
 
 MISSING = 3
@@ -94,12 +97,12 @@ def run(command: list[str], step: str) -> str:
     return done.stdout
 
 
-def compile_with(cc: list[str], test: str, flags: list[str], build: Path) -> str:
-    """Compile a test together with the library; give the program's path."""
-    program = build / Path(test).stem
-    sources = [str(HERE / test), str(CSRC / "sse_lines.c")]
+def compile_with(cc: list[str], kind: str, part: str, flags: list[str], build: Path) -> str:
+    """Compile a part together with its test of this kind; give the program's path."""
+    program = build / f"{kind}_{part}"
+    sources = [str(HERE / f"{kind}_{part}.c"), str(CSRC / f"{part}.c")]
     command = [*cc, *WARNINGS, *flags, f"-I{CSRC}", *sources, "-o", str(program)]
-    run(command, f"compile {test}")
+    run(command, f"compile {kind}_{part}.c")
     return str(program)
 
 
@@ -110,56 +113,65 @@ def last_line(output: str) -> str:
 
 def unit(_arguments: argparse.Namespace, build: Path) -> None:
     """Run the unit tests under the sanitizers, and once more as the library is built."""
-    for name, flags in (("sanitizers", SANITIZERS), ("-O2", ["-O2"])):
-        program = compile_with(compiler(), "test_sse_lines.c", flags, build)
-        print(f"unit ({name}): ok, {last_line(run([program], f'unit ({name})'))}")
+    for part in PARTS:
+        for name, flags in (("sanitizers", SANITIZERS), ("-O2", ["-O2"])):
+            step = f"unit {part} ({name})"
+            program = compile_with(compiler(), "test", part, flags, build)
+            print(f"{step}: ok, {last_line(run([program], step))}")
 
 
 def corpus(_arguments: argparse.Namespace, build: Path) -> None:
-    """Replay the corpus under the sanitizers."""
-    inputs = sorted(str(path) for path in CORPUS.iterdir())
-    program = compile_with(compiler(), "fuzz_sse_lines.c", [*SANITIZERS, "-DSTANDALONE"], build)
-    print(f"corpus: ok, {last_line(run([program, *inputs], 'corpus'))}")
+    """Replay each corpus under the sanitizers."""
+    for part, place in PARTS.items():
+        inputs = sorted(str(path) for path in place.iterdir())
+        program = compile_with(compiler(), "fuzz", part, [*SANITIZERS, "-DSTANDALONE"], build)
+        print(f"corpus {part}: ok, {last_line(run([program, *inputs], f'corpus {part}'))}")
 
 
 def fuzz(arguments: argparse.Namespace, build: Path) -> None:
-    """Look for new inputs that fail, from a copy of the corpus on."""
-    program = compile_with(fuzzing_compiler(build), "fuzz_sse_lines.c", FUZZER, build)
-    found = arguments.keep or build / "found"
-    found.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(CORPUS, build / "corpus")
-    limits = [f"-max_total_time={arguments.seconds}", f"-max_len={LONGEST}", "-timeout=10"]
-    places = [f"-artifact_prefix={found}{os.sep}", str(found), str(build / "corpus")]
-    output = run([program, *limits, "-print_final_stats=1", *places], "fuzz")
-    runs, speed = (
-        re.findall(rf"stat::{name}:\s+(\d+)", output)[-1]
-        for name in ("number_of_executed_units", "average_exec_per_sec")
-    )
-    edges, features = re.findall(r"cov: (\d+) ft: (\d+)", output)[-1]
-    print(
-        f"fuzz: ok, {runs} executions in {arguments.seconds} s ({speed}/s), "
-        f"coverage {edges} edges, {features} features"
-    )
+    """Look for new inputs that fail, from a copy of each corpus on."""
+    cc = fuzzing_compiler(build)
+    for part, place in PARTS.items():
+        program = compile_with(cc, "fuzz", part, FUZZER, build)
+        found = (arguments.keep or build / "found") / part
+        found.mkdir(parents=True, exist_ok=True)
+        known = shutil.copytree(place, build / f"corpus_{part}")
+        limits = [f"-max_total_time={arguments.seconds}", f"-max_len={LONGEST}", "-timeout=10"]
+        places = [f"-artifact_prefix={found}{os.sep}", str(found), str(known)]
+        output = run([program, *limits, "-print_final_stats=1", *places], f"fuzz {part}")
+        runs, speed = (
+            re.findall(rf"stat::{name}:\s+(\d+)", output)[-1]
+            for name in ("number_of_executed_units", "average_exec_per_sec")
+        )
+        edges, features = re.findall(r"cov: (\d+) ft: (\d+)", output)[-1]
+        print(
+            f"fuzz {part}: ok, {runs} executions in {arguments.seconds} s ({speed}/s), "
+            f"coverage {edges} edges, {features} features"
+        )
 
 
 def instructions(_arguments: argparse.Namespace, build: Path) -> None:
-    """Count the scanner's instructions for plain events of three sizes."""
+    """Count each function's instructions for plain events, or chunks, of three sizes."""
     if not shutil.which("valgrind"):
         raise FailedError("there is no valgrind: install it", MISSING)
-    program = compile_with(compiler(), "callgrind_sse_lines.c", ["-O2"], build)
     report = build / "callgrind.out"
-    print("event bytes  events  instructions/byte  instructions/event")
-    for size in EVENT_SIZES:
-        events = SCANNED // size
-        tool = ["valgrind", "--tool=callgrind", "--toggle-collect=sse_scan"]
-        options = [f"--callgrind-out-file={report}", program, str(size), str(events)]
-        run([*tool, *options], "instructions")
-        counted = re.search(r"^totals: (\d+)", report.read_text(encoding="utf-8"), re.MULTILINE)
-        if counted is None or int(counted[1]) == 0:
-            raise FailedError("instructions: FAILED, callgrind counted nothing in sse_scan")
-        total = int(counted[1])
-        print(f"{size:11}  {events:6}  {total / (size * events):17.3f}  {total / events:18.1f}")
-    print("instructions: ok, memchr of the C library included")
+    programs = {part: compile_with(compiler(), "callgrind", part, ["-O2"], build) for part in PARTS}
+    print(f"{'function':12}  event bytes  events  instructions/byte  instructions/event")
+    for function, part in COUNTED.items():
+        for size in SIZES:
+            events = SCANNED // size
+            tool = ["valgrind", "--tool=callgrind", f"--toggle-collect={function}"]
+            options = [f"--callgrind-out-file={report}", programs[part], str(size), str(events)]
+            run([*tool, *options], f"instructions {function}")
+            counted = re.search(r"^totals: (\d+)", report.read_text(encoding="utf-8"), re.MULTILINE)
+            if counted is None or int(counted[1]) == 0:
+                raise FailedError(f"instructions: FAILED, callgrind counted nothing in {function}")
+            total = int(counted[1])
+            print(
+                f"{function:12}  {size:11}  {events:6}  {total / (size * events):17.3f}  "
+                f"{total / events:18.1f}"
+            )
+    print("instructions: ok, memchr and memmove of the C library included")
 
 
 def main() -> int:

@@ -6,6 +6,8 @@ Where there is none they are skipped, as the package is then built without its C
 """
 
 import os
+import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -16,6 +18,18 @@ import pytest
 
 RUN = Path(__file__).with_name("run.py")
 MISSING = 3  # run.py's status when a tool is not there
+INSTRUCTIONS = {  # an event or a chunk of so many bytes: gcc 12 or clang 14, what is more
+    ("sse_scan", 64): 254,
+    ("sse_scan", 300): 419,
+    ("sse_scan", 4096): 2442,
+    ("sse_join", 64): 91,
+    ("sse_join", 300): 258,
+    ("sse_join", 4096): 1980,
+    ("http_dechunk", 64): 269,
+    ("http_dechunk", 300): 385,
+    ("http_dechunk", 4096): 1140,
+}
+ON_ANY_X86 = "-AVX2,-AVX2_Usable,-AVX_Fast_Unaligned_Load,-SSSE3,-ERMS,-FSRM"  # glibc's choices
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="the guard pages are mmap's and mprotect's"
 )
@@ -33,10 +47,11 @@ def _compiler():
     pytest.skip(reason)
 
 
-def run(*arguments):
+def run(*arguments, **environment):
     """Run a step to its end, whatever its end is."""
     return subprocess.run(
         [sys.executable, str(RUN), *arguments],
+        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
@@ -61,3 +76,37 @@ def test_fuzz_smoke():
     if done.returncode == MISSING:
         pytest.skip(done.stdout.strip())
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("_compiler")
+def test_instructions():
+    """No event and no chunk costs a fifth more instructions than it did.
+
+    Time on a shared machine varies by more than a regression worth finding; a count does not vary
+    at all, as long as the same code runs.  Three things choose the code.  The processor chooses
+    glibc's ``memchr`` and ``memmove``: they are pinned to the ones that every x86-64 has, for with
+    AVX2 a long event costs less than half.  The compiler: the counts of gcc and clang are up to 7 %
+    apart, and the larger is the one in the table.  The C library: another version may have another
+    loop.  A fifth on top is room for other versions of both.  It finds an event searched twice (28
+    to 70 % more) or a chunk copied twice (up to 70 %), and bytes taken one by one; it does not find
+    four instructions more for each byte of a size line (14 %).
+
+    Elsewhere (another processor, musl) nobody has counted, and a loop may take fewer bytes in a
+    step: three times as much is allowed, which still finds bytes of data taken one by one.
+    """
+    done = run("instructions", GLIBC_TUNABLES=f"glibc.cpu.hwcaps={ON_ANY_X86}")
+    if done.returncode == MISSING:
+        pytest.skip(done.stdout.strip())
+    assert done.returncode == 0, done.stdout
+    rows = re.findall(r"^(\w+) +(\d+) +\d+ +[\d.]+ +([\d.]+)$", done.stdout, re.MULTILINE)
+    counted = {(function, int(size)): float(count) for function, size, count in rows}
+    assert counted.keys() == INSTRUCTIONS.keys(), done.stdout
+    is_counted_here = platform.machine() == "x86_64" and platform.libc_ver()[0] == "glibc"
+    allowed = 1.2 if is_counted_here else 3
+    too_many = {
+        what: (count, INSTRUCTIONS[what])
+        for what, count in counted.items()
+        if count > allowed * INSTRUCTIONS[what]
+    }
+    assert not too_many

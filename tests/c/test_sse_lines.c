@@ -1,4 +1,4 @@
-/* test_sse_lines: unit tests of the scanner and of the UTF-8 functions.
+/* test_sse_lines: unit tests of the scanner, of the joiner and of the UTF-8 functions.
  *
  * Goal: say for each rule of sse_lines.h what it means, on a stream short enough to be read, and
  * then prove that it holds however that stream is cut into reads.
@@ -12,59 +12,7 @@
 
 #include "fuzz_sse_lines.c"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
-static int checks, failures;
-
-#define CHECK(condition)                                                                         \
-    do {                                                                                         \
-        checks++;                                                                                \
-        if (!(condition)) {                                                                      \
-            failures++;                                                                          \
-            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);              \
-        }                                                                                        \
-    } while (0)
-
-#define BYTES(literal) literal, sizeof(literal) - 1 /* a NUL in it is a byte like any other */
-#define LEN(array) (sizeof(array) / sizeof *(array))
-
-/* --- memory between two pages that may not be touched --- */
-
-enum { INSIDE = 1 << 16 }; /* bytes for buffers: a multiple of every page size */
-static char *inside;
-
-static void make_guarded_memory(void)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    char *all = mmap(NULL, INSIDE + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    MUST(all != MAP_FAILED && INSIDE % page == 0);
-    inside = all + page;
-    MUST(mprotect(inside, INSIDE, PROT_READ | PROT_WRITE) == 0);
-}
-
-static char *place_before_guard(const char *bytes, size_t len)
-{
-    MUST(len <= INSIDE);
-    return memcpy(inside + INSIDE - len, bytes, len);
-}
-
-static char *place_after_guard(const char *bytes, size_t len)
-{
-    MUST(len <= INSIDE);
-    return memcpy(inside, bytes, len);
-}
-
-static void release_guarded(char *placed)
-{
-    (void)placed; /* the next one takes its place */
-}
-
-static const struct memory MEMORIES[] = {
-    {place_before_guard, release_guarded},
-    {place_after_guard, release_guarded},
-};
+#include "checks.h"
 
 /* --- every way to feed a stream --- */
 
@@ -302,13 +250,14 @@ static void test_a_buffer_may_change_after_more(void)
 {
     struct sse_scanner s = {.limit = 64};
     struct sse_span span;
-    char *less = place_before_guard(BYTES("id: 2\ni"));
+    char *less = place(&MEMORIES[0], BYTES("id: 2\ni"));
 
     CHECK(sse_scan(&s, BYTES("id: 1\n\nid: 2\nid"), &span, 1) == SSE_MORE && s.consumed == 7);
     CHECK(sse_scan(&s, BYTES("id: 2\nid: 3\r\r"), &span, 1) == SSE_OK && s.consumed == 13);
     CHECK(s.count == 1 && span.kind == SSE_BLOCK && span.start == 0 && span.end == 12);
     CHECK(sse_scan(&s, BYTES("id: 1\n\nid: 2\nid"), &span, 1) == SSE_MORE && s.consumed == 7);
     CHECK(sse_scan(&s, less, 7, &span, 1) == SSE_OK && s.count == 0 && s.consumed == 0);
+    MEMORIES[0].release(less);
 }
 
 /* How long a scan takes grows with the bytes, not with the bytes times the calls: were each call
@@ -424,6 +373,113 @@ static void test_every_short_stream(void)
     CHECK(every_continuation_is_alike(stream, 0, 4));
 }
 
+/* --- the joiner: a run's data, one a line --- */
+
+static int says_joined(const char *run, size_t len, int kind, const char *want, size_t want_len)
+{
+    return joins(run, len, kind, want, want_len, &MEMORIES[0]) &&
+           joins(run, len, kind, want, want_len, &MEMORIES[1]);
+}
+
+#define JOINS(kind, run, want) CHECK(says_joined(BYTES(run), kind, BYTES(want)))
+
+static void test_a_run_is_joined_one_a_line(void)
+{
+    JOINS(SSE_RUN, "a\n\ndata: b\n\ndata: c", "a\nb\nc");
+    JOINS(SSE_RUN + 1, "a\n\ndata:b\n\ndata:c", "a\nb\nc");
+    JOINS(SSE_RUN + 2, "a\r\n\r\ndata: b\r\n\r\ndata: c", "a\nb\nc");
+    JOINS(SSE_RUN + 3, "a\r\n\r\ndata:b\r\n\r\ndata:c", "a\nb\nc");
+    JOINS(SSE_RUN, "alone", "alone");
+    JOINS(SSE_RUN + 2, "alone", "alone");
+}
+
+/* Only what is in a separator's place is taken for one. */
+static void test_data_is_joined_as_it_is(void)
+{
+    JOINS(SSE_RUN, "data: \n\ndata: data: a\n\ndata:  b ", "data: \ndata: a\n b ");
+    JOINS(SSE_RUN + 1, "data:\n\ndata:data: a", "data:\ndata: a");
+    JOINS(SSE_RUN, "\0a\0\n\ndata: \xFF\0", "\0a\0\n\xFF\0");
+    JOINS(SSE_RUN + 3, "\xE2\x82\xAC\r\n\r\ndata:\xE2", "\xE2\x82\xAC\n\xE2");
+}
+
+static void test_empty_data_is_an_empty_line(void)
+{
+    JOINS(SSE_RUN, "", "");
+    JOINS(SSE_RUN + 3, "", "");
+    JOINS(SSE_RUN, "\n\ndata: \n\ndata: ", "\n\n");
+    JOINS(SSE_RUN + 1, "a\n\ndata:\n\ndata:b", "a\n\nb");
+    JOINS(SSE_RUN + 2, "\r\n\r\ndata: a\r\n\r\ndata: ", "\na\n");
+    JOINS(SSE_RUN + 3, "\r\n\r\ndata:", "\n");
+}
+
+/* What the scanner gives is what the joiner takes, in one run and in as many as there is room for;
+ * `says` joins each of them and compares it with the run split slowly. */
+static void test_runs_are_joined_as_they_were_scanned(void)
+{
+    SAYS("data: a\n\ndata: \n\ndata:  c\n\n", "0[a|| c]R[]");
+    SAYS("data:a\r\n\r\ndata:\r\n\r\ndata:c\r\n\r\n", "3[a||c]R[]");
+    SAYS("data: a\n\ndata: b\n\ndata:c\n\ndata:d\r\n\r\ndata: e\r\n\r\n",
+         "0[a|b]1[c]3[d]2[e]R[]");
+}
+
+/* All runs of up to five events of these data, in each spelling. */
+static const struct {
+    const char *text;
+    size_t len;
+} DATAS[] = {{BYTES("")}, {BYTES("a")}, {BYTES("\0")}, {BYTES("data: ")},
+             {BYTES("{\"choices\":[{\"delta\":{\"content\":\" the\"}}]}")}};
+
+static int every_run_is_joined(struct text *run, struct text *lines, int kind, int more)
+{
+    size_t run_len = run->len, lines_len = lines->len, i;
+    int alike = 1;
+
+    for (i = 0; i < LEN(DATAS); i++) {
+        put(run, DATAS[i].text, DATAS[i].len);
+        put(lines, DATAS[i].text, DATAS[i].len);
+        alike &= says_joined(run->chars, run->len, kind, lines->chars, lines->len);
+        if (more > 1) {
+            put(run, SEPARATOR_OF[kind], strlen(SEPARATOR_OF[kind]));
+            put(lines, "\n", 1);
+            alike &= every_run_is_joined(run, lines, kind, more - 1);
+        }
+        run->len = run_len;
+        lines->len = lines_len;
+    }
+    return alike;
+}
+
+static void test_every_short_run(void)
+{
+    struct text run = {0}, lines = {0};
+    int kind;
+
+    for (kind = SSE_RUN; kind < SSE_BLOCK; kind++)
+        CHECK(every_run_is_joined(&run, &lines, kind, 5));
+    free(run.chars);
+    free(lines.chars);
+}
+
+/* Data of every length up to more than a vector's, and one event behind: in place, a line moves
+ * over its own bytes. */
+static void test_data_of_every_length(void)
+{
+    struct text run = {0}, lines = {0};
+    size_t size, i;
+
+    for (size = 0; size < 200; size++) {
+        run.len = lines.len = 0;
+        for (i = 0; i < size; i++)
+            put(&run, &"0123456789abcdef!"[i % 17], 1);
+        put(&lines, run.chars ? run.chars : "", run.len);
+        put(&lines, "\nend", 4);
+        put(&run, BYTES("\r\n\r\ndata: end"));
+        CHECK(says_joined(run.chars, run.len, SSE_RUN + 2, lines.chars, lines.len));
+    }
+    free(run.chars);
+    free(lines.chars);
+}
+
 /* --- UTF-8 --- */
 
 /* Each bound of table 3-7 with its neighbours. */
@@ -513,9 +569,14 @@ int main(void)
     test_what_came_before_a_large_block_is_given();
     test_the_verdict_does_not_depend_on_the_reads();
     test_every_short_stream();
+    test_a_run_is_joined_one_a_line();
+    test_data_is_joined_as_it_is();
+    test_empty_data_is_an_empty_line();
+    test_runs_are_joined_as_they_were_scanned();
+    test_every_short_run();
+    test_data_of_every_length();
     test_utf8_is_as_in_the_table();
     test_utf8_among_ascii();
     test_utf8_examples();
-    printf("%d checks, %d failures\n", checks, failures);
-    return failures != 0;
+    return report_checks();
 }
