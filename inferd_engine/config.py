@@ -3,9 +3,7 @@
 What is known of a provider is data (``presets.py``): a preset is this value with some fields filled
 in, and nothing else asks who the provider is.
 
-The key is a ``Secret``: a ``str`` whose repr is masked, so that no repr of anything that holds it
-shows it, and which knows where it came from.  It is left out of pickles: whoever unpickles reads
-the environment again.
+A pickle holds no key: whoever unpickles reads the environment again (``secret.py``).
 """
 
 from __future__ import annotations
@@ -21,6 +19,14 @@ import attrs
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.presets import PRESETS
 from inferd_engine.proto.v1 import check_integer
+from inferd_engine.secret import (
+    Secret,
+    hide_secrets,
+    to_dict,
+    to_masked,
+    to_masked_or_none,
+    to_secret,
+)
 from inferd_engine.wire.openai_request import THINKING_STYLES
 from inferd_engine.wire.openai_urls import keeps_secrets, split_base_url, without_query
 from inferd_engine.wire.sse import MAX_EVENT_BYTES
@@ -40,80 +46,13 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2 "to
 _HEADER_VALUE = re.compile(r"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?|")
 
 
-class Masked(str):
-    """Text that no repr shows, not even that of the frame that it is a local of."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'" if self else "''"
-
-
-class Secret(Masked):
-    """A key; ``source`` names the variable that it came from, if any did."""
-
-    __slots__ = ("source",)
-
-    source: str
-
-    def __new__(cls, value: str, source: str = "") -> Self:
-        """Make one of a value and the name of its source."""
-        secret = super().__new__(cls, value)
-        secret.source = source
-        return secret
-
-    def __deepcopy__(self, memo: object) -> Self:
-        return self  # a copy goes nowhere, unlike a pickle
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(None), ()  # none: a configuration reads its variable again
-
-
 def _key_from_environment(config: OpenAiCompatConfig) -> Secret:
     variable = config.api_key_variable
     return Secret(os.environ.get(variable, "") if variable else "", variable)
 
 
-def _to_secret(value: str) -> Secret:
-    if not isinstance(value, str):
-        msg = f"api_key is a {type(value).__name__}: it has to be a str, empty for none"
-        raise InvalidRequestError(msg)
-    return value if isinstance(value, Secret) else Secret(value)
-
-
 def _to_base_url(value: str | None) -> str:
     return os.environ.get(BASE_URL_VARIABLE) or _OPENAI if value is None or value == "" else value
-
-
-def _to_masked(values: Mapping[str, str] | None) -> dict[str, str]:
-    """Hide the values of a mapping; what is none is left for the check to name."""
-    return {
-        name: Masked(value) if isinstance(value, str) else value
-        for name, value in _to_dict(values).items()
-    }
-
-
-def _to_masked_or_none(values: Mapping[str, str] | None) -> dict[str, str] | None:
-    return None if values is None else _to_masked(values)
-
-
-def _to_dict(values: Mapping[str, Any] | None) -> dict[str, Any]:
-    try:
-        return dict(values or {})
-    except (TypeError, ValueError):
-        msg = f"headers, extra_body and proxies are mappings, not {type(values).__name__}"
-        raise InvalidRequestError(msg) from None
-
-
-def hide_secrets(fields: dict[str, Any]) -> None:
-    """Hide what is secret among the arguments of a configuration, from tracebacks too."""
-    for name, convert in (
-        ("api_key", _to_secret),
-        ("headers", _to_masked),
-        ("proxies", _to_masked_or_none),
-    ):
-        if fields.get(name) is not None:
-            fields[name] = convert(fields[name])
 
 
 def _check_base_url(config: OpenAiCompatConfig, _: Any, value: str) -> None:  # noqa: ANN401
@@ -263,7 +202,7 @@ class OpenAiCompatConfig:
     api_key_variable: str = attrs.field(default=API_KEY_VARIABLE, validator=_check_word)
     api_key: Secret = attrs.field(
         default=attrs.Factory(_key_from_environment, takes_self=True),
-        converter=_to_secret,
+        converter=to_secret,
         validator=_check_key,
     )
     base_url: str = attrs.field(
@@ -295,13 +234,13 @@ class OpenAiCompatConfig:
     audio: bool = False
     api_key_header: str = attrs.field(default="Authorization", validator=_check_header_name)
     headers: Mapping[str, str] = attrs.field(
-        factory=dict, converter=_to_masked, validator=_check_headers
+        factory=dict, converter=to_masked, validator=_check_headers
     )
-    extra_body: Mapping[str, Any] = attrs.field(factory=dict, converter=_to_dict)
+    extra_body: Mapping[str, Any] = attrs.field(factory=dict, converter=to_dict)
     verify: bool | str | None = None
     cert: str | tuple[str, str] | None = None
     proxies: Mapping[str, str] | None = attrs.field(
-        default=None, converter=_to_masked_or_none, validator=_check_proxies
+        default=None, converter=to_masked_or_none, validator=_check_proxies
     )
     max_connections: int = attrs.field(default=256, validator=_check_count(1))
 

@@ -22,8 +22,8 @@ The first ending wins and is kept: ``dict.setdefault`` decides, which is atomic.
   later), and it puts the end mark, which wakes the consumer.
 * The end mark is put beyond the bound: it never waits.
 
-The worker (``worker.py``) refers to the source and the buffer, never to the stream, so that
-dropping the stream can be seen.  With ``buffer=0`` there is neither: the consumer reads.
+Whose turn it is to read is told in ``reading.py``.  Neither the worker nor what it shares with the
+stream refers to the stream, so that dropping it can be seen.  With ``buffer=0`` there is no worker.
 
 Rejected: a generator (one that was never started never runs its ``finally``, and one that a signal
 handler raised through is over, so that a cut answer looks whole); ``weakref.finalize`` (``__del__``
@@ -36,9 +36,6 @@ import atexit
 import itertools
 import operator
 import os
-import queue
-import signal
-import sys
 import threading
 import time
 import warnings
@@ -56,7 +53,9 @@ from inferd_engine.errors import (
     UnsupportedError,
 )
 from inferd_engine.events import Completion, Done, StopReason, TextDelta, Token
-from inferd_engine.worker import CLOSED, Closed, Ending, EndMark, Reading, read_ahead
+from inferd_engine.intake import Intake
+from inferd_engine.reading import CLOSED, TORN, Reading
+from inferd_engine.worker import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,38 +65,10 @@ if TYPE_CHECKING:
 
     from inferd_engine.cancel import CancelToken
     from inferd_engine.events import Event
-    from inferd_engine.worker import Source
+    from inferd_engine.reading import Source
 
 
 _numbers = itertools.count(1)
-_TORN = Closed()  # what a consumer finds that was interrupted in the middle of reading
-_SIGNALS = tuple(signal.valid_signals())
-_HARMLESS = {None, signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler}
-# The one of C: signal.getsignal takes 20 times as long, to make an enum of the answer.
-_getsignal = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
-
-
-_main_thread = threading.main_thread()
-
-
-def _know_main_thread() -> None:
-    global _main_thread  # noqa: PLW0603 - the child's is the thread that forked
-    _main_thread = threading.main_thread()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_know_main_thread)
-
-
-def _is_exposed_to_handlers(thread: int) -> bool:
-    """Whether a signal handler of the program's own may raise in this thread, at any place.
-
-    Handlers run in the main thread alone.  That of Python itself raises ``KeyboardInterrupt``,
-    which closes the stream anyway.
-    """
-    if thread != _main_thread.ident:
-        return False
-    return not _HARMLESS.issuperset(map(_getsignal, _SIGNALS))
 
 
 @attrs.frozen(slots=True)
@@ -142,15 +113,13 @@ class TokenStream:
         self._reading = Reading(source)
         self._endings = self._reading.endings
         self._pid = os.getpid()
-        self._events: Iterator[Event] = iter(())  # what the consumer has and was not given yet
-        self._taken = 0  # events that went into `_events`
-        self._final: Ending | None = None  # the ending, once all before it is in `_events`
         self._told = False  # whether the consumer was given the ending: Done, or the error
         # The one consumer that waits or reads.  A lock would stay locked when a signal handler
         # raises just after it was taken; an owner that comes again is let in.
         self._reader: dict[str, int] = {}
         self._is_reading = False
         self._buffer = EventBuffer(buffer) if buffer else None
+        self._intake = Intake(self._reading, self._buffer)
         self._worker: threading.Thread | None = None
         self._groups = [_all_streams, live]
         self._token = cancel
@@ -188,7 +157,7 @@ class TokenStream:
 
     def __next__(self) -> Event:
         while True:
-            for event in self._events:
+            for event in self._intake.events:
                 return event
             if not self._refill(None):
                 raise StopIteration
@@ -210,13 +179,13 @@ class TokenStream:
             raise RuntimeError(msg)
         try:
             self._is_reading = True
-            if operator.length_hint(self._events):
+            if operator.length_hint(self._intake.events):
                 return True  # another thread has refilled since this one looked
-            if self._final is None and not self._endings:
-                received = self._receive(me, timeout)
+            if self._intake.final is None and not self._endings:
+                received = self._intake.receive(me, timeout)
                 if received is None:
                     return False
-                if received or self._final is None:
+                if received or self._intake.final is None:
                     return True
             return self._finish()
         except KeyboardInterrupt:
@@ -231,108 +200,26 @@ class TokenStream:
     def _end_refill(self) -> None:
         """Leave an ended stream as it has to be left."""
         if self.cancelled:
-            self._events = iter(())  # closed in between: what is left is dropped
+            self._intake.events = iter(())  # closed in between: what is left is dropped
         self._release_if_unread()
         self._reading.wake()
 
-    def _receive(self, me: int, timeout: float | None) -> int | None:
-        """Move what comes next into ``_events`` and ``_final``; None if time is up."""
-        buffer, reading = self._buffer, self._reading
-        is_exposed = _is_exposed_to_handlers(me)
-        if buffer is None:
-            return self._read_here(None, is_exposed=is_exposed)
-        if not buffer.ready and not buffer.queue:
-            if is_exposed or not reading.source.can_wait:
-                reading.call_reader()
-            else:
-                turn = reading.turn
-                try:
-                    reading.is_awaited = turn.setdefault("reader", me) != me
-                    # Twice: the worker may just have given it up, before it saw that it is awaited.
-                    # What it has put into the buffer comes first.
-                    if turn.setdefault("reader", me) == me and not buffer.queue:
-                        reading.is_awaited = False
-                        return self._read_here(timeout, is_exposed=False)
-                finally:
-                    if turn.get("reader") == me:
-                        del turn["reader"]
-        if not buffer.ready:
-            self._get(buffer, timeout)
-        batch = buffer.ready
-        if not batch:
-            return None
-        if isinstance(batch[-1], EndMark):
-            self._final = batch[-1].ending
-            batch = batch[:-1]
-        taken = self._taken + len(batch)
-        self._events = iter(batch)
-        buffer.ready = []
-        self._taken = taken
-        return len(batch)
-
-    def _get(self, buffer: EventBuffer, timeout: float | None) -> None:
-        """Wait until the worker has put something into the buffer, or time is up."""
-        try:
-            buffer.get(timeout=timeout)
-        except queue.Empty:
-            pass
-        except BaseException as error:
-            buffer.recover()
-            if isinstance(error, RuntimeError) and error.__context__ is not None:
-                # threading.Condition, struck while it takes its lock back, complains about the
-                # lock: what the handler raised is what counts.
-                raise error.__context__ from None
-            raise
-        finally:
-            self._reading.is_awaited = False
-
-    def _read_here(self, timeout: float | None, *, is_exposed: bool) -> int | None:
-        """Read in the consumer's own thread, until there are events or time is up."""
-        reading = self._reading
-        source = reading.source
-        give_up = None if timeout is None else time.monotonic() + timeout
-        reading.visits += 1
-        source.back()
-        try:
-            while True:
-                if is_exposed:
-                    source.wait()  # here a signal handler may raise and leave all as it was
-                self._final = _TORN
-                found = source.read(timeout)
-                self._final = source.ending
-                if found is None:
-                    return None
-                events = found[0]
-                if events or self._final is not None:
-                    break
-                if give_up is not None:
-                    timeout = max(0.0, give_up - time.monotonic())
-        finally:
-            source.away()
-        if self._taken == 0 and reading.first_event_at is None and events:
-            reading.first_event_at = time.monotonic()
-        self._events = iter(events)
-        self._taken += len(events)
-        if self._final is not None:
-            reading.release()
-            reading.wake()  # the worker has nothing to do any more
-        return len(events)
-
     def _finish(self) -> bool:
         """End the stream, unless somebody has closed it; tell the ending once."""
-        final = CLOSED if isinstance(self._final, RequestCancelledError) else self._final
-        if final is _TORN:
+        intake = self._intake
+        final = CLOSED if isinstance(intake.final, RequestCancelledError) else intake.final
+        if final is TORN:
             final = InternalError("reading the answer was interrupted in the middle")
         if isinstance(final, Done) and not self._told:
             events = iter((final,))
-            self._events, self._told, self._taken = events, True, self._taken + 1
+            intake.events, self._told, intake.taken = events, True, intake.taken + 1
         ending = self._endings.setdefault("ending", final or CLOSED)
         self._leave()
         if isinstance(ending, Done):
-            return operator.length_hint(self._events) > 0
+            return operator.length_hint(intake.events) > 0
         if isinstance(ending, GenerateError) and not self._told:
             ending.request_id = ending.request_id or self.request_id
-            if self._taken:
+            if intake.taken:
                 ending.retryable = False  # half an answer was given: only the caller can start over
             self._told = True
             raise ending
@@ -350,7 +237,7 @@ class TokenStream:
         self._need_worker()
         deadline = time.monotonic() + min(timeout, threading.TIMEOUT_MAX / 2)
         while True:
-            for event in self._events:
+            for event in self._intake.events:
                 return event
             if not self._refill(max(0.0, deadline - time.monotonic())):
                 return None
@@ -445,7 +332,7 @@ class TokenStream:
             if self._buffer is not None:
                 self._buffer.lift()
             self._reading.wake()
-            self._events = iter(())
+            self._intake.events = iter(())
             self._leave()
             self._release_if_unread()
 
@@ -531,7 +418,7 @@ class TokenStream:
         return StreamStats(
             ttft=None if first is None else first - started,
             duration=(time.monotonic() if end is None else end) - started,
-            events=self._taken - operator.length_hint(self._events),
+            events=self._intake.taken - operator.length_hint(self._intake.events),
             bytes=reading.source.bytes,
         )
 

@@ -26,13 +26,14 @@ import requests.utils
 import urllib3.util.ssl_
 from urllib3.util import Timeout
 
-from inferd_engine.connection import OwningAdapter, is_supported, serving
+from inferd_engine.connection import OwningAdapter, is_supported
 from inferd_engine.errors import (
     GenerateError,
     InternalError,
     InvalidRequestError,
 )
 from inferd_engine.failures import FAILURES, bare, mapped
+from inferd_engine.receiving import serving
 from inferd_engine.wire.gunzip import Gunzip
 from inferd_engine.wire.openai_urls import without_query
 

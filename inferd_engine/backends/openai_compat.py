@@ -16,10 +16,11 @@ import attrs
 from inferd_engine._version import __version__
 from inferd_engine.answer import AnswerSource
 from inferd_engine.backend import Backend, BackendCapabilities
-from inferd_engine.config import OpenAiCompatConfig, hide_secrets
+from inferd_engine.config import OpenAiCompatConfig
 from inferd_engine.deadlines import Deadlines
 from inferd_engine.errors import GenerateError, InvalidRequestError, UpstreamError
 from inferd_engine.exchange import Exchange
+from inferd_engine.secret import hide_secrets
 from inferd_engine.stream import TokenStream
 from inferd_engine.wire.json_documents import parse_json
 from inferd_engine.wire.openai_answer import Answer

@@ -5,7 +5,7 @@ eight rules instead of a case for each server.
 
 1.  An ``error`` that is true, ``event: error`` or ``object: "error"`` is looked for first, beside
     valid-looking choices too.
-2.  Usage replaces what was known before, number by number; null says nothing; nothing is added up.
+2.  Usage replaces what was known before, number by number (``openai_usage``).
 3.  Choice 0 alone counts.  Its ``delta`` is read before its finish reason; ``message`` stands in
     for ``delta`` only while no delta was ever seen.
 4.  A falsy finish reason is none, the last true one counts, and it does not end the stream: usage,
@@ -17,10 +17,8 @@ eight rules instead of a case for each server.
 8.  Unknown keys, types, roles, finish words and part types never raise.  A payload that is no JSON
     is logged and skipped.
 
-The common chunk, which holds one piece of text and nothing else, has a type of its own
-(``_PlainChunk``): whatever else a chunk may hold is declared there as null, so that only a plain
-chunk decodes, in 0.25 µs instead of the 1.9 µs that ``json.loads`` takes.  All others go the
-general way.  Rejected: one typed struct for everything, because servers keep to no type.
+The common chunk, which holds one piece of text and nothing else, has a way of its own
+(``plain_chunks``).  All others go the general way.
 """
 
 from __future__ import annotations
@@ -28,14 +26,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
-
 from inferd_engine.errors import StreamInterruptedError, UpstreamError
 from inferd_engine.events import Done, StopReason, TextDelta, ThinkingDelta, Usage
 from inferd_engine.wire.finish_reasons import ENDS_BY_ITSELF, stop_reason_of
 from inferd_engine.wire.json_documents import parse_payload
 from inferd_engine.wire.openai_errors import find_message, printable, upstream_error
+from inferd_engine.wire.openai_texts import parts_of, thinking_of
 from inferd_engine.wire.openai_tools import ToolCalls
+from inferd_engine.wire.openai_usage import merged_usage
+from inferd_engine.wire.plain_chunks import add_events, plain_delta, plain_deltas
 from inferd_engine.wire.reasoning_details import REASONING_DETAILS, ReasoningDetails
 from inferd_engine.wire.sse import MAX_EVENT_BYTES
 from inferd_engine.wire.surrogates import TextChannel, join_surrogates, joined_in_value
@@ -50,41 +49,6 @@ _log = logging.getLogger("inferd_engine")
 
 DONE = "[DONE]"
 _CUT = "the answer was cut: the upstream ended it without a finish reason and without [DONE]"
-
-# --- the plain chunk -----------------------------------------------------------------------------
-
-
-class _PlainDelta(msgspec.Struct, gc=False):
-    delta: str | None = msgspec.field(default=None, name="content")  # named as in TextDelta
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    reasoning_text: None = None
-    reasoning_details: None = None
-    refusal: None = None
-    tool_calls: None = None
-    function_call: None = None
-    extra_content: None = None
-
-
-class _PlainChoice(msgspec.Struct, gc=False):
-    delta: _PlainDelta
-    index: Literal[0] = 0
-    finish_reason: Literal[""] | None = None
-    finishReason: None = None  # noqa: N815 - the upstream's name
-    usage: None = None
-
-
-class _PlainChunk(msgspec.Struct, gc=False):
-    choices: tuple[_PlainChoice]
-    error: None = None
-    usage: None = None
-    x_groq: None = None
-    object: Literal["chat.completion.chunk", ""] | None = None
-
-
-_plain = msgspec.json.Decoder(_PlainChunk)
-_TEXT_DELTAS = list[TextDelta]  # made by msgspec in a third of the time that a constructor takes,
-_FEW = 8  # but from so many on: to begin takes as long as to make five
 
 # --- the accumulator -----------------------------------------------------------------------------
 
@@ -148,12 +112,10 @@ class ChunkAccumulator:
         if self.is_done:
             return
         if event != "error" and not self._is_delicate:
-            try:
-                delta = _plain.decode(payload).choices[0].delta
-            except (ValueError, RecursionError):
-                pass  # no plain chunk, or no UTF-8, or nested too deeply: the general way tells
-            else:
-                self._take_plain(events, delta)
+            delta = plain_delta(payload)
+            if delta is not None:
+                self._saw_choice = self._saw_delta = True
+                add_events(events, [delta])
                 return
         events.extend(self._take(payload, event))
 
@@ -165,19 +127,11 @@ class ChunkAccumulator:
         """
         if self._is_delicate or self.is_done:
             return 0
-        try:
-            chunks = _plain.decode_lines(payloads)
-        except (ValueError, RecursionError):
-            return 0
-        deltas = [chunk.choices[0].delta for chunk in chunks]
-        if len(deltas) < _FEW or any([d.reasoning_content or d.reasoning for d in deltas]):  # noqa: C419
-            for delta in deltas:
-                self._take_plain(events, delta)
-        else:
+        deltas = plain_deltas(payloads)
+        if deltas:
             self._saw_choice = self._saw_delta = True
-            said = [delta for delta in deltas if delta.delta]
-            events += msgspec.convert(said, _TEXT_DELTAS, from_attributes=True)
-        return len(chunks)
+            add_events(events, deltas)
+        return len(deltas)
 
     def finalize(self) -> list[TokenEventV2]:
         """End the answer: give the whole tool calls and ``Done``.
@@ -239,13 +193,6 @@ class ChunkAccumulator:
 
     # --- one payload -----------------------------------------------------------------------------
 
-    def _take_plain(self, events: list[TokenEventV2], delta: _PlainDelta) -> None:
-        self._saw_choice = self._saw_delta = True
-        if thinking := delta.reasoning_content or delta.reasoning:
-            events.append(ThinkingDelta(thinking))
-        if delta.delta:
-            events.append(TextDelta(delta.delta))
-
     def _take(self, payload: bytes | str, event: str) -> Iterator[TokenEventV2]:
         text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
         text = text.strip()
@@ -304,22 +251,9 @@ class ChunkAccumulator:
 
     def _take_usage(self, usage: Any) -> bool:  # noqa: ANN401 - JSON
         """Take a usage object; give whether it said anything."""
-        if not isinstance(usage, dict):
-            return False
-        numbers = [
-            _count(usage, "prompt_tokens", "input_tokens"),
-            _count(usage, "completion_tokens", "output_tokens"),
-        ]
-        if numbers == [None, None]:
-            return False
-        known = self._usage
-        if known is not None:
-            if numbers[0] is None:
-                numbers[0] = known.input_tokens
-            if numbers[1] is None:
-                numbers[1] = known.output_tokens
-        self._usage = Usage(numbers[0], numbers[1], usage)
-        return True
+        merged = merged_usage(self._usage, usage)
+        self._usage = merged or self._usage
+        return merged is not None
 
     def _take_choice(self, choice: dict[str, Any]) -> Iterator[TokenEventV2]:
         delta = choice.get("delta")
@@ -336,11 +270,13 @@ class ChunkAccumulator:
             self.finish_reason = word if isinstance(word, str) else str(word)
 
     def _take_delta(self, delta: dict[str, Any]) -> Iterator[TokenEventV2]:
-        content = delta.get("content")
-        thoughts = _thinking_of(delta)
+        thoughts = thinking_of(delta)
         yield from _if_any(ThinkingDelta, self._thinking.push(thoughts))
-        for part in content if isinstance(content, list) else (content,):
-            yield from self._take_part(part, with_thoughts=not thoughts)
+        for is_thought, text in parts_of(delta.get("content"), with_thoughts=not thoughts):
+            if is_thought:
+                yield from _if_any(ThinkingDelta, self._thinking.push(text))
+            else:
+                yield from self._split(self._text.push(text))
         if isinstance(delta.get("refusal"), str):
             yield from self._split(self._text.push(delta["refusal"]))
         calls = delta.get("tool_calls")
@@ -360,22 +296,6 @@ class ChunkAccumulator:
                 msg, code="event_too_large", retryable=False, request_id=self._request_id
             )
 
-    def _take_part(self, part: Any, *, with_thoughts: bool) -> Iterator[TokenEventV2]:  # noqa: ANN401
-        """Take content, or one part of it: text, thoughts, or what is left alone."""
-        if isinstance(part, str):
-            yield from self._split(self._text.push(part))
-        if not isinstance(part, dict):
-            return
-        kind = part.get("type")
-        if kind in ("thinking", "reasoning"):
-            if not with_thoughts:
-                return  # they came in a field of the delta already
-            thoughts = part.get("thinking") or part.get("summary") or part.get("text")
-            yield from _if_any(ThinkingDelta, self._thinking.push(_joined_text(thoughts)))
-        elif kind in ("text", "output_text", "refusal", None):
-            text = _joined_text(part.get("text") or part.get("refusal"))
-            yield from self._split(self._text.push(text))
-
     def _split(self, text: str) -> Iterator[TokenEventV2]:
         """Give text as it is, or, where that is asked for, without the thoughts in it."""
         if self._think_tags is None:
@@ -391,33 +311,3 @@ def _pieces(pieces: list[tuple[bool, str]]) -> Iterator[TokenEventV2]:
 def _if_any(kind: Any, text: str) -> Iterator[TokenEventV2]:  # noqa: ANN401 - an event class
     if text:
         yield kind(text)
-
-
-def _count(usage: dict[str, Any], *names: str) -> int | None:
-    """Give a number of tokens under the first name that has one; null means unknown so far."""
-    for name in names:
-        value = usage.get(name)
-        if isinstance(value, str) and value.isdecimal() and len(value) < 20:  # noqa: PLR2004 - 64 bit
-            return int(value)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return int(value)
-    return None
-
-
-def _joined_text(value: Any) -> str:  # noqa: ANN401 - JSON
-    """Join the text in a str, in an object with ``text``, or in a list of such."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return _joined_text(value.get("text") or value.get("summary"))
-    if isinstance(value, list):
-        return "".join(_joined_text(item) for item in value if not isinstance(item, list))
-    return ""
-
-
-def _thinking_of(delta: dict[str, Any]) -> str:
-    """Give a delta's thoughts: the first field that holds any, because servers fill several."""
-    for field in ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details"):
-        if thoughts := _joined_text(delta.get(field)):
-            return thoughts
-    return ""

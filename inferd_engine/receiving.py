@@ -1,0 +1,245 @@
+"""Receive an answer: headers through http.client, the body past it.
+
+Everything that comes in goes through one door, which looks at the flag and at the clocks before
+each read (``_GuardedFile``): the answer of a CONNECT proxy, status lines, headers, 1xx answers,
+chunk sizes and the body.  So a cancel is seen whatever the connection made of it, and no trickle
+outlasts a deadline.
+
+http.client reads the status line and the headers through it.  The body is received here, all chunks
+of one read at once, taken apart strictly: what http.client and urllib3 do for each chunk costs more
+than all that comes after.
+
+The exchange is passed by a thread-local, because a request is sent in one thread and ``requests``
+has no way through for it.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import http.client
+import io
+import os
+import socket
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from urllib3.util.wait import wait_for_read
+
+from inferd_engine.wire.http_chunks import chunked_decoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from inferd_engine.exchange import Exchange
+
+_BLOCK = 65536  # bytes: many small HTTP chunks in one system call
+_SLICE = 5.0  # seconds after which a read looks at the clocks
+_KERNELS_SLICE = struct.pack("ll", int(_SLICE), 0)  # a struct timeval
+_SHORTEST = 0.001  # seconds: 0 would mean something else to a socket
+
+_local = threading.local()
+
+
+def current_exchange() -> Exchange | None:
+    """Give the exchange that this thread serves."""
+    return getattr(_local, "exchange", None)
+
+
+@contextlib.contextmanager
+def serving(exchange: Exchange) -> Iterator[None]:
+    """Let the connections that this thread uses inside the block belong to an exchange."""
+    _local.exchange = exchange
+    try:
+        yield
+    finally:
+        _local.exchange = None
+
+
+def _is_kernels(sock: socket.socket) -> bool:
+    """Whether a blocking read of this socket blocks in the kernel, and takes a ``struct timeval``.
+
+    gevent's sockets, which stand in for Python's, do neither; Windows takes milliseconds.
+    """
+    return os.name == "posix" and isinstance(sock, _socket.socket)
+
+
+class _GuardedFile(io.RawIOBase):
+    """The one door through which bytes come in: flag and deadlines first, then the socket.
+
+    Headers are read through it as a file, in small steps; the body is received whole reads at a
+    time.
+    """
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, exchange: Exchange) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._exchange = exchange
+        self._timeout: float | None = None  # that the socket was given for the body
+        self.is_shut = False
+        """Give nothing more as a file, so that what its reader has buffered can be taken."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - a writable buffer
+        if self.is_shut:
+            return None
+        exchange = self._exchange
+        exchange.check()
+        self._sock.settimeout(exchange.deadlines.left_or_raise())
+        count: int | None = self._raw.readinto(buffer)
+        if not count:
+            exchange.check()  # an end of file after a cancel is none
+        return count
+
+    def wait(self) -> None:
+        """Wait until there is something to read, or time is up."""
+        self._exchange.check()
+        sock = self._sock
+        if isinstance(sock, socket.socket) and not getattr(sock, "pending", int)():
+            left = self._exchange.deadlines.left()
+            wait_for_read(sock, timeout=None if left is None else max(left, 0.0))
+
+    def receive(self, size: int, timeout: float | None) -> bytes | None:
+        """Give what one read gives, empty at the end; None if nothing came within ``timeout``.
+
+        A read wakes every few seconds to look at the clocks, so that as long as much time is left
+        the socket keeps its timeout: setting it is a system call for each event.
+        """
+        exchange, sock = self._exchange, self._sock
+        give_up = None if timeout is None else time.monotonic() + timeout
+        while True:
+            if exchange.cancelled:
+                exchange.check()
+            left = exchange.deadlines.left_or_raise()
+            if left is None or left > _SLICE:
+                left = _SLICE
+            if give_up is not None:
+                left = max(min(left, give_up - time.monotonic()), _SHORTEST)
+            if left != self._timeout:
+                self._timeout = left
+                self._set_timeout(left)
+            try:
+                data = sock.recv(size)
+            except (TimeoutError, BlockingIOError):
+                if give_up is not None and time.monotonic() >= give_up:
+                    return None
+                continue
+            if not data:
+                exchange.check()  # an end of file after a cancel is none
+            return data
+
+    def _set_timeout(self, seconds: float) -> None:
+        """Let a read end in so many seconds.
+
+        With a timeout of Python's, a read is two system calls, and each lets go of the interpreter
+        lock and has to get it back.  The kernel's own timeout needs one; it is coarse, and so it
+        is only for the clocks.
+        """
+        sock = self._sock
+        sock.settimeout(seconds)
+        if seconds == _SLICE and type(sock) is socket.socket and _is_kernels(sock):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _KERNELS_SLICE)
+                sock.settimeout(None)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class GuardedResponse(http.client.HTTPResponse):
+    """Read an answer, or that of a CONNECT proxy, through the guarded file.
+
+    http.client reads the status line and the headers.  The body is received here, because what
+    http.client and urllib3 do for each chunk of it costs more than all that comes after.
+    """
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(sock, *args, **kwargs)
+        self._exchange = current_exchange()
+        if self._exchange is not None:
+            self._chunks = chunked_decoder()
+            self._file = _GuardedFile(self.fp.detach(), sock, self._exchange)
+            self.fp = io.BufferedReader(self._file)
+            self._has_buffer = True  # as far as is known
+            self._exchange.receiver = self
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Skip answers that announce another: http.client knows 100 alone."""
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not _is_interim(status):
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+    def wait(self) -> None:
+        """Wait for the next bytes outside of all parsing: an exception in here changes nothing."""
+        if self.fp is not None and not self._chunks.is_done and not self._buffered():
+            self._file.wait()
+
+    def _buffered(self) -> bool:
+        """Whether something came together with the headers that was not taken yet."""
+        if self._has_buffer:
+            self._file.is_shut = True
+            self._has_buffer = bool(self.fp.peek(1))
+        return self._has_buffer
+
+    def receive(self, timeout: float | None = None) -> bytes | None:
+        """Give what one read of the connection gives, taken out of its framing; empty at the end.
+
+        None says that nothing came within ``timeout`` seconds.
+        """
+        if self.fp is None:
+            return b""
+        if not self.chunked:
+            return self._receive_plain(timeout)
+        while not self._chunks.is_done:
+            if self._has_buffer:
+                data = self._take(_BLOCK, timeout)
+            else:
+                data = self._file.receive(_BLOCK, timeout)
+            if data is None:
+                return None
+            if not data:
+                raise http.client.IncompleteRead(b"")
+            try:
+                body = self._chunks.feed(data)
+            except ValueError as error:
+                raise http.client.HTTPException(str(error)) from None
+            if body:
+                return body
+        # Only now: the connection goes back as soon as the file is closed, and what is above has
+        # to see the last bytes first.
+        if self._chunks.surplus and self._exchange is not None:
+            self._exchange.reusable = False
+        self._close_conn()  # type: ignore[attr-defined]
+        return b""
+
+    def _receive_plain(self, timeout: float | None) -> bytes | None:
+        """Receive a body of known length, or one that ends with its connection."""
+        if self.length is None:
+            data = self._take(_BLOCK, timeout)
+        else:
+            data = self._take(min(self.length, _BLOCK), timeout) if self.length else b""
+            if data == b"" and self.length:
+                raise http.client.IncompleteRead(b"", self.length)
+            self.length -= len(data or b"")
+        if data == b"":
+            self._close_conn()  # type: ignore[attr-defined]
+        return data
+
+    def _take(self, size: int, timeout: float | None) -> bytes | None:
+        return self.fp.read1(size) if self._buffered() else self._file.receive(size, timeout)
+
+    def read1(self, n: int = -1) -> bytes:
+        """Do the same for urllib3, which decompresses what it gets."""
+        return super().read1(n) if self._exchange is None else self.receive() or b""
+
+
+def _is_interim(status: int) -> bool:
+    """Whether another answer follows; 101 is none of these, it ends HTTP."""
+    return 102 <= status < 200  # noqa: PLR2004 - HTTP
