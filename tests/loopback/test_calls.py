@@ -6,6 +6,7 @@ a few; raise one only with a figure that says what is gained.
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 
@@ -35,8 +36,13 @@ def calls_of(consume):
             sys.setprofile(None)
 
     thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
+    gc.collect()
+    gc.disable()  # finalizers of what other tests left behind would be counted
+    try:
+        thread.start()
+        thread.join()
+    finally:
+        gc.enable()
     return counted
 
 
