@@ -8,29 +8,21 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import shutil
-import subprocess
-import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from server_process import ServerProcess, show_logs
 
 import inferd_engine as ie
 
 KEY = "sk-aimock"
 FIXTURES = Path(__file__).with_name("fixtures.json")
-START_SECONDS = 60.0  # it takes a fraction of one
-STOP_SECONDS = 10.0
-POLL_SECONDS = 0.05
-LOG_TAIL = 8192  # bytes of the server's log that a failed test shows
-LISTENING = re.compile(r"listening on (http://127\.0\.0\.1:\d+)")
 
 PREFIX = os.environ.get("INFERD_ENGINE_AIMOCK")
 if not PREFIX:
     collect_ignore_glob = ["test_*.py"]
-
-_servers = []
 
 
 def _command():
@@ -49,54 +41,19 @@ def _command():
     return [node, script]
 
 
-class AiMock:
-    """The server's process on a free port of loopback, from ``with`` to the end of ``with``."""
+class AiMock(ServerProcess):
+    """The server, which wants a key."""
 
-    def __init__(self, log):
-        self._log = log
+    environment: ClassVar = {"AIMOCK_API_KEYS": KEY}
 
-    def __enter__(self):
-        options = ["--host", "127.0.0.1", "--port", "0", "--fixtures", FIXTURES]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*_command(), *options],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "AIMOCK_API_KEYS": KEY},
-            )
-        try:
-            self.url = self._wait_until_ready()
-        except BaseException:
-            self.__exit__()
-            raise
-        _servers.append(self)
-        return self
+    def command(self):
+        """Give the program and its arguments."""
+        options = ["--host", "127.0.0.1", "--port", str(self.port), "--fixtures", FIXTURES]
+        return [*_command(), *options]
 
-    def __exit__(self, *_):
-        if self in _servers:
-            _servers.remove(self)
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _wait_until_ready(self):
-        """Wait until it says where it listens, which it does when it does."""
-        deadline = time.monotonic() + START_SECONDS
-        while not (found := LISTENING.search(self.log())):
-            gone = self._process.poll()
-            if gone is not None or time.monotonic() > deadline:
-                msg = f"aimock does not listen (exit code {gone}):\n{self.log()}"
-                raise RuntimeError(msg)
-            time.sleep(POLL_SECONDS)
-        return found[1]
-
-    def log(self):
-        """Give the end of what the server has printed."""
-        return self._log.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
+    def is_ready(self):
+        """Whether it has said that it listens, which it does when it does."""
+        return f"listening on {self.url}" in self.log()
 
     def backend(self, *, path="", **fields):
         """Make a backend for this server."""
@@ -113,12 +70,8 @@ class AiMock:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport():
-    """Show what the server printed with a test that failed."""
-    report = yield
-    if report.failed:
-        for server in _servers:
-            report.sections.append((f"log of {server.url}", server.log()))
-    return report
+    """Show what the servers printed with a test that failed."""
+    return show_logs((yield))
 
 
 @pytest.fixture(scope="session")

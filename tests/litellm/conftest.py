@@ -10,15 +10,11 @@ import dataclasses
 import importlib.metadata
 import json
 import os
-import socket
-import subprocess
 import sysconfig
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
+from server_process import ServerProcess, show_logs
 
 import inferd_engine as ie
 from inferd_engine.testing import Upstream, error_reply
@@ -26,15 +22,10 @@ from inferd_engine.testing import Upstream, error_reply
 MASTER_KEY = "sk-master"
 UPSTREAM_KEY = "sk-upstream"
 SKY = "The sky is blue: Привет 你好 😀, and that is all there is to say."
-START_SECONDS = 120.0  # it takes eight; a loaded machine may need many times that
-STOP_SECONDS = 10.0
-POLL_SECONDS = 0.1
-LOG_TAIL = 8192  # bytes of the proxy's log that a failed test shows
 QUIET = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it asks GitHub for the newest prices
     "LITELLM_MODE": "PRODUCTION",  # no .env files
     "NO_COLOR": "1",
-    "PYTHONUNBUFFERED": "1",
 }
 
 try:
@@ -43,8 +34,6 @@ except importlib.metadata.PackageNotFoundError:
     if os.environ.get("INFERD_ENGINE_LITELLM") == "1":
         raise
     collect_ignore_glob = ["test_*.py"]
-
-_proxies = []
 
 
 def _models(upstream):
@@ -76,11 +65,15 @@ def _models(upstream):
     ]
 
 
-class LiteLlm:
-    """The proxy's process on a free port of loopback, from ``with`` to the end of ``with``."""
+class LiteLlm(ServerProcess):
+    """The proxy, with these models."""
+
+    start_seconds = 120.0
+    environment = QUIET
+    ready_path = "/health/liveliness"
 
     def __init__(self, folder, upstream):
-        self._log = folder / "litellm.log"
+        super().__init__(folder / "litellm.log")
         self._config = folder / "config.json"  # JSON is YAML
         config = {
             "model_list": _models(upstream),
@@ -91,56 +84,11 @@ class LiteLlm:
         self._config.write_text(json.dumps(config, ensure_ascii=False), "utf-8")
         self.models = [model["model_name"] for model in config["model_list"]]
 
-    def __enter__(self):
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+    def command(self):
+        """Give the program and its arguments."""
         program = Path(sysconfig.get_path("scripts")) / "litellm"
-        options = ["--host", "127.0.0.1", "--port", str(port), "--config", str(self._config)]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [program, *options],
-                cwd=self._log.parent,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **QUIET},
-            )
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.__exit__()
-            raise
-        _proxies.append(self)
-        return self
-
-    def __exit__(self, *_):
-        if self in _proxies:
-            _proxies.remove(self)
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _wait_until_ready(self):
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                with direct.open(f"{self.url}/health/liveliness", timeout=5.0):
-                    return
-            except (urllib.error.URLError, OSError) as error:
-                gone = self._process.poll()
-                if gone is not None or time.monotonic() > deadline:
-                    msg = f"LiteLLM does not answer ({error}; exit code {gone}):\n{self.log()}"
-                    raise RuntimeError(msg) from error
-            time.sleep(POLL_SECONDS)
-
-    def log(self):
-        """Give the end of what the proxy has printed."""
-        return self._log.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
+        options = ["--host", "127.0.0.1", "--port", str(self.port), "--config", str(self._config)]
+        return [program, *options]
 
     def backend(self, model, **fields):
         """Make a backend for a model of this proxy."""
@@ -198,12 +146,8 @@ class OurUpstream:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport():
-    """Show what the proxy printed with a test that failed."""
-    report = yield
-    if report.failed:
-        for proxy in _proxies:
-            report.sections.append((f"log of {proxy.url}", proxy.log()))
-    return report
+    """Show what the servers printed with a test that failed."""
+    return show_logs((yield))
 
 
 @pytest.fixture(scope="session")

@@ -8,22 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 
 import pytest
+from server_process import ServerProcess, show_logs
 
 import inferd_engine as ie
 
 MODEL = "tiny"
-START_SECONDS = 90.0  # it takes three; a loaded machine may need many times that
-STOP_SECONDS = 10.0
-POLL_SECONDS = 0.05
-LOG_TAIL = 8192  # bytes of a server's log that a failed test shows
 LONG_CONTEXT = 8192  # tokens: the model reads so many in a second
 PINGING = """
 import runpy
@@ -38,79 +30,33 @@ if importlib.util.find_spec("llama_cpp") is None:
         raise ModuleNotFoundError(msg, name="llama_cpp")
     collect_ignore_glob = ["test_*.py"]
 
-_servers = []
 
+class LlamaServer(ServerProcess):
+    """The server, with the model and settings of its own."""
 
-class LlamaServer:
-    """A server process on a free port of loopback, from ``with`` to the end of ``with``."""
+    ready_path = "/v1/models"
 
     def __init__(self, model, log, *, program=("-m", "llama_cpp.server"), **settings):
-        self._model = model
-        self._log = log
+        super().__init__(log)
         self._program = program
-        self._settings = settings
-
-    def __enter__(self):
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        settings = {
-            "model": self._model,
+        self._settings = {
+            "model": model,
             "model_alias": MODEL,
             "host": "127.0.0.1",
-            "port": port,
+            "port": self.port,
             "n_ctx": 512,
             "n_threads": 1,  # two wait for each other by spinning: ten times slower under load
             "n_threads_batch": 1,
             "verbose": "false",
-            **self._settings,
+            **settings,
         }
-        command = [sys.executable, *self._program]
-        for name, value in settings.items():
-            command += [f"--{name}", str(value)]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            )
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.__exit__()
-            raise
-        _servers.append(self)
-        return self
 
-    def __exit__(self, *_):
-        if self in _servers:
-            _servers.remove(self)
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _wait_until_ready(self):
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                with direct.open(f"{self.url}/v1/models", timeout=5.0):
-                    return
-            except (urllib.error.URLError, OSError) as error:
-                gone = self._process.poll()
-                if gone is not None or time.monotonic() > deadline:
-                    msg = f"the server does not answer ({error}; exit code {gone}):\n{self.log()}"
-                    raise RuntimeError(msg) from error
-            time.sleep(POLL_SECONDS)
-
-    def log(self):
-        """Give what the server has printed."""
-        return self._log.read_text("utf-8", "replace")
+    def command(self):
+        """Give the program and its arguments."""
+        options = [
+            word for name, value in self._settings.items() for word in (f"--{name}", str(value))
+        ]
+        return [sys.executable, *self._program, *options]
 
     def backend(self, **fields):
         """Make a backend for this server."""
@@ -122,11 +68,7 @@ class LlamaServer:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport():
     """Show what the servers printed with a test that failed."""
-    report = yield
-    if report.failed:
-        for server in _servers:
-            report.sections.append((f"log of {server.url}", server.log()[-LOG_TAIL:]))
-    return report
+    return show_logs((yield))
 
 
 @pytest.fixture(scope="session")
