@@ -19,6 +19,7 @@ works but cancelling, which then waits for the next byte.
 from __future__ import annotations
 
 import http.client
+import queue
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
@@ -157,10 +158,37 @@ class _OwnedTLSConnection(_OwnedConnection, urllib3.connection.HTTPSConnection):
     """The same, with TLS on top of the socket that the handle was made from."""
 
 
+class _Idle:
+    """A pool's idle connections, the newest first: a ``queue.LifoQueue`` without its lock.
+
+    A signal handler that raises while that lock is being taken may leave it taken, and then every
+    later request of the pool waits for ever.  A list's ``append`` and ``pop`` need none.
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        self._maxsize = maxsize
+        self._connections: list[Any] = []
+
+    def put(self, connection: Any, *_: object, **__: object) -> None:  # noqa: ANN401 - urllib3's own
+        if len(self._connections) >= self._maxsize:
+            raise queue.Full
+        self._connections.append(connection)
+
+    def get(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - urllib3's own
+        try:
+            return self._connections.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def qsize(self) -> int:
+        return len(self._connections)
+
+
 class _OwningPool(urllib3.connectionpool.HTTPConnectionPool):
     """A pool that takes no connection back that was ended, or whose answer was cut."""
 
     ConnectionCls = _OwnedConnection
+    QueueCls = _Idle  # type: ignore[assignment]  # it need not be a queue
 
     def _put_conn(self, conn: Any) -> None:  # noqa: ANN401 - urllib3's own
         if isinstance(conn, _OwnedConnection) and not conn.give_back():

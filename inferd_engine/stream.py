@@ -111,7 +111,6 @@ class TokenStream:
         response_headers: Mapping[str, str] | None = None,
     ) -> None:
         self._reading = Reading(source)
-        self._endings = self._reading.endings
         self._pid = os.getpid()
         self._told = False  # whether the consumer was given the ending: Done, or the error
         # The one consumer that waits or reads.  A lock would stay locked when a signal handler
@@ -126,6 +125,7 @@ class TokenStream:
         self.request_id = request_id
         self.response_headers: Mapping[str, str] = response_headers or {}
         self._completion: Completion | None = None
+        self._endings = self._reading.endings  # the last: now it can be closed
         for group in self._groups:
             group.add(self)
         if cancel is not None:
@@ -143,12 +143,22 @@ class TokenStream:
         )
         try:
             self._worker.start()
-        except RuntimeError as error:
+        except BaseException as error:
+            self._give_up_worker(self._worker)
+            if isinstance(error, RuntimeError) and error.__context__ is not None:
+                raise error.__context__ from None  # a handler's: see ``Intake._get``
+            if isinstance(error, RuntimeError):
+                msg = f"no worker thread can be started ({error}): buffer=0 streams without one"
+                raise InternalError(msg, retryable=True) from error
+            raise
+
+    def _give_up_worker(self, worker: threading.Thread) -> None:
+        """Close the stream, whose worker may or may not have been started."""
+        self.close()
+        if not worker.is_alive() and self._reading.take_turn():
             self._worker = None
-            self.close()
             self._reading.release()
-            msg = f"no worker thread can be started ({error}): buffer=0 streams without one"
-            raise InternalError(msg, retryable=True) from error
+            self._reading.give_turn()
 
     # --- iterating -------------------------------------------------------------------------------
 

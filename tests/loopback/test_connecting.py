@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 import threading
 
 import pytest
 import trustme
 
 import inferd_engine as ie
-from inferd_engine.testing import DONE, Gate, Reply, Upstream, chunk
+from inferd_engine.testing import DONE, Gate, Reply, Upstream, chunk, text_reply
 
 
 def test_no_such_host(monkeypatch):
@@ -113,3 +114,28 @@ def test_no_warning_about_the_pool(caplog):
         assert backend.complete("again").text
         assert upstream.connections == count
     assert "pool" not in caplog.text
+
+
+def test_the_pool_has_no_lock_to_leave_behind(ask, monkeypatch):
+    """Ctrl-C at any moment leaves the pool usable: there is no lock that it could leave taken."""
+    enter = threading.Condition.__enter__
+
+    def struck(self):
+        entered = enter(self)
+        if "connectionpool" in sys._getframe(2).f_code.co_filename:
+            raise KeyboardInterrupt  # the lock is taken, and `with` does not know of it yet
+        return entered
+
+    monkeypatch.setattr(threading.Condition, "__enter__", struck)
+    backend = ask(text_reply("one"), text_reply("two"))
+    assert [backend.complete("x").text for _ in range(2)] == ["one", "two"]
+    assert backend.upstream.connections == 1
+
+
+def test_a_full_pool_keeps_no_more_than_it_may(ask):
+    """More streams than the pool keeps connections still work; what is too much is closed."""
+    backend = ask(otherwise=lambda _: text_reply("fine"), max_connections=1)
+    streams = [backend.stream("x") for _ in range(3)]
+    assert [stream.collect().text for stream in streams] == ["fine"] * 3
+    assert backend.complete("x").text == "fine"
+    assert backend.upstream.connections == 3
