@@ -38,10 +38,10 @@ MEASUREMENTS = {
                 ["latency", "2000", "0.002", "0"], "median_us", [OURS, HERE_TOO, *PEERS]),
     "latency p99": ("the same, the slowest but 1 %",
                     ["latency", "2000", "0.002", "0"], "p99_us", [OURS, HERE_TOO, *PEERS]),
-    "busy": ("the same beside two CPU-bound threads, median of 300",
-             ["latency", "300", "0.002", "2"], "median_us", [OURS, HERE_TOO, *PEERS]),
+    "busy": ("the same beside two CPU-bound threads, median of 2 000",
+             ["latency", "2000", "0.002", "2"], "median_us", [OURS, HERE_TOO, *PEERS]),
     "busy p99": ("the same, the slowest but 1 %",
-                 ["latency", "300", "0.002", "2"], "p99_us", [OURS, HERE_TOO, *PEERS]),
+                 ["latency", "2000", "0.002", "2"], "p99_us", [OURS, HERE_TOO, *PEERS]),
     "first": ("time to the first token with a client just made, µs",
               ["first", "50"], "fresh_us", [OURS, HERE_TOO, *PEERS]),
     "warm": ("time to the first token over a warm connection, µs",
@@ -59,12 +59,20 @@ IMPORTS = {
     "requests": "import requests",
     "openai": "import openai",
 }
+STREAMS = [["paced", str(streams), "150", "50"] for streams in (1, 4, 16, 64, 256)]
+# Whose, and measured with what, from small to large.
 GROWTH = {
-    "events": [["burst", str(10**power), "290"] for power in range(2, 7)],
-    "bytes": [["burst", str(max(200, 6_000_000 // size)), str(size)]
-              for size in (50, 290, 1024, 4096, 16384, 65536)],
-    "streams": [["paced", str(streams), "150", "50"] for streams in (1, 4, 16, 64, 256)],
-}  # fmt: skip
+    "events": (OURS, [["burst", str(10**power), "290"] for power in range(2, 7)]),
+    "bytes of an event": (
+        OURS,
+        [
+            ["burst", str(max(400, 6_000_000 // size)), str(size)]
+            for size in (50, 290, 1024, 4096, 16384, 65536)
+        ],
+    ),
+    "streams": (OURS, STREAMS),
+    "streams, requests.iter_lines": ("requests.iter_lines", STREAMS),
+}
 
 
 def run(arguments: list[str], **environment: str) -> str:
@@ -166,20 +174,17 @@ def compare_imports(address: str, rounds: int) -> dict[str, float]:
 
 
 def compare_growth(address: str, options: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Measure ours alone, from small to large; per event, or for sizes per KiB."""
+    """Measure from small to large: ours, and beside the number of streams the bare loop too."""
     found: dict[str, dict[str, float]] = {}
-    for what, series in GROWTH.items():
+    for what, (client, series) in GROWTH.items():
         for arguments in series:
-            print(f"growth: {' '.join(arguments)}", file=sys.stderr)
+            print(f"growth: {client} {' '.join(arguments)}", file=sys.stderr)
             values = [
-                measure(OURS, address, arguments, source=options.source)["cpu_us"]
+                measure(client, address, arguments, source=options.source)["cpu_us"]
                 for _ in range(options.rounds)
             ]
-            value = statistics.median(values)
-            if what == "bytes":
-                value /= int(arguments[2]) / 1024
-            label = arguments[2] if what == "bytes" else arguments[1]
-            found.setdefault(what, {})[label] = value
+            label = arguments[2] if what.startswith("bytes") else arguments[1]
+            found.setdefault(what, {})[label] = statistics.median(values)
     return found
 
 
@@ -234,8 +239,7 @@ def main() -> None:
     if imports:
         lines += table("import: ms", imports, "inferd_engine")
     for what, values in growth.items():
-        per = "KiB" if what == "bytes" else "event"
-        lines += [f"growth with the {what}: CPU per {per}, µs:", ""]
+        lines += [f"growth with the {what}: CPU per event, µs:", ""]
         lines += ["| " + " | ".join(values) + " |", "|" + "---|" * len(values)]
         lines += ["| " + " | ".join(f"{value:.2f}" for value in values.values()) + " |", ""]
     print("\n".join(lines))
