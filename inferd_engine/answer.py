@@ -140,6 +140,12 @@ class AnswerSource:
 
     def close(self) -> None:
         """Give the connection back if the answer was whole, and close it if it was not."""
-        if isinstance(self.ending, Done):
-            self._body.drain(_DRAIN_SECONDS)
-        self._body.close()
+        # What was kept of the answer goes now, and not with a garbage collection, which counts
+        # objects and not bytes.
+        del self._answer
+        self._rest = None
+        try:
+            if isinstance(self.ending, Done):
+                self._body.drain(_DRAIN_SECONDS)
+        finally:
+            self._body.close()

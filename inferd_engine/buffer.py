@@ -82,6 +82,7 @@ class EventBuffer(_Queue):
         Returns:
             Whether all of them were put.
         """
+        self.recover()  # close() may have been interrupted inside of lift()
         while events:
             piece = events[: self.maxsize]
             while True:
@@ -120,5 +121,6 @@ class EventBuffer(_Queue):
 
     def put_beyond(self, events: list[Any]) -> None:
         """Put what must not wait: the end, and what came before it when time is up."""
+        self.recover()
         self.maxsize = sys.maxsize
         self.put((events, 0))

@@ -12,6 +12,7 @@ each token, which would outlive the streams that it was for.
 from __future__ import annotations
 
 import math
+import os
 import queue
 import threading
 import time
@@ -74,7 +75,7 @@ class CancelToken:
     def __init__(self) -> None:
         self._cancelled = False
         self._deadline: float | None = None
-        self._timer: threading.Thread | None = None
+        self._timers: dict[int, threading.Thread] = {}  # by process, at most one of each
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._live = LiveSet(on_empty=self._ring)
 
@@ -119,15 +120,23 @@ class CancelToken:
         self._live.discard(member)
 
     def _ring(self) -> None:
-        if self._timer is not None:
+        if self._timers:
             self._bell.put(None)
 
     def _keep_time(self) -> None:
         """Have a thread that keeps the time, if there is any to keep."""
-        if self._deadline is None or self._cancelled or not self._live or self._timer is not None:
+        if self._deadline is None or self._cancelled or not self._live:
             return
-        self._timer = threading.Thread(target=self._watch, name="inferd-engine-timer", daemon=True)
-        self._timer.start()
+        process = os.getpid()  # a forked child has none of its parent's threads
+        if process in self._timers:
+            return
+        timer = threading.Thread(target=self._watch, name="inferd-engine-timer", daemon=True)
+        if self._timers.setdefault(process, timer) is timer:
+            try:
+                timer.start()
+            except BaseException:
+                self._timers.pop(process, None)
+                raise
 
     def _watch(self) -> None:
         while self._live and not self.cancelled and self._deadline is not None:
@@ -137,5 +146,5 @@ class CancelToken:
                 continue
         if self.cancelled:
             self.cancel()
-        self._timer = None
+        self._timers.pop(os.getpid(), None)
         self._keep_time()  # for a call that joined while this thread was about to go

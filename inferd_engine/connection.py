@@ -18,6 +18,7 @@ works but cancelling, which then waits for the next byte.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import queue
 import socket
@@ -90,10 +91,13 @@ class _OwnedConnection(urllib3.connection.HTTPConnection):
                     sock.setsockopt(*option)
                 sock.settimeout(left)
                 sock.connect(address)
-            except OSError as error:
+                sock.settimeout(exchange.deadlines.left_or_raise())  # for the handshake
+            except BaseException as error:
                 sock.close()
                 exchange.end()
                 exchange.check()
+                if not isinstance(error, OSError):
+                    raise
                 failure = error
             else:
                 return sock
@@ -111,8 +115,19 @@ class _OwnedConnection(urllib3.connection.HTTPConnection):
         """Let the socket's own timeout bound what does not go through the guarded file."""
         exchange = self._exchange
         if exchange is not None and self.sock is not None:
-            left = exchange.deadlines.left()
-            self.sock.settimeout(None if left is None else max(left, 0.001))
+            self.sock.settimeout(exchange.deadlines.left_or_raise())
+
+    def send(self, data: Any) -> None:  # noqa: ANN401 - http.client's own
+        """Send in pieces of a TLS record: each write of one may take the whole timeout."""
+        exchange = self._exchange
+        if exchange is None or self.sock is None or not isinstance(data, bytes):
+            super().send(data)
+            return
+        pieces = memoryview(data)
+        for start in range(0, len(data), _RECORD):
+            exchange.check()
+            self._give_time_left()
+            super().send(pieces[start : start + _RECORD])
 
     def connect(self) -> None:
         super().connect()
@@ -203,8 +218,19 @@ class _OwningTLSPool(_OwningPool, urllib3.connectionpool.HTTPSConnectionPool):
 _POOLS = {"http": _OwningPool, "https": _OwningTLSPool}
 
 
+_RECORD = 16384  # bytes that TLS encrypts and writes at once
+
+
 class OwningAdapter(requests.adapters.HTTPAdapter):
     """An adapter of requests whose connections belong to exchanges, through proxies too."""
+
+    def close(self) -> None:
+        """Close the idle connections now, whoever still refers to their pool."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in list(manager.pools.keys()):
+                with contextlib.suppress(KeyError):
+                    manager.pools[key].close()
+        super().close()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' own
         """Let direct connections be ours."""

@@ -112,4 +112,7 @@ class Exchange:
         self.receiver = None
         handle = self.take_handle()
         if handle is not None:
+            with contextlib.suppress(OSError):  # it has gone by itself
+                if self._pid == os.getpid():
+                    handle.shutdown(socket.SHUT_RDWR)  # a forked child may hold the connection too
             handle.close()

@@ -152,7 +152,8 @@ class Reading:
         """Close the source, once; for whoever has the turn."""
         if self.ended_at is None:
             self.ended_at = time.monotonic()
-            self.source.close()
+            with contextlib.suppress(Exception):  # how it ended is known, and has to be told
+                self.source.close()
 
     @property
     def is_over(self) -> bool:

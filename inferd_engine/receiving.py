@@ -51,11 +51,12 @@ def current_exchange() -> Exchange | None:
 @contextlib.contextmanager
 def serving(exchange: Exchange) -> Iterator[None]:
     """Let the connections that this thread uses inside the block belong to an exchange."""
+    before = current_exchange()  # a finalizer or a log handler may ask something in between
     _local.exchange = exchange
     try:
         yield
     finally:
-        _local.exchange = None
+        _local.exchange = before
 
 
 def _is_kernels(sock: socket.socket) -> bool:
@@ -178,7 +179,8 @@ class GuardedResponse(http.client.HTTPResponse):
 
     def wait(self) -> None:
         """Wait for the next bytes outside of all parsing: an exception in here changes nothing."""
-        if self.fp is not None and not self._chunks.is_done and not self._buffered():
+        is_over = self.fp is None or self._chunks.is_done or self.length == 0
+        if not is_over and not self._buffered():
             self._file.wait()
 
     def _buffered(self) -> bool:

@@ -386,7 +386,11 @@ class TokenStream:
 
     def __del__(self) -> None:
         endings = getattr(self, "_endings", None)  # None if the constructor did not come that far
-        if endings is None or endings or self._pid != os.getpid():
+        if endings is None or self._pid != os.getpid():
+            return
+        if endings:
+            if self.cancelled:  # by a close() that may have been interrupted half-way
+                self._reading.source.cancel()
             return
         self.close()
         warnings.warn(
@@ -435,6 +439,17 @@ class TokenStream:
 
 _all_streams = LiveSet()
 _EXIT_GRACE = 0.5  # seconds that all workers together are given when the interpreter ends
+
+
+def _disown_all() -> None:
+    """In a forked child: what the parent's consumers have taken is the parent's."""
+    for member in _all_streams:
+        if isinstance(member, TokenStream):
+            member._intake.events = iter(())  # noqa: SLF001 - one of us
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_all)
 
 
 @atexit.register

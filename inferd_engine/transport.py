@@ -133,9 +133,11 @@ class Body:
 
     def close(self) -> None:
         """Close the connection, unless the body was read to its end; no answer is waited for."""
-        with contextlib.suppress(*FAILURES):
-            self._raw.close()
-        self._exchange.end()
+        try:
+            with contextlib.suppress(*FAILURES):
+                self._raw.close()
+        finally:
+            self._exchange.end()
 
 
 class Reply:

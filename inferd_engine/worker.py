@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
 _LET_GO = 0.05  # seconds: how often the worker of an ended stream looks whether it can close it
+_PATIENCE = 40  # times
 
 
 def read_ahead(reading: Reading, buffer: EventBuffer) -> None:
@@ -37,8 +38,11 @@ def read_ahead(reading: Reading, buffer: EventBuffer) -> None:
         ending = _read_on(reading, buffer)
         reading.give_turn()
         pause = 0.0 if reading.is_awaited else _FIRST_PAUSE
-    while not reading.take_turn():
+    for _ in range(_PATIENCE):
+        if reading.take_turn():
+            break
         reading.sleep(_LET_GO)
+    # Whoever still has the turn was woken long ago: an interrupt has kept it from giving it up.
     reading.release()
     reading.give_turn()
     buffer.put_beyond([EndMark(ending or reading.source.ending or CLOSED)])

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from inferd_engine.proto.v2 import ResolvedV2
     from inferd_engine.transport import Body, Reply, Transport
 
+_HIDDEN = b"***"
 _ERROR_BODY_SECONDS = 5.0  # a status that is known is told, however slowly its body comes
 _USER_AGENT = f"inferd-engine/{__version__}"
 
@@ -239,9 +240,12 @@ class OpenAiCompat(Backend):
         text = _read_error(reply.body)
         reply.body.close()
         place = without_query(url)
+        key = config.api_key
+        if key:  # some upstreams say it back, and errors are logged
+            text = text.replace(key.encode(), _HIDDEN)
         raise http_error(
             reply.status,
-            reply.headers,
+            {n: v.replace(key, _HIDDEN.decode()) if key else v for n, v in reply.headers.items()},
             text,
             place=place,
             hint=self._hint(reply.status, text, place),

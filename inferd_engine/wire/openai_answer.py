@@ -247,5 +247,5 @@ class Answer:
         """End the answer with an error; what was given before stays given."""
         if isinstance(error, EventTooLargeError):
             error = UpstreamError(str(error), code="event_too_large", retryable=False)
-        self.error = error
+        self.error = error.with_traceback(None)  # its frames hold what was kept of the answer
         self.is_over = True

@@ -23,6 +23,7 @@ The common chunk, which holds one piece of text and nothing else, has a way of i
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -117,7 +118,10 @@ class ChunkAccumulator:
                 self._saw_choice = self._saw_delta = True
                 add_events(events, [delta])
                 return
-        events.extend(self._take(payload, event))
+        try:
+            events.extend(self._take(payload, event))
+        except RecursionError:
+            _log.warning("skipped a payload that is nested too deeply")
 
     def ingest_plain(self, events: list[TokenEventV2], payloads: str) -> int:
         """Add the events of payloads, one a line, if all of them are plain; give how many.
@@ -188,7 +192,9 @@ class ChunkAccumulator:
             reason = StopReason.TOOL_USE if self._saw_call else StopReason.END_TURN
         word, usage = self.finish_reason, self._usage
         if usage is not None:
-            usage = Usage(usage.input_tokens, usage.output_tokens, joined_in_value(usage.details))
+            with contextlib.suppress(ValueError):  # nested too deeply: as it came
+                details = joined_in_value(usage.details)
+                usage = Usage(usage.input_tokens, usage.output_tokens, details)
         return Done(reason, usage, word and join_surrogates(word))
 
     # --- one payload -----------------------------------------------------------------------------

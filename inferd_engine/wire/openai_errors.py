@@ -72,7 +72,9 @@ def _provider_words(value: Mapping[str, Any]) -> str:
     raw = metadata.get("raw") if isinstance(metadata, dict) else value.get("failed_generation")
     if isinstance(raw, str):
         return raw.strip()
-    return find_message(raw, 2) or json.dumps(raw) if raw else ""
+    with contextlib.suppress(RecursionError):
+        return find_message(raw, 2) or json.dumps(raw) if raw else ""
+    return ""
 
 
 def read_error_body(body: str) -> tuple[str, str | None]:

@@ -141,7 +141,7 @@ class SSEDecoder:
         self._framer = _framers[self.implementation](max_event_bytes, keep_unknown=keep_unknown)
         self._fields = Fields()
         self._head: bytes | None = b""  # what may still become a byte order mark
-        self._too_large: EventTooLargeError | None = None
+        self._too_large: tuple[int, int] | None = None  # not the error: its frames refer to us
 
     @property
     def last_event_id(self) -> str:
@@ -187,7 +187,7 @@ class SSEDecoder:
             EventTooLargeError: A block is larger than allowed; what came before it was given.
         """
         if self._too_large is not None:
-            raise EventTooLargeError(self._too_large.size, self._too_large.limit)
+            raise EventTooLargeError(*self._too_large)
         if self._head is not None:
             data = self._without_bom(data)
         fields = self._fields
@@ -203,7 +203,7 @@ class SSEDecoder:
                 if event is not None:
                     yield event
         except EventTooLargeError as error:
-            self._too_large = error
+            self._too_large = error.size, error.limit
             raise
 
     def run(self, data: bytes) -> str | None:
