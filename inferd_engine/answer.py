@@ -55,7 +55,7 @@ class AnswerSource:
         """
         early: list[tuple[list[Event], int]] = []
         while self.ending is None and not self._answer.is_judged:
-            early.append(self.read() or ([], 0))  # without a timeout it is never None
+            early.append(self.read() or ([], 0))  # without a moment to give up it is never None
         self._early = early
         if isinstance(self.ending, RequestCancelledError):
             raise self.ending
@@ -69,20 +69,20 @@ class AnswerSource:
 
     @property
     def can_wait(self) -> bool:
-        """Whether ``wait()`` waits, and ``read()`` keeps its timeout."""
+        """Whether ``wait()`` waits, and ``read()`` gives up in time."""
         return self._body.can_wait
 
-    def read(self, timeout: float | None = None) -> tuple[list[Event], int] | None:
+    def read(self, give_up: float | None = None) -> tuple[list[Event], int] | None:
         """Wait for what comes next; give its events and their size in bytes.
 
         There may be no events in it.  ``ending`` is set at the end.  None says that nothing came
-        within ``timeout`` seconds.
+        until ``give_up``.
         """
         if self._early or self._rest is not None:
             return self._read_aside()
         answer, deadlines = self._answer, self._exchange.deadlines
         try:
-            block = self._body.read(timeout)
+            block = self._body.read(give_up)
         except DeadlineError as error:
             if deadlines.passed() != "linger":
                 return self._broken(error)

@@ -38,8 +38,11 @@ class Receiver(Protocol):
     def wait(self) -> None:
         """Wait until there are some, outside of all parsing: what is raised in here costs none."""
 
-    def receive(self, timeout: float | None = None) -> bytes | None:
-        """Give the next of them, empty at the end; None if none came within ``timeout`` seconds."""
+    def receive(self, give_up: float | None = None) -> bytes | None:
+        """Give the next of them, empty at the end; None if none came until ``give_up``.
+
+        ``give_up`` is a moment, by ``time.monotonic()``.
+        """
 
 
 # Whoever waits to send to us learns of the end by a reset.  After shutdown() alone the window stays

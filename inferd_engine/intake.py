@@ -29,11 +29,9 @@ if TYPE_CHECKING:
     from inferd_engine.reading import Ending, Reading
 
 _SIGNALS = tuple(signal.valid_signals())
-_HARMLESS = {None, signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler}
+_HARMLESS = (None, signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)
 # The one of C: signal.getsignal takes 20 times as long, to make an enum of the answer.
 _getsignal = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
-
-
 _main_thread = threading.main_thread()
 
 
@@ -54,7 +52,7 @@ def _is_exposed_to_handlers(thread: int) -> bool:
     """
     if thread != _main_thread.ident:
         return False
-    return not _HARMLESS.issuperset(map(_getsignal, _SIGNALS))
+    return any([handler not in _HARMLESS for handler in map(_getsignal, _SIGNALS)])  # noqa: C419
 
 
 class Intake:
@@ -83,6 +81,7 @@ class Intake:
             timeout: Seconds; None waits as long as it takes.
         """
         buffer, reading = self._buffer, self._reading
+        give_up = None if timeout is None else time.monotonic() + timeout
         is_exposed = _is_exposed_to_handlers(me)
         if buffer is None:
             return self._read_here(None, is_exposed=is_exposed)
@@ -90,17 +89,12 @@ class Intake:
             if is_exposed or not reading.source.can_wait:
                 reading.call_reader()
             else:
-                turn = reading.turn
                 try:
-                    reading.is_awaited = turn.setdefault("reader", me) != me
-                    # Twice: the worker may just have given it up, before it saw that it is awaited.
-                    # What it has put into the buffer comes first.
-                    if turn.setdefault("reader", me) == me and not buffer.queue:
-                        reading.is_awaited = False
-                        return self._read_here(timeout, is_exposed=False)
+                    if self._take_turn(me, buffer):
+                        return self._read_here(give_up, is_exposed=False)
                 finally:
-                    if turn.get("reader") == me:
-                        del turn["reader"]
+                    if reading.turn.get("reader") == me:
+                        del reading.turn["reader"]
         if not buffer.ready:
             self._get(buffer, timeout)
         batch = buffer.ready
@@ -114,6 +108,16 @@ class Intake:
         buffer.ready = []
         self.taken = taken
         return len(batch)
+
+    def _take_turn(self, me: int, buffer: EventBuffer) -> bool:
+        """Take the turn to read, unless the worker has it, or has left something to take first."""
+        reading, turn = self._reading, self._reading.turn
+        reading.is_awaited = turn.setdefault("reader", me) != me
+        # Once more: the worker may just have given it up, before it saw that it is awaited.
+        if turn.setdefault("reader", me) != me:
+            return False
+        reading.is_awaited = False
+        return not buffer.queue and reading.ended_at is None
 
     def _get(self, buffer: EventBuffer, timeout: float | None) -> None:
         """Wait until the worker has put something into the buffer, or time is up."""
@@ -131,11 +135,10 @@ class Intake:
         finally:
             self._reading.is_awaited = False
 
-    def _read_here(self, timeout: float | None, *, is_exposed: bool) -> int | None:
+    def _read_here(self, give_up: float | None, *, is_exposed: bool) -> int | None:
         """Read in the consumer's own thread, until there are events or time is up."""
         reading = self._reading
         source = reading.source
-        give_up = None if timeout is None else time.monotonic() + timeout
         reading.visits += 1
         source.back()
         try:
@@ -143,17 +146,17 @@ class Intake:
                 if is_exposed:
                     source.wait()  # here a signal handler may raise and leave all as it was
                 self.final = TORN
-                found = source.read(timeout)
+                found = source.read(give_up)
                 self.final = source.ending
                 if found is None:
-                    return None
+                    return None  # and is still waiting: the clocks of silence go on
                 events = found[0]
                 if events or self.final is not None:
                     break
-                if give_up is not None:
-                    timeout = max(0.0, give_up - time.monotonic())
-        finally:
+        except BaseException:
             source.away()
+            raise
+        source.away()
         if self.taken == 0 and reading.first_event_at is None and events:
             reading.first_event_at = time.monotonic()
         self.events = iter(events)

@@ -10,6 +10,8 @@ read is told by the *turn*:
   handler can leave it behind unseen;
 * the worker puts events into the buffer only while it has the turn, and the consumer reads for
   itself only while the buffer is empty: so events stay in order;
+* whoever comes to the end closes the source with the turn, and makes the end known before the turn
+  is free: in the buffer, or as what the consumer took in;
 * a consumer that finds the turn taken tells (``is_awaited``), looks once more, and waits for the
   buffer; the worker gives up the turn, and looks whether it is awaited after that.  So one of the
   two always sees the other.
@@ -46,15 +48,16 @@ class Source(Protocol):
 
     @property
     def can_wait(self) -> bool:
-        """Whether ``wait()`` waits, and ``read()`` keeps its timeout."""
+        """Whether ``wait()`` waits, and ``read()`` gives up in time."""
 
     def wait(self) -> None:
         """Wait until ``read()`` need not wait; whatever is raised in here changes nothing."""
 
-    def read(self, timeout: float | None = None) -> tuple[list[Event], int] | None:
+    def read(self, give_up: float | None = None) -> tuple[list[Event], int] | None:
         """Wait for what comes next; give its events, maybe none, and their size in bytes.
 
-        Sets ``ending`` at the end.  None says that nothing came within ``timeout`` seconds.
+        Sets ``ending`` at the end.  None says that nothing came until ``give_up``, a moment by
+        ``time.monotonic()``.
         """
 
     def away(self) -> None:
@@ -141,9 +144,9 @@ class Reading:
         with contextlib.suppress(RuntimeError):  # it was woken before, and did not come to it yet
             self._alarm.release()
 
-    def take(self, timeout: float | None = None) -> tuple[list[Event], int] | None:
-        """Read from the source; for whoever has the turn."""
-        found = self.source.read(timeout)
+    def take(self) -> tuple[list[Event], int] | None:
+        """Read from the source; for the worker, when it has the turn."""
+        found = self.source.read()
         if self.first_event_at is None and found is not None and found[0]:
             self.first_event_at = time.monotonic()
         return found

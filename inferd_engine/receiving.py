@@ -15,13 +15,10 @@ has no way through for it.
 
 from __future__ import annotations
 
-import _socket
 import contextlib
 import http.client
 import io
-import os
 import socket
-import struct
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -37,8 +34,8 @@ if TYPE_CHECKING:
 
 _BLOCK = 65536  # bytes: many small HTTP chunks in one system call
 _SLICE = 5.0  # seconds after which a read looks at the clocks
-_KERNELS_SLICE = struct.pack("ll", int(_SLICE), 0)  # a struct timeval
 _SHORTEST = 0.001  # seconds: 0 would mean something else to a socket
+_GRACE = 4 * 1024 * 1024  # bytes that the kernel may hold, given after time is up
 
 _local = threading.local()
 
@@ -59,14 +56,6 @@ def serving(exchange: Exchange) -> Iterator[None]:
         _local.exchange = before
 
 
-def _is_kernels(sock: socket.socket) -> bool:
-    """Whether a blocking read of this socket blocks in the kernel, and takes a ``struct timeval``.
-
-    gevent's sockets, which stand in for Python's, do neither; Windows takes milliseconds.
-    """
-    return os.name == "posix" and isinstance(sock, _socket.socket)
-
-
 class _GuardedFile(io.RawIOBase):
     """The one door through which bytes come in: flag and deadlines first, then the socket.
 
@@ -79,6 +68,7 @@ class _GuardedFile(io.RawIOBase):
         self._sock = sock
         self._exchange = exchange
         self._timeout: float | None = None  # that the socket was given for the body
+        self._grace = _GRACE
         self.is_shut = False
         """Give nothing more as a file, so that what its reader has buffered can be taken."""
 
@@ -104,48 +94,51 @@ class _GuardedFile(io.RawIOBase):
             left = self._exchange.deadlines.left()
             wait_for_read(sock, timeout=None if left is None else max(left, 0.0))
 
-    def receive(self, size: int, timeout: float | None) -> bytes | None:
-        """Give what one read gives, empty at the end; None if nothing came within ``timeout``.
+    def receive(self, size: int, give_up: float | None) -> bytes | None:
+        """Give what one read gives, empty at the end; None if nothing came until ``give_up``.
 
         A read wakes every few seconds to look at the clocks, so that as long as much time is left
-        the socket keeps its timeout: setting it is a system call for each event.
+        the socket keeps its timeout: setting it is a system call for each event.  When time is up,
+        what has come already is given first, without waiting: nobody may have read for a while.
         """
-        exchange, sock = self._exchange, self._sock
-        give_up = None if timeout is None else time.monotonic() + timeout
+        exchange = self._exchange
         while True:
             if exchange.cancelled:
                 exchange.check()
-            left = exchange.deadlines.left_or_raise()
-            if left is None or left > _SLICE:
-                left = _SLICE
-            if give_up is not None:
-                left = max(min(left, give_up - time.monotonic()), _SHORTEST)
-            if left != self._timeout:
-                self._timeout = left
-                self._set_timeout(left)
+            is_late = self._set_timeout(give_up)
             try:
-                data = sock.recv(size)
-            except (TimeoutError, BlockingIOError):
+                data = self._sock.recv(size)
+            except TimeoutError:
+                if is_late:
+                    raise
                 if give_up is not None and time.monotonic() >= give_up:
                     return None
                 continue
+            if is_late:
+                self._grace -= len(data)
             if not data:
                 exchange.check()  # an end of file after a cancel is none
             return data
 
-    def _set_timeout(self, seconds: float) -> None:
-        """Let a read end in so many seconds.
+    def _set_timeout(self, give_up: float | None) -> bool:
+        """Let the next read end in time; give whether time is up already.
 
-        With a timeout of Python's, a read is two system calls, and each lets go of the interpreter
-        lock and has to get it back.  The kernel's own timeout needs one; it is coarse, and so it
-        is only for the clocks.
+        Raises:
+            TimeoutError: It is, and what had come until then was given.
         """
-        sock = self._sock
-        sock.settimeout(seconds)
-        if seconds == _SLICE and type(sock) is socket.socket and _is_kernels(sock):
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _KERNELS_SLICE)
-                sock.settimeout(None)
+        left = self._exchange.deadlines.left()
+        is_late = left is not None and left <= 0
+        if is_late and self._grace <= 0:
+            raise TimeoutError
+        if left is None or left > _SLICE:
+            left = _SLICE
+        if give_up is not None:
+            left = min(left, give_up - time.monotonic())
+        left = max(left, _SHORTEST)
+        if left != self._timeout:
+            self._timeout = left
+            self._sock.settimeout(left)
+        return is_late
 
     def close(self) -> None:
         self._raw.close()
@@ -190,20 +183,20 @@ class GuardedResponse(http.client.HTTPResponse):
             self._has_buffer = bool(self.fp.peek(1))
         return self._has_buffer
 
-    def receive(self, timeout: float | None = None) -> bytes | None:
+    def receive(self, give_up: float | None = None) -> bytes | None:
         """Give what one read of the connection gives, taken out of its framing; empty at the end.
 
-        None says that nothing came within ``timeout`` seconds.
+        None says that nothing came until ``give_up``.
         """
         if self.fp is None:
             return b""
         if not self.chunked:
-            return self._receive_plain(timeout)
+            return self._receive_plain(give_up)
         while not self._chunks.is_done:
             if self._has_buffer:
-                data = self._take(_BLOCK, timeout)
+                data = self._take(_BLOCK, give_up)
             else:
-                data = self._file.receive(_BLOCK, timeout)
+                data = self._file.receive(_BLOCK, give_up)
             if data is None:
                 return None
             if not data:
@@ -221,12 +214,12 @@ class GuardedResponse(http.client.HTTPResponse):
         self._close_conn()  # type: ignore[attr-defined]
         return b""
 
-    def _receive_plain(self, timeout: float | None) -> bytes | None:
+    def _receive_plain(self, give_up: float | None) -> bytes | None:
         """Receive a body of known length, or one that ends with its connection."""
         if self.length is None:
-            data = self._take(_BLOCK, timeout)
+            data = self._take(_BLOCK, give_up)
         else:
-            data = self._take(min(self.length, _BLOCK), timeout) if self.length else b""
+            data = self._take(min(self.length, _BLOCK), give_up) if self.length else b""
             if data == b"" and self.length:
                 raise http.client.IncompleteRead(b"", self.length)
             self.length -= len(data or b"")
@@ -234,8 +227,8 @@ class GuardedResponse(http.client.HTTPResponse):
             self._close_conn()  # type: ignore[attr-defined]
         return data
 
-    def _take(self, size: int, timeout: float | None) -> bytes | None:
-        return self.fp.read1(size) if self._buffered() else self._file.receive(size, timeout)
+    def _take(self, size: int, give_up: float | None) -> bytes | None:
+        return self.fp.read1(size) if self._buffered() else self._file.receive(size, give_up)
 
     def read1(self, n: int = -1) -> bytes:
         """Do the same for urllib3, which decompresses what it gets."""

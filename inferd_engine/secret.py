@@ -46,7 +46,7 @@ class Secret(Masked):
         return type(None), ()  # none: a configuration reads its variable again
 
 
-def to_secret(value: str) -> Secret:
+def to_secret(value: str | None) -> Secret:
     """Hide a key; one that is hidden already keeps its source."""
     if not isinstance(value, str):
         msg = f"api_key is a {type(value).__name__}: it has to be a str, empty for none"

@@ -7,8 +7,8 @@ Rules:
 
 * No ``Session``: a prepared request and an adapter are all that is needed, and so there are no
   cookies, no ``.netrc``, no redirects (and no reading of a redirect's endless body) to switch off.
-* Blocks are what ``read1`` gives: at once what is there, whatever the framing.  ``iter_content``
-  holds a body without chunks back until it is complete.
+* Blocks are what one read of the connection gives (``receiving.py``): at once what is there,
+  whatever the framing.  ``iter_content`` holds a body without chunks back until it is complete.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Body:
         self._receiver = None if "content-encoding" in response.headers else exchange.receiver
         self._receive = self._receiver.receive if self._receiver else self._read_through_urllib3
         self.can_wait = self._receiver is not None
-        """Whether ``wait()`` waits, and ``read()`` keeps its timeout."""
+        """Whether ``wait()`` waits, and ``read()`` gives up in time."""
         self._gunzip = Gunzip()
         self._is_plain = False  # known not to be gzip
         self._pieces: Iterator[bytes] = iter(())
@@ -73,11 +73,11 @@ class Body:
             with contextlib.suppress(ConnectionAbortedError):  # cancelled: read() says so
                 self._receiver.wait()
 
-    def read(self, timeout: float | None = None) -> bytes | None:
+    def read(self, give_up: float | None = None) -> bytes | None:
         """Give the next block, as soon as there is one; empty at the end of the body.
 
         Args:
-            timeout: Seconds after which None is given, where ``can_wait`` is true.
+            give_up: The moment from which on None is given, where ``can_wait`` is true.
 
         Raises:
             TransportError: The connection broke.
@@ -85,7 +85,7 @@ class Body:
             RequestCancelledError: The exchange was ended.
         """
         try:
-            block = self._receive(timeout) if self._is_plain else self._gunzipped(timeout)
+            block = self._receive(give_up) if self._is_plain else self._gunzipped(give_up)
             if self._exchange.cancelled:
                 self._exchange.check()
             if block:
@@ -103,13 +103,13 @@ class Body:
         block: bytes = self._raw.read1(BLOCK, decode_content=True)
         return block
 
-    def _gunzipped(self, timeout: float | None) -> bytes | None:
+    def _gunzipped(self, give_up: float | None) -> bytes | None:
         """Do the same for a body that may be gzip, or is."""
         while True:
             for piece in self._pieces:
                 if piece:
                     return piece
-            block = self._receive(timeout)
+            block = self._receive(give_up)
             if not block:
                 return block
             self._pieces = self._gunzip.feed(block)

@@ -8,6 +8,7 @@ while the interpreter ends aborts it.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from inferd_engine.errors import InternalError
@@ -20,32 +21,33 @@ if TYPE_CHECKING:
 # Seconds for which the worker leaves the reading to the consumer, before it looks whether that has
 # come since: each time twice as long, because a consumer that came will come again.
 _FIRST_PAUSE = 0.02
-_LONGEST_PAUSE = 1.0
+_LONGEST_PAUSE = 0.5
 _LET_GO = 0.05  # seconds: how often the worker of an ended stream looks whether it can close it
-_PATIENCE = 40  # times
+_PATIENCE = 2.0  # seconds
 
 
 def read_ahead(reading: Reading, buffer: EventBuffer) -> None:
     """Read while the consumer does not: the worker's whole life."""
     ending: Ending | None = None
     pause = _FIRST_PAUSE if reading.source.can_wait else 0.0
-    while not reading.is_over and ending is None:
+    while not reading.is_over:
         visits = reading.visits
         reading.sleep(pause)
         if reading.visits != visits or not reading.take_turn():
             pause = max(_FIRST_PAUSE, min(2 * pause, _LONGEST_PAUSE))
             continue
         ending = _read_on(reading, buffer)
+        if ending is not None:
+            break  # with the turn: until the end mark is there, nobody is to look for more
         reading.give_turn()
         pause = 0.0 if reading.is_awaited else _FIRST_PAUSE
-    for _ in range(_PATIENCE):
-        if reading.take_turn():
-            break
+    patience = time.monotonic() + _PATIENCE
+    while not reading.take_turn() and time.monotonic() < patience:
         reading.sleep(_LET_GO)
     # Whoever still has the turn was woken long ago: an interrupt has kept it from giving it up.
     reading.release()
-    reading.give_turn()
     buffer.put_beyond([EndMark(ending or reading.source.ending or CLOSED)])
+    reading.give_turn()
 
 
 def _read_on(reading: Reading, buffer: EventBuffer) -> Ending | None:

@@ -148,7 +148,7 @@ class _Script:
                 self._closed = True
             self._waited = True
 
-    def read(self, timeout: float | None = None) -> tuple[list[Event], int]:  # noqa: ARG002
+    def read(self, give_up: float | None = None) -> tuple[list[Event], int]:  # noqa: ARG002
         """Give the next event."""
         self.wait()
         self._waited = not self._delay

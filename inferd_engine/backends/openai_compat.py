@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from inferd_engine.transport import Body, Reply, Transport
 
 _HIDDEN = b"***"
+_SHORTEST_KEY = 8  # characters of a key that has to be hidden
 _ERROR_BODY_SECONDS = 5.0  # a status that is known is told, however slowly its body comes
 _USER_AGENT = f"inferd-engine/{__version__}"
 
@@ -240,7 +241,9 @@ class OpenAiCompat(Backend):
         text = _read_error(reply.body)
         reply.body.close()
         place = without_query(url)
-        key = config.api_key
+        key: str = config.api_key
+        if len(key) < _SHORTEST_KEY:
+            key = ""  # a dummy, and its letters are in every text
         if key:  # some upstreams say it back, and errors are logged
             text = text.replace(key.encode(), _HIDDEN)
         raise http_error(
@@ -282,7 +285,8 @@ class OpenAiCompat(Backend):
 
     def _key_hint(self) -> str:
         key, variable = self.config.api_key, self.config.api_key_variable
-        if "authorization" in map(str.lower, self.config.headers):
+        names = {"authorization", self.config.api_key_header.lower()}
+        if names & set(map(str.lower, self.config.headers)):
             return "the credentials came from headers"
         if not key:
             return f"no key was sent: set api_key or {variable}" if variable else "no key was sent"

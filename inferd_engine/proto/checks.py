@@ -82,6 +82,10 @@ def _check_size(attachment: Attachment, place: str) -> None:
     if isinstance(attachment, ImageAttachment):
         if image_format_of(attachment.data):
             return  # encoded, or RGB whose first pixel looks so: then its size tells
+        if attachment.width == attachment.height == 0:
+            refuse(
+                f"{place}.width", "is 0: give that of RGB, or encode it as PNG, JPEG, WebP or GIF"
+            )
         _check_above_0(attachment.width, f"{place}.width")
         _check_above_0(attachment.height, f"{place}.height")
         wanted = attachment.width * attachment.height * _PIXEL_BYTES
@@ -92,6 +96,8 @@ def _check_size(attachment: Attachment, place: str) -> None:
                 f"has {wanted}",
             )
     elif isinstance(attachment, AudioAttachment) and not audio_format_of(attachment.data):
+        if attachment.sample_rate == 0:
+            refuse(f"{place}.sample_rate", "is 0: give that of PCM, or encode it as WAV or MP3")
         _check_above_0(attachment.sample_rate, f"{place}.sample_rate")
         if size % _SAMPLE_BYTES:
             refuse(place, f"has {size} bytes: float32 samples have {_SAMPLE_BYTES} bytes each")

@@ -19,12 +19,14 @@ from http_proxy import Proxy
 from loopback.conftest import WAYS, open_files
 
 import inferd_engine as ie
+from inferd_engine.buffer import EventBuffer
 from inferd_engine.testing import (
     DONE,
     Gate,
     Pause,
     Reply,
     Stall,
+    Trickle,
     Upstream,
     chunk,
     error_reply,
@@ -188,6 +190,153 @@ def test_a_key_that_the_upstream_says_back(ask):
     assert "provided: ***." in error.message
     for shown in (str(error), error.message, error.body, repr(error.headers), pickle.dumps(error)):
         assert key.encode() not in (shown if isinstance(shown, bytes) else shown.encode())
+
+
+@pytest.mark.parametrize("key", ["x", "e", "ollama"])
+def test_a_dummy_key_hides_nothing(ask, key):
+    """The letters of a key that is none are left where they are in a message."""
+    reply = error_reply(400, f"max_tokens exceeds the context of model '{key}/llama'")
+    with pytest.raises(ie.HttpStatusError, match=f"max_tokens exceeds .* '{key}/llama'"):
+        ask(reply, api_key=key).stream("x")
+
+
+def test_credentials_in_a_header_of_their_own(ask):
+    """The hint of a 401 does not ask for a key that was sent as a header."""
+    backend = ask(
+        error_reply(401, "no"), api_key="", api_key_header="api-key", headers={"Api-Key": "k"}
+    )
+    with pytest.raises(ie.HttpStatusError, match="the credentials came from headers"):
+        backend.stream("x")
+
+
+def test_late_headers_without_a_deadline(ask, monkeypatch):
+    """Nothing that was set for one answer's body bounds the next answer's headers."""
+    gate, timeouts, settimeout = Gate(), [], socket.socket.settimeout
+    backend = ask(
+        Reply([chunk("a", finish_reason="stop"), DONE]),
+        Reply([chunk("b", finish_reason="stop"), DONE], before=[gate]),
+        timeout=None,
+    )
+    assert backend.complete("x").text == "a"
+    assert backend.upstream.connections == 1
+
+    def noted(self, seconds):
+        if not threading.current_thread().name.startswith("test-upstream"):
+            timeouts.append(seconds)
+        settimeout(self, seconds)
+
+    monkeypatch.setattr(socket.socket, "settimeout", noted)
+    given = []
+    asking = threading.Thread(target=lambda: given.append(backend.complete("y").text))
+    asking.start()
+    backend.upstream.wait_for_request(2)
+    assert timeouts[-1] is None
+    gate.open()
+    asking.join(SOON)
+    assert given == ["b"]
+
+
+@pytest.mark.parametrize("phase", ["idle", "first_token"])
+def test_polling_does_not_stop_the_clocks(ask, phase):
+    """A consumer that polls and does something else in between still waits for the upstream."""
+    first = [] if phase == "first_token" else [chunk("a")]
+    endless = Trickle(b": ping\n\n", 0.01, forever=True)
+    backend = ask(Reply([*first, endless]), **{f"{phase}_timeout": 0.3})
+    begun = time.monotonic()
+    with backend.stream("x") as stream, pytest.raises(ie.DeadlineError) as caught:
+        while time.monotonic() - begun < SOON:
+            stream.poll(0)
+            threading.Event().wait(0.02)
+    assert caught.value.phase == phase
+
+
+def test_polling_ends_after_the_finish_reason(ask):
+    """Who polls is not kept waiting for what does not come after the finish reason."""
+    backend = ask(Reply([chunk("a", finish_reason="stop"), Stall()]), idle_timeout=0.3)
+    begun = time.monotonic()
+    with backend.stream("x") as stream:
+        while not stream.ended and time.monotonic() - begun < SOON:
+            stream.poll(0)
+            threading.Event().wait(0.02)
+        assert stream.done.stop_reason == "end_turn"
+
+
+def test_what_came_in_time_is_given_late(ask, buffer):
+    """A consumer that comes back after the deadline gets what the upstream had sent before it."""
+    gate = Gate()
+    rest = [chunk("b") * 100, chunk("c", finish_reason="stop"), DONE]
+    backend = ask(Reply([chunk("a"), gate, *rest]), buffer=buffer, timeout=1.0)
+    with backend.stream("x") as stream:
+        next(stream)
+        for _ in range(3 if buffer else 0):  # then the worker leaves the reading to the consumer
+            stream.poll(0.05)
+        gate.open()
+        assert backend.upstream.requests[0].finished.wait(SOON)
+        threading.Event().wait(1.1)
+        assert "".join(stream.text()) == "b" * 100 + "c"
+
+
+def test_a_flood_does_not_outlast_the_deadline(ask):
+    """What is given after the deadline is what the kernel may hold, and no more."""
+    flood = Reply([chunk("a"), *[chunk("x" * 60_000)] * 2000])
+    with ask(flood, buffer=0, timeout=0.5).stream("x") as stream:
+        next(stream)
+        threading.Event().wait(0.6)
+        size = 0
+        with pytest.raises(ie.DeadlineError):
+            for event in stream:
+                size += len(event.delta)
+    assert size < 5_000_000
+
+
+def test_poll_keeps_its_time_while_framing_trickles(ask):
+    """Bytes between the chunks of a body are not what a poll waits for."""
+    one = chunk("a")
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked"
+    raw = head + b"\r\n\r\n%x\r\n%s\r\n" % (len(one), one)
+    backend = ask(Reply([raw, Trickle(b"5;" + b"x" * 100, 0.02), Stall()], framing="raw"))
+    with backend.stream("x") as stream:
+        assert stream.poll(SOON) == ie.TextDelta("a")
+        begun = time.monotonic()
+        assert stream.poll(0.2) is None
+        assert time.monotonic() - begun < 1.0
+
+
+def test_the_end_is_there_before_the_turn_is_free(ask, monkeypatch):
+    """A consumer that comes while the worker ends the stream finds the end, not a closed source."""
+    late, put_beyond = threading.Event(), EventBuffer.put_beyond
+
+    def put_late(self, events):
+        late.wait(0.3)
+        put_beyond(self, events)
+
+    monkeypatch.setattr(EventBuffer, "put_beyond", put_late)
+    backend = ask(Reply([chunk("a"), chunk("b", finish_reason="stop"), DONE]))
+    stream = backend.stream("x")
+    while stream._reading.source.ending is None:  # until the worker has come to the end
+        late.wait(0.01)
+    assert [event.type for event in stream] == ["text", "text", "done"]
+
+
+class _Handler:
+    """A signal handler that cannot be hashed."""
+
+    __hash__ = None
+
+    def __call__(self, *_):
+        raise SoftLimitError
+
+    def __eq__(self, other):
+        return self is other
+
+
+def test_any_handler_will_do(ask):
+    """Whatever a program has as a signal handler, reading goes on."""
+    old = signal.signal(signal.SIGALRM, _Handler())
+    try:
+        assert ask().complete("x").text == "You said: x"
+    finally:
+        signal.signal(signal.SIGALRM, old)
 
 
 def test_a_turn_that_nobody_gives_up(ask):

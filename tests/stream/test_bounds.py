@@ -30,7 +30,7 @@ class Batches:
     def wait(self):
         pass
 
-    def read(self, timeout=None):
+    def read(self, give_up=None):
         self.is_reading.release()
         if not self._batches:
             self.ending = ie.Done(ie.StopReason.END_TURN)
