@@ -144,8 +144,10 @@ def langchain(address: str) -> Ask:
     """langchain-openai."""
     from langchain_openai import ChatOpenAI
 
+    chat = ChatOpenAI(base_url=address, api_key="x")
+
     def ask(model: str) -> Iterator[Any]:
-        for chunk in ChatOpenAI(base_url=address, api_key="x", model=model).stream("x"):
+        for chunk in chat.stream("x", model=model):
             yield chunk.content
 
     return ask
@@ -156,6 +158,7 @@ def litellm(address: str) -> Ask:
     import litellm as package
 
     package.REPEATED_STREAMING_CHUNK_LIMIT = 10**9  # our chunks are all alike
+
     def ask(model: str) -> Iterator[Any]:
         messages = [{"role": "user", "content": "x"}]
         for chunk in package.completion(

@@ -126,7 +126,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_upstream(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base-url", help=f"the upstream's address (or {BASE_URL_VARIABLE})")
-    parser.add_argument("--preset", help=f"what is known of {', '.join(PRESETS)}")
+    parser.add_argument(
+        "--preset", help=f"what is known of {', '.join(PRESETS)}; azure wants --base-url too"
+    )
     parser.add_argument("--model", help="the upstream's name of the model")
 
 

@@ -242,7 +242,7 @@ class TokenStream:
             The event; None when nothing came in time, and at once when the stream has ended.
 
         Raises:
-            UnsupportedError: The backend was made with ``buffer=0``: nobody reads ahead.
+            UnsupportedError: The backend was made with ``buffer=0``: there is no worker.
         """
         self._need_worker()
         deadline = time.monotonic() + min(timeout, threading.TIMEOUT_MAX / 2)
@@ -256,7 +256,7 @@ class TokenStream:
         """Iterate over the events, and give None whenever nothing came for so many seconds.
 
         Raises:
-            UnsupportedError: The backend was made with ``buffer=0``: nobody reads ahead.
+            UnsupportedError: The backend was made with ``buffer=0``: there is no worker.
         """
         self._need_worker()
         return self._beat(seconds)
@@ -270,7 +270,7 @@ class TokenStream:
 
     def _need_worker(self) -> None:
         if self._buffer is None:
-            msg = "nobody reads ahead here: make the backend with buffer above 0"
+            msg = "there is no worker here: make the backend with buffer above 0"
             raise UnsupportedError(msg)
 
     # --- the answer as a whole -------------------------------------------------------------------

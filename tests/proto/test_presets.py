@@ -99,7 +99,7 @@ def test_the_table_in_the_readme():
     rows = dict(re.findall(r"^`(\w+)` \| (.*)$", README, re.MULTILINE))
     assert list(rows) == list(PRESETS)
     for name, known in PRESETS.items():
-        others = known.keys() - {"base_url", "api_key_variable", "tool_name_pattern"}
+        others = known.keys() - {"base_url", "api_key_variable"}
         cells = [cell.strip(" `") for cell in rows[name].split("|")]
         assert cells[0] == known.get("base_url", "yours")
         assert cells[1] == (known["api_key_variable"] or "none")

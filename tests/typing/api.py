@@ -46,6 +46,7 @@ def handle(error: ie.GenerateError) -> float | None:
     """Act on an error by its class."""
     if isinstance(error, ie.HttpStatusError):
         assert_type(error.status, int)
+        assert_type(error.code, "str | None")
         return error.retry_after
     if isinstance(error, ie.DeadlineError) and error.phase == "connect":
         return 1.0
@@ -55,7 +56,22 @@ def handle(error: ie.GenerateError) -> float | None:
 def configure() -> ie.OpenAiCompat:
     """Make a backend from a configuration or from fields."""
     config = ie.OpenAiCompatConfig(base_url="http://localhost:8080", api_key="", model="m")
+    known = ie.OpenAiCompatConfig.preset("groq", model="m", api_key=None)
+    assert_type(known, ie.OpenAiCompatConfig)
+    assert_type(known.vision, bool)
+    keyless = ie.OpenAiCompatConfig(api_key=None, vision=True, split_think_tags="inside")
+    assert_type(ie.OpenAiCompat(keyless).capabilities().vision, bool)
     return ie.OpenAiCompat(config, timeout=5.0)
+
+
+def show(backend: ie.Backend, png: bytes) -> str:
+    """Show images by address and by their bytes."""
+    images = [
+        ie.ImageAttachment.at("a", "https://x.example/"),
+        ie.ImageAttachment.encoded("b", png),
+    ]
+    blocks = (ie.TextBlock("See"), ie.ImageBlock("a"), ie.ImageBlock("b"))
+    return backend.complete([ie.MessageV2(ie.Role.USER, blocks)], attachments=images).text
 
 
 def answer(received: Received) -> Reply:
