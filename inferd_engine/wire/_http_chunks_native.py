@@ -34,7 +34,7 @@ class NativeChunkedDecoder:
         if chunks.status != _MORE:
             if chunks.status == _END:
                 self.is_done = True
-                self.surplus = chunks.consumed < size
+                self.surplus = self.surplus or chunks.consumed < size
             else:
                 self.error = ValueError(_MISTAKES[chunks.status])
         return body

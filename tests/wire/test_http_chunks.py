@@ -40,6 +40,14 @@ def test_what_comes_after_the_end(implementation):
     assert decoder.surplus
 
 
+def test_surplus_stays_told(implementation):
+    """What came after the end is not forgotten with the next read, even an empty one."""
+    decoder = chunked_decoder(implementation)
+    decoder.feed(WHOLE + b"x")
+    decoder.feed(b"")
+    assert decoder.surplus
+
+
 @pytest.mark.parametrize(
     "size", [b"-5", b"+5", b"1_0", b"0x10", b"", b"g", b" 5", b"5 5", b"1" * 16, b"\xd9\xa1"]
 )
