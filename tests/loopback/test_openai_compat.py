@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import pickle
 
 import pytest
@@ -361,3 +362,46 @@ def test_capabilities(ask):
     assert not backend.ready()
     with pytest.raises(ie.NotReadyError):
         backend.stream("x")
+
+
+# --- headers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
+@pytest.mark.parametrize("key_header", ["Authorization", "authorization", "api-key"])
+def test_never_two_authorizations(ask, monkeypatch, name, key_header):
+    """A configured header replaces the key's, in whatever letters; a header is never sent twice."""
+    sent, put = [], http.client.HTTPConnection.putheader
+
+    def noted(self, header, *values):
+        sent.append((header.lower(), *values))
+        put(self, header, *values)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "putheader", noted)
+    backend = ask(
+        text_reply("a"), api_key="k1", api_key_header=key_header, headers={name: "Basic Zm9v"}
+    )
+    backend.complete("x")
+    names = [header for header, *_ in sent]
+    assert len(set(names)) == len(names)
+    assert ("authorization", "Basic Zm9v") in sent
+    assert (("api-key", "k1") in sent) is (key_header == "api-key")
+
+
+def test_no_key_no_header(ask):
+    """Q11: without a key there is no Authorization header at all, not an empty one."""
+    backend = ask(text_reply("a"), api_key="")
+    backend.complete("x")
+    assert "authorization" not in backend.upstream.requests[0].headers
+
+
+def test_headers_go_out_and_come_back(ask):
+    """Q15: extra headers are sent, and the answer's own can be read from the stream."""
+    backend = ask(
+        text_reply("a", headers={"X-Generation-Id": "gen-1"}),
+        headers={"HTTP-Referer": "https://app.example", "X-Title": "App"},
+    )
+    with backend.stream("x") as stream:
+        assert stream.response_headers["x-generation-id"] == "gen-1"
+    sent = backend.upstream.requests[0].headers
+    assert (sent["http-referer"], sent["x-title"]) == ("https://app.example", "App")

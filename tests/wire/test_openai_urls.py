@@ -29,7 +29,7 @@ H = "https://host.example"
     ],
 )
 def test_chat_endpoint(base_url, path):
-    """Q12, Q13: the endpoint is appended to the path as it is given, and the query survives."""
+    """Q12 to Q14: the endpoint is appended to the path as it is given, and the query survives."""
     path = path or "/openai/deployments/d/chat/completions?api-version=1&x=%20"
     assert endpoint_url(base_url) == endpoint_url(base_url, CHAT) == H + path
 
