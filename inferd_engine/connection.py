@@ -36,6 +36,8 @@ from inferd_engine.receiving import GuardedResponse, current_exchange
 if TYPE_CHECKING:
     from inferd_engine.exchange import Exchange
 
+_RECORD = 16384  # bytes that TLS encrypts and writes at once
+
 
 def is_supported() -> bool:
     """Whether urllib3 is the one that these classes were made for."""
@@ -216,9 +218,6 @@ class _OwningTLSPool(_OwningPool, urllib3.connectionpool.HTTPSConnectionPool):
 
 
 _POOLS = {"http": _OwningPool, "https": _OwningTLSPool}
-
-
-_RECORD = 16384  # bytes that TLS encrypts and writes at once
 
 
 class OwningAdapter(requests.adapters.HTTPAdapter):

@@ -112,8 +112,7 @@ class Deadlines:
         Raises:
             TimeoutError: Time is up.
         """
-        end = min(self._phase_end, self.total_end)
-        left = None if end == _NEVER else end - time.monotonic()
+        left = self.left()
         if left is not None and left <= 0:
             raise TimeoutError
         return left

@@ -82,19 +82,17 @@ class Intake:
         """
         buffer, reading = self._buffer, self._reading
         give_up = None if timeout is None else time.monotonic() + timeout
-        is_exposed = _is_exposed_to_handlers(me)
         if buffer is None:
-            return self._read_here(None, is_exposed=is_exposed)
+            return self._read_here(None, is_exposed=_is_exposed_to_handlers(me))
         if not buffer.ready and not buffer.queue:
-            if is_exposed or not reading.source.can_wait:
+            if _is_exposed_to_handlers(me) or not reading.source.can_wait:
                 reading.call_reader()
             else:
                 try:
-                    if self._take_turn(me, buffer):
+                    if self._take_turn(buffer):
                         return self._read_here(give_up, is_exposed=False)
                 finally:
-                    if reading.turn.get("reader") == me:
-                        del reading.turn["reader"]
+                    reading.give_turn()
         if not buffer.ready:
             self._get(buffer, timeout)
         batch = buffer.ready
@@ -109,14 +107,15 @@ class Intake:
         self.taken = taken
         return len(batch)
 
-    def _take_turn(self, me: int, buffer: EventBuffer) -> bool:
+    def _take_turn(self, buffer: EventBuffer) -> bool:
         """Take the turn to read, unless the worker has it, or has left something to take first."""
-        reading, turn = self._reading, self._reading.turn
-        reading.is_awaited = turn.setdefault("reader", me) != me
-        # Once more: the worker may just have given it up, before it saw that it is awaited.
-        if turn.setdefault("reader", me) != me:
-            return False
-        reading.is_awaited = False
+        reading = self._reading
+        if not reading.take_turn():
+            reading.is_awaited = True
+            # Once more: the worker may just have given it up, before it saw that it is awaited.
+            if not reading.take_turn():
+                return False
+            reading.is_awaited = False
         return not buffer.queue and reading.ended_at is None
 
     def _get(self, buffer: EventBuffer, timeout: float | None) -> None:
@@ -157,7 +156,7 @@ class Intake:
             source.away()
             raise
         source.away()
-        if self.taken == 0 and reading.first_event_at is None and events:
+        if reading.first_event_at is None and events:
             reading.first_event_at = time.monotonic()
         self.events = iter(events)
         self.taken += len(events)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from inferd_engine.exchange import Exchange
 
-_BLOCK = 65536  # bytes: many small HTTP chunks in one system call
+BLOCK = 65536  # bytes: many small HTTP chunks in one system call
 _SLICE = 5.0  # seconds after which a read looks at the clocks
 _SHORTEST = 0.001  # seconds: 0 would mean something else to a socket
 _GRACE = 4 * 1024 * 1024  # bytes that the kernel may hold, given after time is up
@@ -194,9 +194,9 @@ class GuardedResponse(http.client.HTTPResponse):
             return self._receive_plain(give_up)
         while not self._chunks.is_done:
             if self._has_buffer:
-                data = self._take(_BLOCK, give_up)
+                data = self._take(BLOCK, give_up)
             else:
-                data = self._file.receive(_BLOCK, give_up)
+                data = self._file.receive(BLOCK, give_up)
             if data is None:
                 return None
             if not data:
@@ -217,9 +217,9 @@ class GuardedResponse(http.client.HTTPResponse):
     def _receive_plain(self, give_up: float | None) -> bytes | None:
         """Receive a body of known length, or one that ends with its connection."""
         if self.length is None:
-            data = self._take(_BLOCK, give_up)
+            data = self._take(BLOCK, give_up)
         else:
-            data = self._take(min(self.length, _BLOCK), give_up) if self.length else b""
+            data = self._take(min(self.length, BLOCK), give_up) if self.length else b""
             if data == b"" and self.length:
                 raise http.client.IncompleteRead(b"", self.length)
             self.length -= len(data or b"")

@@ -33,7 +33,7 @@ from inferd_engine.errors import (
     InvalidRequestError,
 )
 from inferd_engine.failures import FAILURES, bare, mapped
-from inferd_engine.receiving import serving
+from inferd_engine.receiving import BLOCK, serving
 from inferd_engine.wire.gunzip import Gunzip
 from inferd_engine.wire.openai_urls import without_query
 
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
     from inferd_engine.exchange import Exchange
 
-BLOCK = 65536  # bytes of a read at the most
 _DRAIN_BYTES = 65536  # of a body whose answer is over: the rest of its framing and little more
 
 

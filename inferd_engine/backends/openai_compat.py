@@ -22,6 +22,7 @@ from inferd_engine.errors import GenerateError, InvalidRequestError, UpstreamErr
 from inferd_engine.exchange import Exchange
 from inferd_engine.secret import hide_secrets
 from inferd_engine.stream import TokenStream
+from inferd_engine.wire.error_hints import hint_of
 from inferd_engine.wire.json_documents import parse_json
 from inferd_engine.wire.openai_answer import Answer
 from inferd_engine.wire.openai_errors import (
@@ -43,8 +44,7 @@ if TYPE_CHECKING:
     from inferd_engine.proto.v2 import ResolvedV2
     from inferd_engine.transport import Body, Reply, Transport
 
-_HIDDEN = b"***"
-_SHORTEST_KEY = 8  # characters of a key that has to be hidden
+_SHORTEST_KEY = 8  # characters; a shorter one is a dummy, and its letters are in every text
 _ERROR_BODY_SECONDS = 5.0  # a status that is known is told, however slowly its body comes
 _USER_AGENT = f"inferd-engine/{__version__}"
 
@@ -241,17 +241,16 @@ class OpenAiCompat(Backend):
         text = _read_error(reply.body)
         reply.body.close()
         place = without_query(url)
-        key: str = config.api_key
-        if len(key) < _SHORTEST_KEY:
-            key = ""  # a dummy, and its letters are in every text
-        if key:  # some upstreams say it back, and errors are logged
-            text = text.replace(key.encode(), _HIDDEN)
+        headers, key = reply.headers, config.api_key
+        if len(key) >= _SHORTEST_KEY:  # some upstreams say it back, and errors are logged
+            text = text.replace(key.encode(), b"***")
+            headers = {name: value.replace(key, "***") for name, value in headers.items()}
         raise http_error(
             reply.status,
-            {n: v.replace(key, _HIDDEN.decode()) if key else v for n, v in reply.headers.items()},
+            headers,
             text,
             place=place,
-            hint=self._hint(reply.status, text, place),
+            hint=hint_of(reply.status, text, place, config),
             own_id=own_id,
         )
 
@@ -263,34 +262,6 @@ class OpenAiCompat(Backend):
             request.headers[header] = "Bearer " + key if is_bearer else str(key)
         request.headers.update(self.config.headers)
         return request
-
-    def _hint(self, status: int, body: bytes, place: str) -> str:
-        """Say what the next step is, where experience knows one."""
-        config = self.config
-        said = body.lower()
-        if status in (401, 403):
-            return self._key_hint()
-        if status in (404, 405):
-            return (
-                f"{place} was asked, because base_url is {without_query(config.base_url)}; "
-                f"if that is right, the model {config.model!r} may be unknown there"
-            )
-        if 300 <= status < 400:  # noqa: PLR2004 - HTTP
-            return "a redirect, which is not followed: set base_url to where it leads"
-        if status in (400, 422) and (b"stream_options" in said or b"include_usage" in said):
-            return "configure include_usage=False: this upstream does not want to be asked"
-        if status == 503 and b"loading" in said:  # noqa: PLR2004 - HTTP
-            return "the model is being loaded: ask again in a moment"
-        return ""
-
-    def _key_hint(self) -> str:
-        key, variable = self.config.api_key, self.config.api_key_variable
-        names = {"authorization", self.config.api_key_header.lower()}
-        if names & set(map(str.lower, self.config.headers)):
-            return "the credentials came from headers"
-        if not key:
-            return f"no key was sent: set api_key or {variable}" if variable else "no key was sent"
-        return f"the key came from {key.source or 'api_key'}"
 
     def _release(self) -> None:
         self._transport.close()

@@ -51,8 +51,6 @@ _log = logging.getLogger("inferd_engine")
 DONE = "[DONE]"
 _CUT = "the answer was cut: the upstream ended it without a finish reason and without [DONE]"
 
-# --- the accumulator -----------------------------------------------------------------------------
-
 
 class ChunkAccumulator:
     """Feed it the payloads of one answer in order; it gives their events.

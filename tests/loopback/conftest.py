@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import socket
 import ssl
+import subprocess
+import sys
+import textwrap
+import threading
 
 import pytest
 import trustme
@@ -13,6 +18,8 @@ from http_proxy import Proxy
 
 import inferd_engine as ie
 from inferd_engine.testing import Upstream
+
+SOON = 10.0  # seconds: an upper bound, on a loaded machine, of what takes milliseconds
 
 
 @pytest.fixture(scope="session")
@@ -96,3 +103,73 @@ def open_files():
     """Give how many descriptors this process has open."""
     folder = pathlib.Path("/proc/self/fd")
     return len([*folder.iterdir()]) if folder.is_dir() else 0
+
+
+def start(program, *arguments):
+    """Start a program in an interpreter of its own, with buffered output as users have it."""
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), *arguments],
+        env=clean,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+class Deaf:
+    """A server that reads a request's beginning and no more, until it is told to."""
+
+    def __init__(self, context):
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.arrived = threading.Event()
+        self.listens = threading.Event()
+        self.gone = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            peer, _ = self._listener.accept()
+            with peer if self._context is None else self._wrapped(peer) as peer:
+                peer.settimeout(SOON)
+                assert peer.recv(1000)
+                self.arrived.set()
+                self.listens.wait(SOON)
+                while peer.recv(1 << 20):
+                    pass
+        self.gone.set()
+
+    def _wrapped(self, peer):
+        return self._context.wrap_socket(peer, server_side=True)
+
+    def close(self):
+        self.listens.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(SOON)
+
+
+@pytest.fixture(params=WAYS)
+def deaf(request, authority):
+    """A backend whose upstream does not read, in each way to it; the server is ``server``."""
+    context, trusted = authority
+    has_tls = request.param in ("https", "tunnel")
+    with contextlib.ExitStack() as stack:
+        server = Deaf(context if has_tls else None)
+        stack.callback(server.close)
+        proxies = {}
+        if request.param in ("proxy", "tunnel"):
+            proxy = stack.enter_context(Proxy())
+            proxies = {"http": proxy.url, "https": proxy.url}
+        backend = ie.OpenAiCompat(
+            base_url=f"{'https' if has_tls else 'http'}://127.0.0.1:{server.port}",
+            api_key="",
+            verify=trusted,
+            proxies=proxies,
+        )
+        backend.server = server
+        yield stack.enter_context(backend)

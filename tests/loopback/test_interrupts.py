@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import textwrap
 
 import pytest
+from loopback.conftest import start
 
 from inferd_engine.testing import Upstream
-
-
-def start(program, *arguments):
-    """Start a program in an interpreter of its own, with buffered output as users have it."""
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program), *arguments],
-        env=clean,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
 
 INTERRUPTED = """
     import gc, os, random, signal, sys, threading, time, warnings

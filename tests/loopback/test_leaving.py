@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import gzip
-import os
 import pathlib
 import signal
 import ssl
@@ -15,25 +14,12 @@ import threading
 import time
 
 import pytest
-from loopback.conftest import WAYS, open_files
+from loopback.conftest import SOON, WAYS, open_files, start
 
 import inferd_engine as ie
 from inferd_engine.testing import DONE, Cut, Pause, Reply, Reset, Stall, Upstream, chunk
 
-SOON = 10.0  # seconds: an upper bound, on a loaded machine, of what takes milliseconds
 TRIES = 5
-
-
-def start(program, *arguments):
-    """Start a program in an interpreter of its own, with buffered output as users have it."""
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program), *arguments],
-        env=clean,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 OPEN_AT_EXIT = """

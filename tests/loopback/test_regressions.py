@@ -15,8 +15,7 @@ import threading
 import time
 
 import pytest
-from http_proxy import Proxy
-from loopback.conftest import WAYS, open_files
+from loopback.conftest import SOON, open_files
 
 import inferd_engine as ie
 from inferd_engine.buffer import EventBuffer
@@ -32,67 +31,8 @@ from inferd_engine.testing import (
     error_reply,
 )
 
-SOON = 10.0  # seconds: an upper bound, on a loaded machine, of what takes milliseconds
 LIMIT = 0.25  # seconds
 LARGE = "x" * 30_000_000  # more than sockets hold
-
-
-class Deaf:
-    """A server that reads a request's beginning and no more, until it is told to."""
-
-    def __init__(self, context):
-        self._context = context
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.arrived = threading.Event()
-        self.listens = threading.Event()
-        self.gone = threading.Event()
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self):
-        with contextlib.suppress(OSError):
-            peer, _ = self._listener.accept()
-            with peer if self._context is None else self._wrapped(peer) as peer:
-                peer.settimeout(SOON)
-                assert peer.recv(1000)
-                self.arrived.set()
-                self.listens.wait(SOON)
-                while peer.recv(1 << 20):
-                    pass
-        self.gone.set()
-
-    def _wrapped(self, peer):
-        return self._context.wrap_socket(peer, server_side=True)
-
-    def close(self):
-        self.listens.set()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(SOON)
-
-
-@pytest.fixture(params=WAYS)
-def deaf(request, authority):
-    """A backend whose upstream does not read, in each way to it; the server is ``server``."""
-    context, trusted = authority
-    has_tls = request.param in ("https", "tunnel")
-    with contextlib.ExitStack() as stack:
-        server = Deaf(context if has_tls else None)
-        stack.callback(server.close)
-        proxies = {}
-        if request.param in ("proxy", "tunnel"):
-            proxy = stack.enter_context(Proxy())
-            proxies = {"http": proxy.url, "https": proxy.url}
-        backend = ie.OpenAiCompat(
-            base_url=f"{'https' if has_tls else 'http'}://127.0.0.1:{server.port}",
-            api_key="",
-            verify=trusted,
-            proxies=proxies,
-        )
-        backend.server = server
-        yield stack.enter_context(backend)
 
 
 @pytest.mark.parametrize(
