@@ -4,16 +4,16 @@ from pathlib import Path
 
 from cffi import FFI
 
-PARTS = ("sse_lines", "http_chunks")
+PARTS = ("sse_lines", "http_chunks", "socket_read")
 
 ffibuilder = FFI()
 for part in PARTS:
     ffibuilder.cdef((Path(__file__).parent / f"{part}.cdef").read_text(encoding="ascii"))
 ffibuilder.set_source(
     "inferd_engine.wire._native",
-    "".join(f'#include "{part}.h"\n' for part in PARTS),
+    "".join(f'#include "{header}.h"\n' for header in (*PARTS, "python_lock")),
     sources=[f"csrc/{part}.c" for part in PARTS],
-    depends=[f"csrc/{part}.h" for part in PARTS],
+    depends=[f"csrc/{header}.h" for header in (*PARTS, "python_lock")],
     include_dirs=["csrc"],
     py_limited_api=True,
 )

@@ -124,5 +124,7 @@ size_t http_dechunk(struct http_chunks *c, const char *in, size_t len, char *out
         }
     }
     c->consumed = position;
+    if (c->status == HTTP_CHUNKS_END && position < len)
+        c->surplus = 1;
     return written;
 }

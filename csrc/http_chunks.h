@@ -43,6 +43,7 @@ struct http_chunks {
     int status;      /* out */
     size_t consumed; /* out: bytes of this call's buffer that were looked at: less than all of them
                         only at the end, when more came than the body, and after a mistake */
+    int surplus;     /* out: whether anything came after the end, in any call */
     uint64_t left;   /* bytes of the chunk that are still to come */
     size_t line;     /* bytes of the line so far */
     int state;

@@ -40,7 +40,7 @@ def mapped(error: BaseException, exchange: Exchange, place: str) -> GenerateErro
     chain = list(_chain(error))
     root = chain[-1]
     passed = exchange.deadlines.passed()
-    if passed is not None or any(isinstance(link, TimeoutError) for link in chain):
+    if passed is not None or any(map(_is_out_of_time, chain)):
         phase = exchange.deadlines.phase if passed is None or passed == "linger" else passed
         said = exchange.deadlines.describe(phase)
         return DeadlineError(f"{said}: {place}", phase=phase)
@@ -51,6 +51,11 @@ def mapped(error: BaseException, exchange: Exchange, place: str) -> GenerateErro
     mapped = TransportError(_describe(root, chain, place), retryable=not distrusted)
     mapped.__cause__ = bare(root) if _is_ours_to_keep(root) else None
     return mapped
+
+
+def _is_out_of_time(error: BaseException) -> bool:
+    """Whether a clock of ours ended a call; the kernel's own, which has a number, is a failure."""
+    return isinstance(error, TimeoutError) and error.errno is None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

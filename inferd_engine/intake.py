@@ -32,12 +32,12 @@ _SIGNALS = tuple(signal.valid_signals())
 _HARMLESS = (None, signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)
 # The one of C: signal.getsignal takes 20 times as long, to make an enum of the answer.
 _getsignal = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
-_main_thread = threading.main_thread()
+_main_thread = threading.main_thread().ident
 
 
 def _know_main_thread() -> None:
     global _main_thread  # noqa: PLW0603 - the child's is the thread that forked
-    _main_thread = threading.main_thread()
+    _main_thread = threading.main_thread().ident
 
 
 if hasattr(os, "register_at_fork"):
@@ -50,7 +50,7 @@ def _is_exposed_to_handlers(thread: int) -> bool:
     Handlers run in the main thread alone.  That of Python itself raises ``KeyboardInterrupt``,
     which closes the stream anyway.
     """
-    if thread != _main_thread.ident:
+    if thread != _main_thread:
         return False
     return any([handler not in _HARMLESS for handler in map(_getsignal, _SIGNALS)])  # noqa: C419
 

@@ -25,16 +25,16 @@ from typing import TYPE_CHECKING, Any
 
 from urllib3.util.wait import wait_for_read
 
+from inferd_engine.socket_reader import BLOCK, socket_reader
 from inferd_engine.wire.http_chunks import chunked_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from inferd_engine.exchange import Exchange
+    from inferd_engine.socket_reader import SocketReader
+    from inferd_engine.wire.http_chunks import ChunkedDecoder
 
-BLOCK = 65536  # bytes: many small HTTP chunks in one system call
-_SLICE = 5.0  # seconds after which a read looks at the clocks
-_SHORTEST = 0.001  # seconds: 0 would mean something else to a socket
 _GRACE = 4 * 1024 * 1024  # bytes that the kernel may hold, given after time is up
 
 _local = threading.local()
@@ -63,11 +63,12 @@ class _GuardedFile(io.RawIOBase):
     time.
     """
 
+    _reader: SocketReader
+
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, exchange: Exchange) -> None:
         self._raw = raw
         self._sock = sock
         self._exchange = exchange
-        self._timeout: float | None = None  # that the socket was given for the body
         self._grace = _GRACE
         self.is_shut = False
         """Give nothing more as a file, so that what its reader has buffered can be taken."""
@@ -94,23 +95,34 @@ class _GuardedFile(io.RawIOBase):
             left = self._exchange.deadlines.left()
             wait_for_read(sock, timeout=None if left is None else max(left, 0.0))
 
+    def expect_body(self, chunks: ChunkedDecoder | None) -> None:
+        """Receive a body from now on, by itself or in chunks."""
+        self._reader = socket_reader(self._sock, chunks)
+
     def receive(self, size: int, give_up: float | None) -> bytes | None:
         """Give what one read gives, empty at the end; None if nothing came until ``give_up``.
 
-        A read wakes every few seconds to look at the clocks, so that as long as much time is left
-        the socket keeps its timeout: setting it is a system call for each event.  When time is up,
-        what has come already is given first, without waiting: nobody may have read for a while.
+        When time is up, what has come already is given first, without waiting: nobody may have
+        read for a while.
+
+        Raises:
+            TimeoutError: Time is up, and what had come until then was given.
         """
         exchange = self._exchange
         while True:
             if exchange.cancelled:
                 exchange.check()
-            is_late = self._set_timeout(give_up)
-            try:
-                data = self._sock.recv(size)
-            except TimeoutError:
+            left = exchange.deadlines.left()
+            is_late = left is not None and left <= 0
+            if is_late and self._grace <= 0:
+                raise TimeoutError
+            if give_up is not None:
+                patience = give_up - time.monotonic()
+                left = patience if left is None else min(left, patience)
+            data = self._reader.read(size, left)
+            if data is None:
                 if is_late:
-                    raise
+                    raise TimeoutError
                 if give_up is not None and time.monotonic() >= give_up:
                     return None
                 continue
@@ -119,26 +131,6 @@ class _GuardedFile(io.RawIOBase):
             if not data:
                 exchange.check()  # an end of file after a cancel is none
             return data
-
-    def _set_timeout(self, give_up: float | None) -> bool:
-        """Let the next read end in time; give whether time is up already.
-
-        Raises:
-            TimeoutError: It is, and what had come until then was given.
-        """
-        left = self._exchange.deadlines.left()
-        is_late = left is not None and left <= 0
-        if is_late and self._grace <= 0:
-            raise TimeoutError
-        if left is None or left > _SLICE:
-            left = _SLICE
-        if give_up is not None:
-            left = min(left, give_up - time.monotonic())
-        left = max(left, _SHORTEST)
-        if left != self._timeout:
-            self._timeout = left
-            self._sock.settimeout(left)
-        return is_late
 
     def close(self) -> None:
         self._raw.close()
@@ -156,7 +148,7 @@ class GuardedResponse(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         self._exchange = current_exchange()
         if self._exchange is not None:
-            self._chunks = chunked_decoder()
+            self._chunks: ChunkedDecoder | None = None
             self._file = _GuardedFile(self.fp.detach(), sock, self._exchange)
             self.fp = io.BufferedReader(self._file)
             self._has_buffer = True  # as far as is known
@@ -170,10 +162,17 @@ class GuardedResponse(http.client.HTTPResponse):
                 return version, status, reason
             http.client.parse_headers(self.fp)
 
+    def begin(self) -> None:
+        """Read up to the body."""
+        super().begin()
+        if self._exchange is not None:
+            self._chunks = chunked_decoder() if self.chunked else None
+            self._file.expect_body(self._chunks)
+
     def wait(self) -> None:
         """Wait for the next bytes outside of all parsing: an exception in here changes nothing."""
-        is_over = self.fp is None or self._chunks.is_done or self.length == 0
-        if not is_over and not self._buffered():
+        is_done = self.length == 0 if self._chunks is None else self._chunks.is_done
+        if self.fp is not None and not is_done and not self._buffered():
             self._file.wait()
 
     def _buffered(self) -> bool:
@@ -190,26 +189,25 @@ class GuardedResponse(http.client.HTTPResponse):
         """
         if self.fp is None:
             return b""
-        if not self.chunked:
+        chunks = self._chunks
+        if chunks is None:
             return self._receive_plain(give_up)
-        while not self._chunks.is_done:
-            if self._has_buffer:
-                data = self._take(BLOCK, give_up)
-            else:
-                data = self._file.receive(BLOCK, give_up)
-            if data is None:
-                return None
-            if not data:
-                raise http.client.IncompleteRead(b"")
-            try:
-                body = self._chunks.feed(data)
-            except ValueError as error:
-                raise http.client.HTTPException(str(error)) from None
-            if body:
-                return body
+        try:
+            if self._has_buffer and self._buffered():
+                body = chunks.feed(self.fp.read1(BLOCK))
+                if body:
+                    return body
+            if not chunks.is_done:
+                received = self._file.receive(BLOCK, give_up)
+                if received or received is None:
+                    return received
+        except ValueError as error:
+            raise http.client.HTTPException(str(error)) from None
+        if not chunks.is_done:
+            raise http.client.IncompleteRead(b"")
         # Only now: the connection goes back as soon as the file is closed, and what is above has
         # to see the last bytes first.
-        if self._chunks.surplus and self._exchange is not None:
+        if chunks.surplus and self._exchange is not None:
             self._exchange.reusable = False
         self._close_conn()  # type: ignore[attr-defined]
         return b""

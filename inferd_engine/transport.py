@@ -33,7 +33,8 @@ from inferd_engine.errors import (
     InvalidRequestError,
 )
 from inferd_engine.failures import FAILURES, bare, mapped
-from inferd_engine.receiving import BLOCK, serving
+from inferd_engine.receiving import serving
+from inferd_engine.socket_reader import BLOCK
 from inferd_engine.wire.gunzip import Gunzip
 from inferd_engine.wire.openai_urls import without_query
 

@@ -22,19 +22,24 @@ class NativeChunkedDecoder:
         self.is_done = False
         self.surplus = False
         self.error: ValueError | None = None
-        self._chunks = ffi.new("struct http_chunks *")
+        self.chunks = ffi.new("struct http_chunks *")
+        """Its state; whoever lets the C part change it calls ``look()`` after that."""
 
     def feed(self, data: bytes) -> bytes:
         """Give the body's bytes in these."""
         if self.error is not None:
             raise self.error
-        chunks, size = self._chunks, len(data)
+        size = len(data)
         out = _new_chars(_CHARS, size)
-        body: bytes = ffi.buffer(out, lib.http_dechunk(chunks, data, size, out))[:]
-        if chunks.status != _MORE:
-            if chunks.status == _END:
-                self.is_done = True
-                self.surplus = self.surplus or chunks.consumed < size
-            else:
-                self.error = ValueError(_MISTAKES[chunks.status])
+        body: bytes = ffi.buffer(out, lib.http_dechunk(self.chunks, data, size, out))[:]
+        self.look()
         return body
+
+    def look(self) -> None:
+        """Look at how the body goes on."""
+        status = self.chunks.status
+        if status == _END:
+            self.is_done = True
+            self.surplus = bool(self.chunks.surplus)
+        elif status != _MORE:
+            self.error = ValueError(_MISTAKES[status])

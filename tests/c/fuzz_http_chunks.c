@@ -187,6 +187,10 @@ static void dechunk_once(struct http_chunks *c, const char *bytes, size_t len,
         MUST(c->status == before && c->consumed == 0 && size == 0);
     else if (c->status == HTTP_CHUNKS_MORE)
         MUST(c->consumed == len);
+    if (c->status == HTTP_CHUNKS_END)
+        MUST(c->surplus || c->consumed == len);
+    else
+        MUST(!c->surplus);
     put(body, out, size);
     if (!how->in_place) {
         MUST(len == 0 || memcmp(in, bytes, len) == 0);

@@ -5,10 +5,11 @@ Goal: one command for each question, on any machine with a C compiler: are the r
 break (``fuzz``, needs clang), what does an event cost (``instructions``, needs valgrind).
 
 Rules: builds go to a temporary directory; ``CC`` of the environment is the compiler; every warning
-is an error; each step does the same for every part of ``PARTS``, and says in one line for each how
+is an error; each step does the same for every part, and says in one line for each how
 it went.  The status is 0 when all is well, 1 when something failed, 3 when a tool is not there.
 
-A part is ``csrc/PART.c`` with ``test_PART.c``, ``fuzz_PART.c``, ``callgrind_PART.c`` and a corpus.
+A part is ``csrc/PART.c`` with ``test_PART.c``, ``fuzz_PART.c``, ``callgrind_PART.c`` and a corpus;
+one that does not take bytes apart, and so is in ``UNITS`` alone, has ``test_PART.c``.
 """
 # ruff: noqa: T201 - this is a command: it prints, and runs the programs that it compiled
 
@@ -27,6 +28,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
 PARTS = {"sse_lines": HERE / "corpus", "http_chunks": HERE / "corpus_http_chunks"}
+UNITS = [*PARTS, "socket_read"]
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 SANITIZERS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
@@ -100,7 +102,7 @@ def run(command: list[str], step: str) -> str:
 def compile_with(cc: list[str], kind: str, part: str, flags: list[str], build: Path) -> str:
     """Compile a part together with its test of this kind; give the program's path."""
     program = build / f"{kind}_{part}"
-    sources = [str(HERE / f"{kind}_{part}.c"), str(CSRC / f"{part}.c")]
+    sources = [str(HERE / f"{kind}_{part}.c"), *map(str, sorted(CSRC.glob("*.c")))]
     command = [*cc, *WARNINGS, *flags, f"-I{CSRC}", *sources, "-o", str(program)]
     run(command, f"compile {kind}_{part}.c")
     return str(program)
@@ -113,7 +115,7 @@ def last_line(output: str) -> str:
 
 def unit(_arguments: argparse.Namespace, build: Path) -> None:
     """Run the unit tests under the sanitizers, and once more as the library is built."""
-    for part in PARTS:
+    for part in UNITS:
         for name, flags in (("sanitizers", SANITIZERS), ("-O2", ["-O2"])):
             step = f"unit {part} ({name})"
             program = compile_with(compiler(), "test", part, flags, build)

@@ -237,8 +237,20 @@ static void test_call_by_call(void)
         size_t size = http_dechunk(&c, CALLS[i].in, strlen(CALLS[i].in), out);
 
         CHECK(size == strlen(CALLS[i].out) && memcmp(out, CALLS[i].out, size) == 0);
-        CHECK(c.status == CALLS[i].status && c.consumed == CALLS[i].consumed);
+        CHECK(c.status == CALLS[i].status && c.consumed == CALLS[i].consumed && !c.surplus);
     }
+}
+
+/* It is remembered, as a reader may look later; nothing is none, and a mistake has none either. */
+static void test_surplus_is_remembered(void)
+{
+    struct http_chunks c = {0};
+    char out[16];
+
+    CHECK(http_dechunk(&c, BYTES("0\r\n\r\n"), out) == 0 && c.status == HTTP_CHUNKS_END);
+    CHECK(http_dechunk(&c, NULL, 0, NULL) == 0 && !c.surplus);
+    CHECK(http_dechunk(&c, BYTES("x"), out) == 0 && c.surplus);
+    CHECK(http_dechunk(&c, NULL, 0, NULL) == 0 && c.surplus);
 }
 
 /* Two bodies at a time: all that is remembered is in the caller's struct. */
@@ -503,6 +515,7 @@ int main(void)
     test_surplus_is_what_was_not_consumed();
     test_nothing_in_nothing_out();
     test_call_by_call();
+    test_surplus_is_remembered();
     test_bodies_do_not_know_of_each_other();
     test_a_size_line_may_have_8192_bytes();
     test_what_is_wrong_first_counts();

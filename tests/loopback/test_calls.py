@@ -17,7 +17,7 @@ from inferd_engine.wire.sse import IMPLEMENTATION
 
 BURST = 300  # events, 60 KB: what the kernel takes before anybody reads
 # Python functions called for an event: of many in a read, and alone in its read.
-MOST = {"native": (3, 33), "pure": (25, 58)}[IMPLEMENTATION]
+MOST = {"native": (3, 32), "pure": (25, 56)}[IMPLEMENTATION]
 
 
 def calls_of(consume):

@@ -7,7 +7,17 @@ import threading
 import pytest
 
 import inferd_engine as ie
-from inferd_engine.testing import DONE, Cut, Pause, Reply, Reset, Stall, chunk, text_reply
+from inferd_engine.testing import (
+    DONE,
+    Cut,
+    Pause,
+    Reply,
+    Reset,
+    Stall,
+    chunk,
+    raw_reply,
+    text_reply,
+)
 
 SOON = 5.0  # seconds: an upper bound of what takes milliseconds
 
@@ -36,6 +46,29 @@ def test_the_connection_of_a_cut_answer_is_not_used_again(ask, buffer):
     backend = ask(Reply([chunk("half")]), text_reply("b"), buffer=buffer)
     with pytest.raises(ie.StreamInterruptedError):
         backend.complete("x")
+    assert backend.complete("x").text == "b"
+    assert backend.upstream.connections == 2
+
+
+def test_a_cut_in_the_framing_is_a_cut(ask, buffer):
+    """A chunked body without its last chunk was cut, whatever its last event said."""
+    backend = ask(Reply([chunk("all"), chunk(finish_reason="stop"), Cut()]), buffer=buffer)
+    stream = backend.stream("x")
+    assert next(stream) == ie.TextDelta("all")
+    with pytest.raises(ie.StreamInterruptedError, match="in the middle of the answer"):
+        list(stream)
+
+
+def test_a_connection_that_is_out_of_step_is_not_used_again(ask, buffer):
+    """What follows the end of a body is an answer to nobody, and the next request is elsewhere."""
+    body = chunk("a") + chunk(finish_reason="stop") + b"data: [DONE]\n\n"
+    answer = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"%x\r\n%b\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n" % (len(body), body)
+    )
+    raw = raw_reply(answer, Stall())
+    backend = ask(raw, text_reply("b"), buffer=buffer, first_token_timeout=SOON)
+    assert backend.complete("x").text == "a"
     assert backend.complete("x").text == "b"
     assert backend.upstream.connections == 2
 

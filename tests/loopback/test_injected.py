@@ -25,6 +25,10 @@ CHUNKED_DECODER = {
     "native": "inferd_engine.wire._http_chunks_native.NativeChunkedDecoder",
     "pure": "inferd_engine.wire.http_chunks.PureChunkedDecoder",
 }[IMPLEMENTATION]
+SOCKET_READER = {
+    "native": "inferd_engine._socket_reader_native.NativeReader",
+    "pure": "inferd_engine.socket_reader.PythonReader",
+}[IMPLEMENTATION]
 # Where something below or inside may fail: a class, by the path to it, and one of its methods.
 PLACES = [
     ("socket.socket", "dup"),
@@ -40,6 +44,7 @@ PLACES = [
     ("ssl.SSLSocket", "recv"),
     ("http.client.HTTPResponse", "begin"),
     ("inferd_engine.receiving.GuardedResponse", "receive"),
+    (SOCKET_READER, "read"),
     (CHUNKED_DECODER, "feed"),
     ("inferd_engine.wire.sse.SSEDecoder", "run"),
     ("inferd_engine.wire.sse.SSEDecoder", "runs"),

@@ -1,0 +1,55 @@
+"""Read from a socket with the C part: wait, receive and take chunks apart in one call."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from inferd_engine.wire._native import ffi, lib
+
+if TYPE_CHECKING:
+    import socket
+
+    from inferd_engine.wire._http_chunks_native import NativeChunkedDecoder
+
+WORKS: bool = bool(lib.SOCKET_READ_WORKS)
+_MORE = lib.HTTP_CHUNKS_MORE
+_NOTHING = -errno.EAGAIN
+_LONG = 1e6  # seconds: for ever, but for looking up every week or two
+_CHARS = ffi.typeof("char[]")
+_new_chars = ffi.new_allocator(should_clear_after_alloc=False)
+_read = lib.socket_read_unlocked
+
+
+class NativeReader:
+    """The one of the C part (``csrc/socket_read.h`` is its manual)."""
+
+    def __init__(
+        self, sock: socket.socket, decoder: NativeChunkedDecoder | None, most: int
+    ) -> None:
+        self._fileno = sock.fileno  # asked before each read: a socket that was closed has none
+        self._decoder = decoder
+        self._chunks = ffi.NULL if decoder is None else decoder.chunks
+        self._most = most
+        self._block = _new_chars(_CHARS, most)
+        self._bytes = ffi.buffer(self._block)
+
+    def read(self, size: int, seconds: float | None) -> bytes | None:
+        """Give what comes next; None if it is nothing yet, empty at the end."""
+        decoder = self._decoder
+        if decoder is not None and decoder.error is not None:
+            raise decoder.error
+        seconds = _LONG if seconds is None else seconds
+        most = min(size, self._most)
+        count = _read(self._fileno(), seconds, self._chunks, self._block, most)
+        if count < 0:
+            if count == _NOTHING:
+                return None
+            raise OSError(-count, os.strerror(-count))
+        if decoder is not None and self._chunks.status != _MORE:
+            decoder.look()
+            if count == 0 and decoder.error is not None:
+                raise decoder.error
+        body: bytes = self._bytes[:count]
+        return body

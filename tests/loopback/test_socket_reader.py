@@ -1,0 +1,216 @@
+"""Reading from a socket: with the C part and in Python alike, and in time."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+import ssl
+import sys
+import threading
+import time
+
+import pytest
+from loopback.conftest import SOON
+
+import inferd_engine as ie
+from inferd_engine import failures, socket_reader as module
+from inferd_engine.deadlines import Deadlines
+from inferd_engine.exchange import Exchange
+from inferd_engine.socket_reader import BLOCK, PythonReader, socket_reader
+from inferd_engine.testing import Reply, Stall, chunk
+from inferd_engine.wire.http_chunks import chunked_decoder
+from inferd_engine.wire.sse import IMPLEMENTATION
+
+IS_NATIVE = IMPLEMENTATION == "native" and sys.platform != "win32"
+
+
+@pytest.fixture
+def ends():
+    """Give two sockets that are connected: the upstream's, and ours."""
+    upstream, ours = socket.socketpair()
+    with upstream, ours:
+        yield upstream, ours
+
+
+@pytest.fixture(params=["best", "python"])
+def reader_of(request):
+    """Give the way to make a reader: the best here, or the one that works everywhere."""
+    return socket_reader if request.param == "best" else PythonReader
+
+
+def test_the_best_there_is(ends):
+    """The C part reads plain sockets; Python reads what another package may have replaced."""
+    assert isinstance(socket_reader(ends[1], None), PythonReader) is not IS_NATIVE
+
+
+def test_a_socket_that_is_not_the_interpreter_s():
+    """A ``recv`` that somebody has put in place is called."""
+
+    class Recorded(socket.socket):
+        def recv(self, *arguments):
+            return b"recorded " + super().recv(*arguments)
+
+    upstream, ours = socket.socketpair()
+    with upstream, Recorded(fileno=ours.detach()) as recorded:
+        upstream.sendall(b"bytes")
+        assert socket_reader(recorded, None).read(BLOCK, SOON) == b"recorded bytes"
+
+
+def test_tls(ends):
+    """Nobody reads past a TLS layer."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    with context.wrap_socket(ends[1], do_handshake_on_connect=False) as wrapped:
+        assert isinstance(socket_reader(wrapped, None), PythonReader)
+
+
+def test_bytes_as_they_come(ends, reader_of):
+    """What one receive gives is given at once; nothing yet is None, the end is empty."""
+    upstream, ours = ends
+    reader = reader_of(ours, None)
+    for data in (b"a", b"b" * 50_000):
+        upstream.sendall(data)
+        assert reader.read(BLOCK, SOON) == data
+    assert reader.read(BLOCK, 0) is None
+    assert reader.read(BLOCK, -1.0) is None
+    begun = time.monotonic()
+    assert reader.read(BLOCK, 0.02) is None
+    assert time.monotonic() - begun >= 0.02
+    upstream.sendall(b"abcd")
+    assert reader.read(3, None) == b"abc"
+    assert reader.read(3, None) == b"d"
+    upstream.close()
+    assert reader.read(BLOCK, None) == b""
+
+
+def test_chunks(ends, reader_of):
+    """A body is given out of its framing; framing alone is nothing yet, the end is empty."""
+    upstream, ours = ends
+    chunks = chunked_decoder()
+    reader = reader_of(ours, chunks)
+    for data, body in [
+        (b"5\r\nhello\r\n2\r\nw", b"hellow"),
+        (b"o", b"o"),
+        (b"\r\n", None),
+        (b"3\r", None),
+        (b"\nrld", b"rld"),
+        (b"\r\n0\r\nA: b\r\n", None),
+    ]:
+        upstream.sendall(data)
+        assert reader.read(BLOCK, SOON) == body
+        assert not chunks.is_done
+    upstream.sendall(b"\r\n")
+    assert reader.read(BLOCK, SOON) == b""
+    assert chunks.is_done
+    assert not chunks.surplus
+
+
+def test_the_end_comes_with_the_last_bytes(ends, reader_of):
+    """The decoder knows the end, and what came after it, as soon as that has been read."""
+    upstream, ours = ends
+    chunks = chunked_decoder()
+    upstream.sendall(b"2\r\nab\r\n0\r\n\r\nHTTP/1.1 200 OK")
+    assert reader_of(ours, chunks).read(BLOCK, SOON) == b"ab"
+    assert chunks.is_done
+    assert chunks.surplus
+
+
+def test_a_cut_is_no_end(ends, reader_of):
+    """Where the peer ends too early nothing more comes, and the decoder says what is missing."""
+    upstream, ours = ends
+    chunks = chunked_decoder()
+    reader = reader_of(ours, chunks)
+    upstream.sendall(b"5\r\nhe")
+    upstream.close()
+    assert reader.read(BLOCK, SOON) == b"he"
+    assert reader.read(BLOCK, SOON) == b""
+    assert not chunks.is_done
+
+
+@pytest.mark.parametrize("before", [b"", b"2\r\nab\r\n"])
+def test_mistakes(ends, reader_of, before):
+    """A mistake is told after what came before it, without waiting for more."""
+    upstream, ours = ends
+    reader = reader_of(ours, chunked_decoder())
+    upstream.sendall(before + b"+5\r\nhello\r\n")
+    if before:
+        assert reader.read(BLOCK, SOON) == b"ab"
+    for _ in range(2):
+        with pytest.raises(ValueError, match="hexadecimal"):
+            reader.read(BLOCK, SOON)
+
+
+def test_closed(ends, reader_of):
+    """A socket that was closed meanwhile is told from one that says nothing."""
+    reader = reader_of(ends[1], None)
+    ends[1].close()
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - its number is looked at
+        reader.read(BLOCK, SOON)
+    assert caught.value.errno == errno.EBADF
+
+
+def test_larger_than_the_block(ends, reader_of):
+    """Whatever is asked for, no more than a block comes."""
+    upstream, ours = ends
+    upstream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * BLOCK)
+    upstream.settimeout(SOON)
+    upstream.sendall(b"x" * (BLOCK + 1))
+    reader = reader_of(ours, None)
+    got = b""
+    while len(got) <= BLOCK:
+        part = reader.read(10 * BLOCK if reader_of is socket_reader and IS_NATIVE else BLOCK, SOON)
+        assert 0 < len(part) <= BLOCK
+        got += part
+    assert got == b"x" * (BLOCK + 1)
+
+
+def test_the_kernel_s_own_timeout(ends):
+    """A peer that the kernel gave up is a broken connection, and no deadline of ours."""
+    gone = TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+    exchange = Exchange(Deadlines(idle=60.0))
+
+    class Gone(socket.socket):
+        def recv(self, *_):
+            raise gone
+
+    with Gone(fileno=ends[1].detach()) as sock, pytest.raises(TimeoutError) as caught:
+        socket_reader(sock, None).read(BLOCK, SOON)
+    told = failures.mapped(caught.value, exchange, "http://here/v1")
+    assert isinstance(told, ie.TransportError)
+    assert "Connection timed out" in str(told)
+    assert isinstance(failures.mapped(TimeoutError("late"), exchange, "x"), ie.DeadlineError)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs signals to threads")
+def test_a_storm_of_signals_outlasts_no_deadline(ask, buffer):
+    """Signals that interrupt the waiting again and again do not begin its time anew."""
+    backend = ask(Reply([chunk("a"), Stall()]), buffer=buffer, idle_timeout=0.2)
+    raised = []
+
+    def consume():
+        with backend.stream("x") as stream:
+            try:
+                list(stream)
+            except ie.DeadlineError as error:
+                raised.append(error)
+
+    old = signal.signal(signal.SIGUSR1, lambda *_: None)
+    thread = threading.Thread(target=consume)
+    try:
+        thread.start()
+        end = time.monotonic() + SOON
+        while thread.is_alive() and time.monotonic() < end:
+            signal.pthread_kill(thread.ident, signal.SIGUSR1)
+            thread.join(0.001)
+    finally:
+        signal.signal(signal.SIGUSR1, old)
+        backend.stop()
+        thread.join()
+    assert [error.phase for error in raised] == ["idle"]
+
+
+def test_a_module_that_can_be_had_without_the_c_part(monkeypatch, ends):
+    """The switch of the decoders is that of the reader too."""
+    monkeypatch.setattr(module, "IMPLEMENTATION", "pure")
+    assert isinstance(socket_reader(ends[1], None), PythonReader)
