@@ -27,7 +27,7 @@ _BLOCK = lib.SSE_BLOCK
 _CHARS = ffi.typeof("char[]")
 _new_chars = ffi.new_allocator(should_clear_after_alloc=False)
 _SMALL = 4096  # bytes of a read that may be a run and no more: larger ones end anywhere
-_ROOM = 256  # spans for one call: a read of unlike events needs several calls, of like ones one
+_ROOM = 64  # spans for one call: a read of unlike events needs several calls, of like ones one
 
 
 class NativeFramer:
