@@ -1,4 +1,4 @@
-"""Compare clients: ``python -m benchmarks.compare [--rounds N] [--json FILE] [--plot FILE]``.
+"""Compare clients: ``python -m benchmarks.compare [--tls] [--json FILE] [--plot FILE]``.
 
 One upstream in a process of its own; every measurement of every client in a process of its own,
 started by the path of ``clients.py``, so that it is the installed package that is measured.  The
@@ -9,9 +9,11 @@ disturbs everybody.  What is printed are medians over the rounds, and how many t
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -118,6 +120,19 @@ def measure_imports(address: str) -> dict[str, float]:
     return found
 
 
+def certify() -> str:
+    """Let every client that is started trust a new authority; give a certificate of it."""
+    import trustme
+
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    authority, trusted, certificate = trustme.CA(), folder / "authority", folder / "certificate"
+    authority.cert_pem.write_to_path(str(trusted))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    os.environ["REQUESTS_CA_BUNDLE"] = os.environ["SSL_CERT_FILE"] = str(trusted)
+    return str(certificate)
+
+
 def headline() -> list[str]:
     """Name the machine and what is measured."""
     processor = platform.processor() or platform.machine()
@@ -220,9 +235,15 @@ def main() -> None:
     parser.add_argument("--source", action="store_true", help="an editable install will do")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--plot", metavar="FILE", help="a chart (matplotlib, the extra bench-plot)")
+    parser.add_argument("--tls", action="store_true", help="over TLS, without the floor (trustme)")
     options = parser.parse_args()
+    certificate = []
+    if options.tls:
+        certificate = [certify()]
+        for _, _, _, clients in MEASUREMENTS.values():
+            clients[:] = [name for name in clients if name != "floor"]
     upstream = subprocess.Popen(
-        [sys.executable, str(HERE / "upstream.py")], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(HERE / "upstream.py"), *certificate], stdout=subprocess.PIPE, text=True
     )
     try:
         address = upstream.stdout.readline().strip()

@@ -1,5 +1,7 @@
 """The upstream that clients are measured against: ``python upstream.py`` prints its address.
 
+With the path of a certificate and its key, in one PEM file, it speaks TLS.
+
 It runs in a process of its own and does as little as it can.  A request's model says what to send:
 
     burst:COUNT:SIZE     COUNT events of about SIZE bytes, as fast as the socket takes them
@@ -16,6 +18,7 @@ import contextlib
 import functools
 import json
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -92,10 +95,14 @@ def read_request(reader) -> dict | None:
     return None
 
 
-def serve(connection: socket.socket) -> None:
+def serve(connection: socket.socket, tls: ssl.SSLContext | None) -> None:
     """Answer the requests of one connection."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    with contextlib.suppress(OSError), connection, connection.makefile("rb") as reader:
+    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+        stack.enter_context(connection)
+        if tls is not None:
+            connection = stack.enter_context(tls.wrap_socket(connection, server_side=True))
+        reader = stack.enter_context(connection.makefile("rb"))
         while (request := read_request(reader)) is not None:
             connection.sendall(HEAD)
             for block in blocks_of(request["model"]):
@@ -106,11 +113,15 @@ def serve(connection: socket.socket) -> None:
 def main() -> None:
     """Serve until the process is killed."""
     burst_blocks(20_000, 290)
+    scheme, tls = "http", None
+    for certificate in sys.argv[1:]:
+        scheme, tls = "https", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
     with socket.create_server(("127.0.0.1", 0), backlog=512) as server:
-        print(f"http://127.0.0.1:{server.getsockname()[1]}/v1", flush=True)
+        print(f"{scheme}://127.0.0.1:{server.getsockname()[1]}/v1", flush=True)
         while True:
             connection, _ = server.accept()
-            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+            threading.Thread(target=serve, args=(connection, tls), daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ static ptrdiff_t socket_read_unlocked(int fd, double seconds, struct http_chunks
 {
     ptrdiff_t read;
 
-#ifdef Py_BEGIN_ALLOW_THREADS
+#ifndef PYPY_VERSION /* which lets go of its own by itself */
     Py_BEGIN_ALLOW_THREADS
 #endif
     read = socket_read(fd, seconds, chunks, out, size);
-#ifdef Py_END_ALLOW_THREADS
+#ifndef PYPY_VERSION
     Py_END_ALLOW_THREADS
 #endif
     return read;

@@ -41,6 +41,8 @@ ptrdiff_t socket_read(int fd, double seconds, struct http_chunks *chunks, char *
     size_t written;
     int ready;
 
+    if (chunks != NULL)
+        chunks->consumed = 0;
     if (fd < 0) /* poll() would wait for nothing */
         return -EBADF;
     ready = poll(&waited, 1, milliseconds(seconds));

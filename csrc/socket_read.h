@@ -29,7 +29,8 @@ enum {
  *
  * Returns how many bytes were written; 0 when the peer has ended, or `chunks->status` is no longer
  * HTTP_CHUNKS_MORE; -EAGAIN when there is nothing yet, because time is up, a signal came, or framing
- * and nothing else; otherwise the negative errno of what failed. */
+ * and nothing else; otherwise the negative errno of what failed.  `chunks->consumed` tells how much
+ * of what was received was looked at, framing included: 0 if nothing was. */
 ptrdiff_t socket_read(int fd, double seconds, struct http_chunks *chunks, char *out, size_t size);
 
 #endif

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 WORKS: bool = bool(lib.SOCKET_READ_WORKS)
 _MORE = lib.HTTP_CHUNKS_MORE
 _NOTHING = -errno.EAGAIN
-_LONG = 1e6  # seconds: for ever, but for looking up every week or two
 _CHARS = ffi.typeof("char[]")
 _new_chars = ffi.new_allocator(should_clear_after_alloc=False)
 _read = lib.socket_read_unlocked
@@ -32,17 +31,23 @@ class NativeReader:
         self._decoder = decoder
         self._chunks = ffi.NULL if decoder is None else decoder.chunks
         self._most = most
+        self._count = 0  # that the last read gave
         self._block = _new_chars(_CHARS, most)
         self._bytes = ffi.buffer(self._block)
 
-    def read(self, size: int, seconds: float | None) -> bytes | None:
+    @property
+    def taken(self) -> int:
+        """How many bytes the last read received and looked at, framing included."""
+        return max(0, self._count) if self._decoder is None else self._chunks.consumed
+
+    def read(self, size: int, seconds: float) -> bytes | None:
         """Give what comes next; None if it is nothing yet, empty at the end."""
         decoder = self._decoder
         if decoder is not None and decoder.error is not None:
             raise decoder.error
-        seconds = _LONG if seconds is None else seconds
         most = min(size, self._most)
         count = _read(self._fileno(), seconds, self._chunks, self._block, most)
+        self._count = count
         if count < 0:
             if count == _NOTHING:
                 return None

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from inferd_engine.socket_reader import SocketReader
     from inferd_engine.wire.http_chunks import ChunkedDecoder
 
+_SLICE = 5.0  # seconds of a read at the most
 _GRACE = 4 * 1024 * 1024  # bytes that the kernel may hold, given after time is up
 
 _local = threading.local()
@@ -103,7 +104,8 @@ class _GuardedFile(io.RawIOBase):
         """Give what one read gives, empty at the end; None if nothing came until ``give_up``.
 
         When time is up, what has come already is given first, without waiting: nobody may have
-        read for a while.
+        read for a while.  A read wakes every few seconds: a signal that came just before it is
+        handled then, and a socket may keep its timeout, which is a system call to set.
 
         Raises:
             TimeoutError: Time is up, and what had come until then was given.
@@ -114,23 +116,30 @@ class _GuardedFile(io.RawIOBase):
                 exchange.check()
             left = exchange.deadlines.left()
             is_late = left is not None and left <= 0
-            if is_late and self._grace <= 0:
-                raise TimeoutError
+            if left is None or left > _SLICE:
+                left = _SLICE
             if give_up is not None:
-                patience = give_up - time.monotonic()
-                left = patience if left is None else min(left, patience)
+                left = min(left, give_up - time.monotonic())
             data = self._reader.read(size, left)
-            if data is None:
-                if is_late:
-                    raise TimeoutError
-                if give_up is not None and time.monotonic() >= give_up:
-                    return None
-                continue
             if is_late:
-                self._grace -= len(data)
-            if not data:
-                exchange.check()  # an end of file after a cancel is none
-            return data
+                self._take_from_grace(data)
+            if data is not None:
+                if not data:
+                    exchange.check()  # an end of file after a cancel is none
+                return data
+            if give_up is not None and time.monotonic() >= give_up:
+                return None
+
+    def _take_from_grace(self, data: bytes | None) -> None:
+        """Count what came when time was up, framing too.
+
+        Raises:
+            TimeoutError: It was nothing, or more than may be.
+        """
+        taken = self._reader.taken
+        if self._grace <= 0 or (data is None and not taken):
+            raise TimeoutError
+        self._grace -= taken
 
     def close(self) -> None:
         self._raw.close()

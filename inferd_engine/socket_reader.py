@@ -5,8 +5,9 @@ back takes milliseconds, and among many streams it costs more than all parsing.
 
 Strategy: with the C part a read is one call, which waits, receives and takes HTTP's chunks apart
 without the lock (``csrc/socket_read.h`` is its manual).  In Python the socket's own timeout ends
-it, which costs one hand-over more and can be used everywhere: over TLS, on a socket whose ``recv``
-somebody has replaced (gevent, eventlet, whoever records traffic), on Windows, without the C part.
+it, which costs a hand-over more, over TLS two, and works everywhere: over TLS, on a socket whose
+``recv`` somebody has replaced (gevent, eventlet, whoever records traffic), on Windows, without the
+C part.
 
 Rejected: the kernel's timeout (SO_RCVTIMEO) below ``socket.recv``, which begins anew with every
 signal, so that a profiler's signals let no deadline pass.
@@ -25,20 +26,24 @@ if TYPE_CHECKING:
     from inferd_engine.wire.http_chunks import ChunkedDecoder
 
 BLOCK = 65536  # bytes of a read at the most: many small HTTP chunks in one system call
-_SLICE = 5.0  # seconds of a read at the most
 _SHORTEST = 0.001  # seconds: 0 would mean something else to a socket
 
 
 class SocketReader(Protocol):
     """Where the bytes of a body come in; for one thread at a time."""
 
-    def read(self, size: int, seconds: float | None) -> bytes | None:
+    @property
+    def taken(self) -> int:
+        """How many bytes the last read received and looked at, framing included."""
+
+    def read(self, size: int, seconds: float) -> bytes | None:
         """Give what comes next; None if it is nothing yet, empty at the end.
 
-        Nothing yet is the answer when time is up, but also before: whoever asks looks at the clock.
+        Nothing yet is the answer when time is up, but also before: after a signal, and when framing
+        came and nothing else.  Whoever asks looks at the clock.
 
         Args:
-            size: How many bytes are received at the most, framing included, up to ``BLOCK``.
+            size: How many bytes are received at the most, framing included: 1 up to ``BLOCK``.
             seconds: How long to wait; 0 or less takes what has come already.
 
         Raises:
@@ -49,7 +54,8 @@ class SocketReader(Protocol):
 
 def socket_reader(sock: socket.socket, chunks: ChunkedDecoder | None) -> SocketReader:
     """Make the best one for a socket; with ``chunks``, for a body in HTTP's chunks."""
-    if IMPLEMENTATION == "native" and type(sock).recv is _socket.socket.recv:
+    recv = getattr(type(sock), "recv", None)
+    if IMPLEMENTATION == "native" and recv is _socket.socket.recv:
         from inferd_engine._socket_reader_native import WORKS, NativeReader  # noqa: PLC0415
 
         if WORKS:
@@ -58,32 +64,31 @@ def socket_reader(sock: socket.socket, chunks: ChunkedDecoder | None) -> SocketR
 
 
 class PythonReader:
-    """The one in Python.
-
-    A read wakes every few seconds to look at the clock, so that the socket keeps its timeout as
-    long as there is more time left: setting it is a system call for each event.
-    """
+    """The one in Python: the socket's timeout is set only when it has to be another."""
 
     def __init__(self, sock: socket.socket, chunks: ChunkedDecoder | None) -> None:
         self._sock = sock
         self._chunks = chunks
         self._timeout: float | None = None
+        self.taken = 0
 
-    def read(self, size: int, seconds: float | None) -> bytes | None:
+    def read(self, size: int, seconds: float) -> bytes | None:
         """Give what comes next; None if it is nothing yet, empty at the end."""
         chunks = self._chunks
         if chunks is not None and chunks.error is not None:
             raise chunks.error
-        seconds = _SLICE if seconds is None else max(_SHORTEST, min(seconds, _SLICE))
+        seconds = max(seconds, _SHORTEST)
         if seconds != self._timeout:
             self._timeout = seconds
             self._sock.settimeout(seconds)
+        self.taken = 0
         try:
             data = self._sock.recv(size)
         except TimeoutError as error:
             if error.errno is not None:  # the kernel's: the peer is gone
                 raise
             return None
+        self.taken = len(data)
         if chunks is None or not data:
             return data
         body = chunks.feed(data)

@@ -14,7 +14,7 @@ import pytest
 from loopback.conftest import SOON
 
 import inferd_engine as ie
-from inferd_engine import failures, socket_reader as module
+from inferd_engine import failures, receiving, socket_reader as module
 from inferd_engine.deadlines import Deadlines
 from inferd_engine.exchange import Exchange
 from inferd_engine.socket_reader import BLOCK, PythonReader, socket_reader
@@ -69,7 +69,7 @@ def test_bytes_as_they_come(ends, reader_of):
     """What one receive gives is given at once; nothing yet is None, the end is empty."""
     upstream, ours = ends
     reader = reader_of(ours, None)
-    for data in (b"a", b"b" * 50_000):
+    for data in (b"a", b"b" * 4000):
         upstream.sendall(data)
         assert reader.read(BLOCK, SOON) == data
     assert reader.read(BLOCK, 0) is None
@@ -78,10 +78,13 @@ def test_bytes_as_they_come(ends, reader_of):
     assert reader.read(BLOCK, 0.02) is None
     assert time.monotonic() - begun >= 0.02
     upstream.sendall(b"abcd")
-    assert reader.read(3, None) == b"abc"
-    assert reader.read(3, None) == b"d"
+    assert reader.read(3, SOON) == b"abc"
+    assert reader.taken == 3
+    assert reader.read(3, SOON) == b"d"
+    assert reader.read(BLOCK, 0) is None
+    assert reader.taken == 0
     upstream.close()
-    assert reader.read(BLOCK, None) == b""
+    assert reader.read(BLOCK, SOON) == b""
 
 
 def test_chunks(ends, reader_of):
@@ -99,7 +102,10 @@ def test_chunks(ends, reader_of):
     ]:
         upstream.sendall(data)
         assert reader.read(BLOCK, SOON) == body
+        assert reader.taken == len(data)
         assert not chunks.is_done
+    assert reader.read(BLOCK, 0) is None
+    assert reader.taken == 0
     upstream.sendall(b"\r\n")
     assert reader.read(BLOCK, SOON) == b""
     assert chunks.is_done
@@ -153,28 +159,75 @@ def test_closed(ends, reader_of):
 def test_larger_than_the_block(ends, reader_of):
     """Whatever is asked for, no more than a block comes."""
     upstream, ours = ends
-    upstream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * BLOCK)
     upstream.settimeout(SOON)
-    upstream.sendall(b"x" * (BLOCK + 1))
+    sender = threading.Thread(target=upstream.sendall, args=(b"x" * (BLOCK + 1),))
+    sender.start()
     reader = reader_of(ours, None)
+    most = BLOCK if isinstance(reader, PythonReader) else 10 * BLOCK
     got = b""
     while len(got) <= BLOCK:
-        part = reader.read(10 * BLOCK if reader_of is socket_reader and IS_NATIVE else BLOCK, SOON)
+        part = reader.read(most, SOON)
         assert 0 < len(part) <= BLOCK
         got += part
+    sender.join()
     assert got == b"x" * (BLOCK + 1)
 
 
-def test_the_kernel_s_own_timeout(ends):
+class Halting(socket.socket):
+    """A socket that gives three bytes at a time, as TLS gives one record."""
+
+    def recv(self, size):
+        return super().recv(min(size, 3))
+
+
+@pytest.mark.parametrize("kind", [socket.socket, Halting])
+def test_what_has_come_is_given_when_time_is_up(kind):
+    """Framing that comes by itself does not hide the body behind it; nothing is waited for."""
+    upstream, ours = socket.socketpair()
+    with upstream, kind(fileno=ours.detach()) as sock, sock.makefile("rb", buffering=0) as raw:
+        file = receiving._GuardedFile(raw, sock, Exchange(Deadlines(total=0.0)))
+        file.expect_body(chunked_decoder())
+        upstream.sendall(b"5\r\nhello\r\n" + b"1;%b\r\n!\r\n" % (b"x" * 100))
+        got = b""
+        with pytest.raises(TimeoutError):
+            while True:
+                got += file.receive(BLOCK, None)
+        assert got == b"hello!"
+
+
+@pytest.mark.parametrize("kind", [socket.socket, Halting])
+def test_a_flood_of_framing_does_not_outlast_the_deadline(kind, monkeypatch):
+    """What is taken when time is up is bounded by what came, not by what of it is body."""
+    monkeypatch.setattr(receiving, "_GRACE", 1000)
+    upstream, ours = socket.socketpair()
+    with upstream, kind(fileno=ours.detach()) as sock, sock.makefile("rb", buffering=0) as raw:
+        file = receiving._GuardedFile(raw, sock, Exchange(Deadlines(total=0.0)))
+        file.expect_body(chunked_decoder())
+        reads = 0
+        with pytest.raises(TimeoutError):
+            while True:
+                upstream.sendall(b"1;%b\r\n!\r\n" % (b"x" * 100))
+                file.receive(BLOCK, None)
+                reads += 1
+        assert 0 < reads <= 10
+
+
+@pytest.mark.parametrize("way", ["best", "python"])
+def test_the_kernel_s_own_timeout(ends, monkeypatch, way):
     """A peer that the kernel gave up is a broken connection, and no deadline of ours."""
-    gone = TimeoutError(errno.ETIMEDOUT, "Connection timed out")
     exchange = Exchange(Deadlines(idle=60.0))
 
     class Gone(socket.socket):
         def recv(self, *_):
-            raise gone
+            raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
 
-    with Gone(fileno=ends[1].detach()) as sock, pytest.raises(TimeoutError) as caught:
+    sock = ends[1]
+    if way == "best" and IS_NATIVE:
+        path = "inferd_engine._socket_reader_native._read"
+        monkeypatch.setattr(path, lambda *_: -errno.ETIMEDOUT)
+    else:
+        sock = Gone(fileno=sock.detach())
+    with sock, pytest.raises(TimeoutError) as caught:
         socket_reader(sock, None).read(BLOCK, SOON)
     told = failures.mapped(caught.value, exchange, "http://here/v1")
     assert isinstance(told, ie.TransportError)
@@ -186,7 +239,7 @@ def test_the_kernel_s_own_timeout(ends):
 def test_a_storm_of_signals_outlasts_no_deadline(ask, buffer):
     """Signals that interrupt the waiting again and again do not begin its time anew."""
     backend = ask(Reply([chunk("a"), Stall()]), buffer=buffer, idle_timeout=0.2)
-    raised = []
+    raised, over, seen = [], threading.Event(), threading.Event()
 
     def consume():
         with backend.stream("x") as stream:
@@ -194,17 +247,19 @@ def test_a_storm_of_signals_outlasts_no_deadline(ask, buffer):
                 list(stream)
             except ie.DeadlineError as error:
                 raised.append(error)
+        over.set()
+        seen.wait(SOON)  # a thread that has ended cannot be sent a signal
 
     old = signal.signal(signal.SIGUSR1, lambda *_: None)
     thread = threading.Thread(target=consume)
     try:
         thread.start()
         end = time.monotonic() + SOON
-        while thread.is_alive() and time.monotonic() < end:
+        while not over.wait(0.001) and time.monotonic() < end:
             signal.pthread_kill(thread.ident, signal.SIGUSR1)
-            thread.join(0.001)
     finally:
         signal.signal(signal.SIGUSR1, old)
+        seen.set()
         backend.stop()
         thread.join()
     assert [error.phase for error in raised] == ["idle"]

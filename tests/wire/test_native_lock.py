@@ -11,6 +11,8 @@ from inferd_engine.wire.http_chunks import chunked_decoder
 from inferd_engine.wire.sse import IMPLEMENTATION, SSEDecoder, utf8_truncate
 
 pytestmark = pytest.mark.skipif(IMPLEMENTATION == "pure", reason="there is no C part")
+if not getattr(sys, "_is_gil_enabled", lambda: True)():
+    pytest.skip("there is no lock", allow_module_level=True)
 EVENT = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 CALLS = 20_000
 
@@ -48,10 +50,10 @@ def test_no_other_thread_gets_in(make):
             ran.append(True)
 
     thread = threading.Thread(target=wait)
-    thread.start()
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(60)  # nobody is made to hand the lock over
+    sys.setswitchinterval(60)  # from now on nobody is made to hand the lock over
     try:
+        thread.start()
         start.release()  # now it wants to go on, and needs the interpreter's lock for that
         for _ in range(CALLS):
             call()
