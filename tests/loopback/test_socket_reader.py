@@ -57,6 +57,17 @@ def test_a_socket_that_is_not_the_interpreter_s():
         assert socket_reader(recorded, None).read(BLOCK, SOON) == b"recorded bytes"
 
 
+def test_a_socket_inside_of_something_else(ends):
+    """A wrapper that hands everything on to its socket is read through."""
+
+    class Wrapper:
+        def __getattr__(self, name):
+            return getattr(ends[1], name)
+
+    ends[0].sendall(b"bytes")
+    assert socket_reader(Wrapper(), None).read(BLOCK, SOON) == b"bytes"
+
+
 def test_tls(ends):
     """Nobody reads past a TLS layer."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
