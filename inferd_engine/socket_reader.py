@@ -83,7 +83,7 @@ class PythonReader:
             self._sock.settimeout(seconds)
         self.taken = 0
         try:
-            data = self._sock.recv(size)
+            data = self._sock.recv(size) or b""  # urllib3's TLS inside of TLS ends with 0
         except TimeoutError as error:
             if error.errno is not None:  # the kernel's: the peer is gone
                 raise
