@@ -14,12 +14,10 @@ import time
 
 import pytest
 from http_proxy import Proxy
-from loopback.conftest import WAYS
+from loopback.conftest import SOON, WAYS
 
 import inferd_engine as ie
 from inferd_engine.testing import Reply, Stall, Trickle, chunk, text_reply
-
-SOON = 10.0  # seconds: an upper bound, on a loaded machine, of what takes milliseconds
 
 STALLED = {
     "chunked": Reply([chunk("a"), Stall()]),

@@ -11,13 +11,12 @@ import threading
 import time
 
 import pytest
-from loopback.conftest import open_files
+from loopback.conftest import SOON, open_files
 
 import inferd_engine as ie
 from inferd_engine.testing import DONE, Reply, Stall, Upstream, chunk
 from inferd_engine.wire.sse import IMPLEMENTATION
 
-SOON = 10.0
 START = threading.Thread.start  # which is one of the places
 WORDS = ["one ", "two ", "three "]
 ANSWER = Reply([*[chunk(word) for word in WORDS], chunk(finish_reason="stop"), DONE])

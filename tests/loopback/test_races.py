@@ -9,12 +9,11 @@ import threading
 import time
 
 import pytest
-from loopback.conftest import open_files
+from loopback.conftest import SOON, open_files
 
 from inferd_engine.testing import DONE, Pause, Reply, Trickle, chunk
 
 TEXTS = [f"t{number} " for number in range(20)]
-SOON = 10.0
 
 
 def reply(received):

@@ -14,10 +14,10 @@ import threading
 import wsgiref.simple_server
 
 import pytest
+from loopback.conftest import SOON
 
 from inferd_engine.testing import Reply, Stall, Upstream, chunk, echo
 
-SOON = 10.0  # seconds: an upper bound, on a loaded machine, of what takes milliseconds
 BEAT = 0.05  # seconds between signs of life to the browser
 
 
