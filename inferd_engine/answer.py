@@ -38,6 +38,8 @@ class AnswerSource:
         self._early: list[tuple[list[Event], int]] = []  # read before there was a stream
         self._rest: Iterator[tuple[Event, int]] | None = None
         self.ending: Done | GenerateError | None = None
+        self.can_wait = body.can_wait
+        """Whether ``wait()`` waits, and ``read()`` gives up in time."""
         self.started = exchange.deadlines.started
         self.away = exchange.deadlines.away
         self.back = exchange.deadlines.back
@@ -67,11 +69,6 @@ class AnswerSource:
         if not self._early and self._rest is None:
             self._body.wait()
 
-    @property
-    def can_wait(self) -> bool:
-        """Whether ``wait()`` waits, and ``read()`` gives up in time."""
-        return self._body.can_wait
-
     def read(self, give_up: float | None = None) -> tuple[list[Event], int] | None:
         """Wait for what comes next; give its events and their size in bytes.
 
@@ -91,6 +88,7 @@ class AnswerSource:
             return self._broken(error)
         if block is None:
             return None
+        self.can_wait = self._body.can_wait  # not if that block was gzip
         before = answer.payloads
         events: Any = answer.feed(block) if block else answer.end()
         if answer.payloads != before:

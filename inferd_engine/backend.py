@@ -19,7 +19,7 @@ import attrs
 from inferd_engine.cancel import LiveSet
 from inferd_engine.errors import InternalError, NotReadyError, UnsupportedError
 from inferd_engine.proto.v2 import RequestV2
-from inferd_engine.stream import TokenStream
+from inferd_engine.stream import TokenStream, collecting
 from inferd_engine.wire.openai_messages import messages_from
 
 if TYPE_CHECKING:
@@ -154,7 +154,9 @@ class Backend(abc.ABC):
         Raises:
             GenerateError: As from ``stream()`` and ``TokenStream.collect()``.
         """
-        with self.stream(prompt, cancel=cancel, include_raw=include_raw, **fields) as stream:
+        with collecting():
+            stream = self.stream(prompt, cancel=cancel, include_raw=include_raw, **fields)
+        with stream:
             return stream.collect()
 
     def stop(self, timeout: float = 5.0) -> None:

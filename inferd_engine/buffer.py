@@ -1,47 +1,56 @@
 """The bounded queue between a stream's worker and its consumer: batches in, batches out.
 
 Goal: one hand-over for all that one read gave, and for all that came while the consumer was busy:
-waking a thread costs more than parsing what it is woken for.  ``queue.Queue`` keeps the bound and
-does the waiting; its own hooks (``_init``, ``_qsize``, ``_put``, ``_get``), made for subclasses,
-let it count events while a put adds many and a get takes all.
+waking a thread costs more than parsing what it is woken for.  ``queue.Queue`` keeps the bound; the
+hooks that it has for subclasses (``_init``, ``_qsize``, ``_put``, ``_get``) let it count events
+while a put adds many and a get takes all.
 
 The bound is for what is queued and what the consumer has taken but not given yet, together: each
 side gets half.  So the worker can fill one half while the consumer empties the other, and neither
 waits for the last event of a batch.
 
+Nobody waits in here: who finds no room, or nothing to take, waits for a bell (``turn.py``) and
+comes again.  So an exception that leaves the lock locked strikes inside of ``offer()`` or
+``take()``, and the thread that it struck, and no other, lets go of it: it is a lock that knows its
+holder.
+
 Invariants, under the queue's ``mutex``: ``queue`` holds what was put and not taken, in order, at
 most ``maxsize`` events and ``MAX_BYTES``, or one event; ``bytes`` is its size; ``piece`` is the
-count and size of what waits to be put.  ``ready`` belongs to the consumer: ``get()`` moves the
+count and size of what waits to be put.  ``ready`` belongs to the consumer: ``_get()`` moves the
 whole of ``queue`` there with one assignment, which no signal handler can cut in two, so that an
-exception which a handler raises on the way out of ``get()`` loses no event.
+exception which a handler raises on the way out loses no event.
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
+from inferd_engine.reading import EndMark
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from inferd_engine.reading import Ending
 
 MAX_BYTES = 4 * 1024 * 1024  # of queued events, half of what may be undelivered
-_LEAKED = 0.2  # seconds: a lock that is still taken then has been left behind
-_SLICE = 0.05  # seconds: how often a worker that waits for room looks whether it is still wanted
 
 
 if TYPE_CHECKING:
     _Queue = queue.Queue[Any]
 elif "gevent.monkey" in sys.modules:
-    # gevent puts a queue of its own in place, without these hooks; the standard one works on
-    # gevent's locks, which are in place as well.
+    # gevent and eventlet put queues of their own in place, without these hooks; the standard one
+    # works on the locks that they have put in place as well.
     _Queue = sys.modules["gevent.monkey"].get_original("queue", "Queue")
+elif "eventlet.patcher" in sys.modules:
+    _Queue = sys.modules["eventlet.patcher"].original("queue").Queue
 else:
     _Queue = queue.Queue
 
 
 class EventBuffer(_Queue):
-    """A queue that is filled and emptied by the batch.
+    """A queue that is filled and emptied by the batch; one thread puts at a time, one takes.
 
     Args:
         most: Events that may be undelivered, those among them that the consumer has taken.
@@ -49,6 +58,10 @@ class EventBuffer(_Queue):
 
     def __init__(self, most: int) -> None:
         super().__init__(max(1, most // 2))
+        self.mutex = threading.RLock()  # type: ignore[assignment]  # a lock all the same
+        self.not_empty = threading.Condition(self.mutex)
+        self.not_full = threading.Condition(self.mutex)
+        self.all_tasks_done = threading.Condition(self.mutex)
 
     def _init(self, maxsize: int) -> None:  # noqa: ARG002 - the hook's signature
         self.queue: list[Any] = []
@@ -58,7 +71,7 @@ class EventBuffer(_Queue):
 
     def _qsize(self) -> int:
         count = len(self.queue)
-        if not count or self.maxsize == sys.maxsize:
+        if not count or not self.maxsize:
             return count
         fits = count + self.piece[0] <= self.maxsize and self.bytes + self.piece[1] <= MAX_BYTES
         return count if fits else max(count, self.maxsize)
@@ -71,56 +84,36 @@ class EventBuffer(_Queue):
     def _get(self) -> None:
         self.ready, self.queue, self.bytes = self.queue, [], 0
 
-    def hand_over(self, events: list[Any], size: int, gives_up: Callable[[], object]) -> bool:
-        """Put events, at most ``maxsize`` at once, and wait while there is no room.
+    def offer(self, events: list[Any], size: int) -> bool:
+        """Put events if there is room for all of them, or if there are no others; say whether.
 
         Args:
-            events: In order; those that were put are taken out of the list.
+            events: In order, at most ``maxsize``.
             size: Their size in bytes.
-            gives_up: Asked before every wait, which is short; something true ends the waiting.
-
-        Returns:
-            Whether all of them were put.
         """
-        self.recover()  # close() may have been interrupted inside of lift()
-        while events:
-            piece = events[: self.maxsize]
-            while True:
-                self.piece = (len(piece), size)
-                try:
-                    self.put((piece, size), timeout=_SLICE)
-                    break
-                except queue.Full:
-                    if gives_up():
-                        return False
-            del events[: len(piece)]
-            size = 0  # it was counted with the first piece
+        self.piece = (len(events), size)
+        if self.full():
+            return False
+        self.put((events, size), block=False)
         return True
 
-    def lift(self) -> None:
-        """Lift the bound, and wake a worker that waits for room, if that takes no waiting.
-
-        Whoever calls may be a signal handler or a finalizer on the thread that holds the lock: then
-        it is left to the worker to look, a few milliseconds later.
-        """
-        self.maxsize = sys.maxsize
-        if self.mutex.acquire(blocking=False):
-            try:
-                self.not_full.notify()
-            finally:
-                self.mutex.release()
-
-    def recover(self) -> None:
-        """Let go of the lock if an exception on the way out of ``get()`` has left it locked.
-
-        ``Condition.__enter__`` is Python: a signal handler may raise after it took the lock and
-        before ``with`` knows of it.  The worker, the only other user, holds it for microseconds.
-        """
-        self.mutex.acquire(timeout=_LEAKED)
-        self.mutex.release()
+    def take(self) -> bool:
+        """Move all there is into ``ready``, if ``ready`` is empty; say whether there is any."""
+        if not self.ready and self.queue:
+            self.get(block=False)
+        return bool(self.ready)
 
     def put_beyond(self, events: list[Any]) -> None:
         """Put what must not wait: the end, and what came before it when time is up."""
-        self.recover()
-        self.maxsize = sys.maxsize
-        self.put((events, 0))
+        self.maxsize = 0
+        self.put((events, 0), block=False)
+
+    def end(self, ending: Ending) -> None:
+        """Put the end, after which nothing comes."""
+        self.put_beyond([EndMark(ending)])
+
+    def recover(self) -> None:
+        """Let go of the lock where an exception has left this thread with it."""
+        with contextlib.suppress(RuntimeError):  # this thread does not have it (any more)
+            while True:
+                self.mutex.release()

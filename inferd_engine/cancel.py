@@ -19,6 +19,8 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Protocol
 
+from inferd_engine.errors import InternalError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -99,10 +101,12 @@ class CancelToken:
         """Cancel in so many seconds, unless that was asked for again in between.
 
         Raises:
-            ValueError: ``seconds`` is no number.
+            ValueError: ``seconds`` is not a number.
+            InternalError: The thread that keeps the time cannot be started; raised from the next
+                call with this token, too.
         """
         if math.isnan(seconds):
-            msg = "seconds is no number"
+            msg = "seconds is not a number"
             raise ValueError(msg)
         self._deadline = time.monotonic() + min(seconds, threading.TIMEOUT_MAX / 2)
         self._ring()
@@ -134,9 +138,12 @@ class CancelToken:
         if self._timers.setdefault(process, timer) is timer:
             try:
                 timer.start()
-            except BaseException:
+            except BaseException as error:
                 self._timers.pop(process, None)
-                raise
+                if not isinstance(error, RuntimeError):
+                    raise
+                msg = f"no thread can be started that keeps the time of cancel_after(): {error}"
+                raise InternalError(msg, retryable=True) from error
 
     def _watch(self) -> None:
         while self._live and not self.cancelled and self._deadline is not None:

@@ -4,22 +4,27 @@ A consumer that waits reads for itself, unless it is not its turn (``reading.py`
 is); then it waits for what the worker puts into the buffer.  One thread at a time is in here, which
 the stream sees to.
 
-An exception that a signal handler raises in here loses no event.  What was received is moved by
-assignments alone, between which no handler runs; and while a handler may raise, the reading itself
-is left to the worker, or done after a wait that may be interrupted without harm.
+An exception that a signal handler raises in here, or that is thrown into a greenlet, loses no
+event.  What was received is moved by assignments alone, between which nothing strikes; and where
+such an exception may come, the reading itself is left to the worker, or done after a wait that may
+be interrupted without harm.
+
+Nobody is waited for without end: whoever waits for the worker looks, every so often, whether it
+still lives and whether time is up.
 """
 
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+import types
+from typing import TYPE_CHECKING, Any
 
-from inferd_engine.reading import TORN, EndMark
+from inferd_engine.errors import InternalError
+from inferd_engine.reading import CLOSED, EndMark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +32,11 @@ if TYPE_CHECKING:
     from inferd_engine.buffer import EventBuffer
     from inferd_engine.events import Event
     from inferd_engine.reading import Ending, Reading
+
+# Seconds of waiting at the most before a consumer looks around: what is thrown into its thread is
+# raised only then.
+_SLICE = 0.5
+_OVERDUE = 0.5  # seconds after the deadline: a worker that has not told it then never will
 
 _SIGNALS = tuple(signal.valid_signals())
 _HARMLESS = (None, signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)
@@ -44,14 +54,20 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_know_main_thread)
 
 
-def _is_exposed_to_handlers(thread: int) -> bool:
-    """Whether a signal handler of the program's own may raise in this thread, at any place.
+def _are_threads_greenlets() -> bool:
+    """Whether gevent or eventlet has put greenlets in the place of threads.
+
+    An exception may be thrown into one wherever it waits (``gevent.Timeout``).
+    """
+    return not isinstance(threading.get_ident, types.BuiltinFunctionType)
+
+
+def _has_handlers() -> bool:
+    """Whether a signal has a handler of the program's own: it may raise at any place.
 
     Handlers run in the main thread alone.  That of Python itself raises ``KeyboardInterrupt``,
     which closes the stream anyway.
     """
-    if thread != _main_thread:
-        return False
     return any([handler not in _HARMLESS for handler in map(_getsignal, _SIGNALS)])  # noqa: C419
 
 
@@ -66,6 +82,10 @@ class Intake:
     def __init__(self, reading: Reading, buffer: EventBuffer | None) -> None:
         self._reading = reading
         self._buffer = buffer
+        self._is_greenlet = _are_threads_greenlets()
+        self._late_since: float | None = None  # how long the deadline is known to have passed
+        self.worker: threading.Thread | None = None
+        """Who fills the buffer, once it runs."""
         self.events: Iterator[Event] = iter(())
         """What was taken in and not given yet."""
         self.taken = 0
@@ -73,7 +93,7 @@ class Intake:
         self.final: Ending | None = None
         """The ending, once all before it is in ``events``."""
 
-    def receive(self, me: int, timeout: float | None) -> int | None:
+    def receive(self, me: threading.Thread, timeout: float | None) -> int | None:
         """Move what comes next into ``events`` and ``final``; give how many, None if time is up.
 
         Args:
@@ -82,22 +102,25 @@ class Intake:
         """
         buffer, reading = self._buffer, self._reading
         give_up = None if timeout is None else time.monotonic() + timeout
-        if buffer is None:
-            return self._read_here(None, is_exposed=_is_exposed_to_handlers(me))
-        if not buffer.ready and not buffer.queue:
-            if _is_exposed_to_handlers(me) or not reading.source.can_wait:
+        if buffer is None or not (buffer.ready or buffer.queue):
+            is_exposed = self._is_greenlet or (
+                threading.get_ident() == _main_thread and _has_handlers()
+            )
+            if buffer is not None and (is_exposed or not reading.source.can_wait):
                 reading.call_reader()
             else:
                 try:
-                    if self._take_turn(buffer):
-                        return self._read_here(give_up, is_exposed=False)
+                    has_turn = reading.turn.take(me) or self._insist(me)
+                    if has_turn and reading.ended_at is None and not (buffer and buffer.queue):
+                        return self._read_here(give_up, is_exposed=is_exposed)
                 finally:
-                    reading.give_turn()
-        if not buffer.ready:
-            self._get(buffer, timeout)
-        batch = buffer.ready
+                    reading.turn.give(me)
+        if buffer is None:
+            self.final = CLOSED  # who else has the turn, or had, is whoever closed the stream
+            return 0
+        batch = self._await(buffer, give_up)
         if not batch:
-            return None
+            return None if self.final is None else 0
         if isinstance(batch[-1], EndMark):
             self.final = batch[-1].ending
             batch = batch[:-1]
@@ -107,60 +130,82 @@ class Intake:
         self.taken = taken
         return len(batch)
 
-    def _take_turn(self, buffer: EventBuffer) -> bool:
-        """Take the turn to read, unless the worker has it, or has left something to take first."""
+    def _insist(self, me: threading.Thread) -> bool:
+        """Tell the worker that its turn is wanted; say whether it was just given up."""
         reading = self._reading
-        if not reading.take_turn():
-            reading.is_awaited = True
-            # Once more: the worker may just have given it up, before it saw that it is awaited.
-            if not reading.take_turn():
-                return False
-            reading.is_awaited = False
-        return not buffer.queue and reading.ended_at is None
+        reading.is_awaited = True
+        if not reading.turn.take(me):
+            return False
+        reading.is_awaited = False
+        return True
 
-    def _get(self, buffer: EventBuffer, timeout: float | None) -> None:
-        """Wait until the worker has put something into the buffer, or time is up."""
+    def _await(self, buffer: EventBuffer, give_up: float | None) -> list[Any]:
+        """Wait until the worker has put something into the buffer, or time is up; give it."""
+        reading = self._reading
         try:
-            buffer.get(timeout=timeout)
-        except queue.Empty:
-            pass
+            while not buffer.take():
+                seconds = _SLICE if give_up is None else min(_SLICE, give_up - time.monotonic())
+                if seconds > 0:
+                    reading.arrival.wait(seconds)
+                if not buffer.queue and (self._is_forsaken(buffer) or seconds <= 0):
+                    break
+            if reading.wants_room:
+                reading.wants_room = False
+                reading.alarm.ring()
         except BaseException as error:
             buffer.recover()
             if isinstance(error, RuntimeError) and error.__context__ is not None:
-                # threading.Condition, struck while it takes its lock back, complains about the
-                # lock: what the handler raised is what counts.
+                # threading.Condition, struck between its lines, complains about the lock: what
+                # struck it is what counts.
                 raise error.__context__ from None
             raise
         finally:
-            self._reading.is_awaited = False
+            reading.is_awaited = False
+        return buffer.ready
+
+    def _is_forsaken(self, buffer: EventBuffer) -> bool:
+        """Whether the worker will give nothing any more: it is dead, or long past the deadline."""
+        reading, worker, now = self._reading, self.worker, time.monotonic()
+        late = reading.source.out_of_time()
+        if late is not None and self._late_since is None:
+            self._late_since = now
+        is_overdue = self._late_since is not None and now - self._late_since > _OVERDUE
+        if worker is not None and worker.is_alive() and not is_overdue:
+            return False
+        if buffer.queue:
+            return False  # its last words
+        reading.source.cancel()
+        self.final = reading.ending or late or InternalError("the stream's worker has died")
+        return True
 
     def _read_here(self, give_up: float | None, *, is_exposed: bool) -> int | None:
         """Read in the consumer's own thread, until there are events or time is up."""
         reading = self._reading
         source = reading.source
         reading.visits += 1
+        if reading.is_torn:
+            reading.check_torn()
         source.back()
+        events: list[Event] = []
         try:
-            while True:
+            while not events and (reading.failure or source.ending) is None:
                 if is_exposed:
-                    source.wait()  # here a signal handler may raise and leave all as it was
-                self.final = TORN
-                found = source.read(give_up)
-                self.final = source.ending
+                    source.wait()  # what strikes in here leaves all as it was
+                found = reading.take(give_up)
                 if found is None:
                     return None  # and is still waiting: the clocks of silence go on
                 events = found[0]
-                if events or self.final is not None:
-                    break
         except BaseException:
             source.away()
+            if reading.is_torn:
+                source.cancel()  # there is nothing more to be had of it
             raise
         source.away()
-        if reading.first_event_at is None and events:
-            reading.first_event_at = time.monotonic()
         self.events = iter(events)
         self.taken += len(events)
+        self.final = reading.failure or source.ending
+        reading.is_torn = False
         if self.final is not None:
             reading.release()
-            reading.wake()  # the worker has nothing to do any more
+            reading.alarm.ring()  # the worker has nothing to do any more
         return len(events)

@@ -15,15 +15,15 @@ States, and who may move them::
 
 The first ending wins and is kept: ``dict.setdefault`` decides, which is atomic.  What wakes whom:
 
-* ``close()`` sets the ending, cancels the source and lifts the buffer's bound.  It never waits for
-  the buffer's lock, because a signal handler or a finalizer may run on the thread that holds it.
-* The cancelled source wakes whoever reads.  If that is the worker, the lifted bound wakes it out of
-  its wait for room too (or, if the lock was taken just then, it looks by itself a few milliseconds
-  later), and it puts the end mark, which wakes the consumer.
+* ``close()`` sets the ending, cancels the source and rings both bells.  It takes no lock, because a
+  signal handler or a finalizer may run on the thread that holds it.
+* The cancelled source wakes whoever reads; a bell wakes the worker that waits for its turn or for
+  room, and the consumer that waits for the worker.
 * The end mark is put beyond the bound: it never waits.
 
 Whose turn it is to read is told in ``reading.py``.  Neither the worker nor what it shares with the
-stream refers to the stream, so that dropping it can be seen.  With ``buffer=0`` there is no worker.
+stream refers to the stream, so that dropping it can be seen.  With ``buffer=0`` there is no worker,
+and none for an answer that is collected at once (``collecting()``): its consumer never goes away.
 
 Rejected: a generator (one that was never started never runs its ``finally``, and one that a signal
 handler raised through is over, so that a cut answer looks whole); ``weakref.finalize`` (``__del__``
@@ -33,6 +33,7 @@ does the same, and can say where the stream was made).
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import operator
 import os
@@ -52,9 +53,11 @@ from inferd_engine.errors import (
     StreamInterruptedError,
     UnsupportedError,
 )
-from inferd_engine.events import Completion, Done, StopReason, TextDelta, Token
+from inferd_engine.events import Completion, Done, StopReason
 from inferd_engine.intake import Intake
-from inferd_engine.reading import CLOSED, TORN, Reading
+from inferd_engine.iterators import HeartbeatIterator, TextIterator
+from inferd_engine.reading import CLOSED, Reading
+from inferd_engine.turn import Turn
 from inferd_engine.worker import read_ahead
 
 if TYPE_CHECKING:
@@ -69,6 +72,21 @@ if TYPE_CHECKING:
 
 
 _numbers = itertools.count(1)
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def collecting() -> Iterator[None]:
+    """Let streams that this thread opens inside the block have no worker: it collects them here.
+
+    A thread more would only wait, and cannot be had at all while the interpreter ends.
+    """
+    before = getattr(_local, "is_collecting", False)
+    _local.is_collecting = True
+    try:
+        yield
+    finally:
+        _local.is_collecting = before
 
 
 @attrs.frozen(slots=True)
@@ -113,52 +131,44 @@ class TokenStream:
         self._reading = Reading(source)
         self._pid = os.getpid()
         self._told = False  # whether the consumer was given the ending: Done, or the error
-        # The one consumer that waits or reads.  A lock would stay locked when a signal handler
-        # raises just after it was taken; an owner that comes again is let in.
-        self._reader: dict[str, int] = {}
+        self._consumer = Turn()  # who waits for events, or reads
         self._is_reading = False
-        self._buffer = EventBuffer(buffer) if buffer else None
+        has_worker = buffer and not getattr(_local, "is_collecting", False)
+        self._buffer = EventBuffer(buffer) if has_worker else None
         self._intake = Intake(self._reading, self._buffer)
-        self._worker: threading.Thread | None = None
         self._groups = [_all_streams, live]
         self._token = cancel
         self.request_id = request_id
         self.response_headers: Mapping[str, str] = response_headers or {}
         self._completion: Completion | None = None
         self._endings = self._reading.endings  # the last: now it can be closed
-        for group in self._groups:
-            group.add(self)
-        if cancel is not None:
-            cancel.join(self)
-        source.away()  # until somebody reads
-        if self._buffer is not None:
-            self._start_worker(self._buffer)
+        try:
+            for group in self._groups:
+                group.add(self)
+            if cancel is not None:
+                cancel.join(self)
+            source.away()  # until somebody reads
+            if self._buffer is not None:
+                self._start_worker(self._buffer)
+        except BaseException:
+            self.close()
+            raise
 
     def _start_worker(self, buffer: EventBuffer) -> None:
-        self._worker = threading.Thread(
+        worker = threading.Thread(
             target=read_ahead,
             args=(self._reading, buffer),
             name=f"inferd-engine-worker-{next(_numbers)}",
             daemon=True,
         )
+        self._intake.worker = worker
         try:
-            self._worker.start()
-        except BaseException as error:
-            self._give_up_worker(self._worker)
-            if isinstance(error, RuntimeError) and error.__context__ is not None:
-                raise error.__context__ from None  # a handler's: see ``Intake._get``
-            if isinstance(error, RuntimeError):
-                msg = f"no worker thread can be started ({error}): buffer=0 streams without one"
-                raise InternalError(msg, retryable=True) from error
-            raise
-
-    def _give_up_worker(self, worker: threading.Thread) -> None:
-        """Close the stream, whose worker may or may not have been started."""
-        self.close()
-        if not worker.is_alive() and self._reading.take_turn():
-            self._worker = None
-            self._reading.release()
-            self._reading.give_turn()
+            worker.start()
+        except RuntimeError as error:
+            if error.__context__ is not None:
+                raise error.__context__ from None  # a handler's: see ``Intake._await``
+            msg = f"no worker thread can be started ({error}): buffer=0 streams without one"
+            raise InternalError(msg, retryable=True) from error
 
     # --- iterating -------------------------------------------------------------------------------
 
@@ -181,8 +191,8 @@ class TokenStream:
         if self._pid != os.getpid():
             msg = "this stream belongs to the process that was forked: make a new one in this one"
             raise InternalError(msg)
-        me = threading.get_ident()
-        if self._reader.setdefault("thread", me) != me or self._is_reading:
+        me = threading.current_thread()
+        if not self._consumer.take(me) or self._is_reading:
             if self._endings:
                 return False  # whoever has closed it is letting go of the source
             msg = "the stream is being read by somebody else: one consumer at a time"
@@ -203,7 +213,7 @@ class TokenStream:
             raise
         finally:
             self._is_reading = False
-            self._reader.pop("thread", None)
+            self._consumer.give(me)
             if self._endings:
                 self._end_refill()
 
@@ -211,15 +221,13 @@ class TokenStream:
         """Leave an ended stream as it has to be left."""
         if self.cancelled:
             self._intake.events = iter(())  # closed in between: what is left is dropped
-        self._release_if_unread()
-        self._reading.wake()
+        self._reading.settle()
+        self._reading.alarm.ring()
 
     def _finish(self) -> bool:
         """End the stream, unless somebody has closed it; tell the ending once."""
         intake = self._intake
         final = CLOSED if isinstance(intake.final, RequestCancelledError) else intake.final
-        if final is TORN:
-            final = InternalError("reading the answer was interrupted in the middle")
         if isinstance(final, Done) and not self._told:
             events = iter((final,))
             intake.events, self._told, intake.taken = events, True, intake.taken + 1
@@ -252,21 +260,16 @@ class TokenStream:
             if not self._refill(max(0.0, deadline - time.monotonic())):
                 return None
 
-    def with_heartbeat(self, seconds: float) -> Iterator[Event | None]:
+    def with_heartbeat(self, seconds: float) -> HeartbeatIterator:
         """Iterate over the events, and give None whenever nothing came for so many seconds.
+
+        Closing the iterator closes the stream; leaving it by ``break`` or dropping it does not.
 
         Raises:
             UnsupportedError: The backend was made with ``buffer=0``: there is no worker.
         """
         self._need_worker()
-        return self._beat(seconds)
-
-    def _beat(self, seconds: float) -> Iterator[Event | None]:
-        while True:
-            event = self.poll(seconds)
-            if event is None and self.ended:
-                return
-            yield event
+        return HeartbeatIterator(self, seconds)
 
     def _need_worker(self) -> None:
         if self._buffer is None:
@@ -275,25 +278,16 @@ class TokenStream:
 
     # --- the answer as a whole -------------------------------------------------------------------
 
-    def text(self) -> Iterator[str]:
+    def text(self) -> TextIterator:
         """Iterate over the text alone.
+
+        Closing the iterator closes the stream; leaving it by ``break`` or dropping it does not.
 
         Raises:
             StreamInterruptedError: The answer was cut, or the upstream gave it up.
             GenerateError: As from iterating; ``partial`` holds what came before.
         """
-        seen: list[Event] = []
-        try:
-            for event in self:
-                seen.append(event)
-                if isinstance(event, TextDelta):
-                    yield event.delta
-                elif isinstance(event, Token):
-                    yield event.text
-            self._check_whole()
-        except GenerateError as error:
-            error.partial = error.partial or Completion.of(seen)
-            raise
+        return TextIterator(self)
 
     def collect(self) -> Completion:
         """Wait for the whole answer, and give it; what was iterated over before is not in it.
@@ -311,15 +305,20 @@ class TokenStream:
             if self.cancelled:
                 msg = "the stream was closed before the answer was whole"
                 raise RequestCancelledError(msg, request_id=self.request_id)
-            self._check_whole()
+            self.check_whole()
         except GenerateError as error:
             error.partial = error.partial or Completion.of(seen)
             raise
         self._completion = attrs.evolve(Completion.of(seen), done=self.done)
         return self._completion
 
-    def _check_whole(self) -> None:
-        """Refuse to let a cut answer look whole."""
+    def check_whole(self) -> None:
+        """Raise if the answer failed, or if the upstream gave it up: it is not to look whole.
+
+        Raises:
+            GenerateError: As from iterating.
+            StreamInterruptedError: The upstream's own finish word was a failure.
+        """
         ending = self._endings.get("ending")
         if isinstance(ending, GenerateError):
             raise ending
@@ -338,13 +337,14 @@ class TokenStream:
         if self._pid != os.getpid():
             return  # a forked child: the connection is its parent's
         if self._endings.setdefault("ending", CLOSED) is CLOSED:
-            self._reading.source.cancel()
-            if self._buffer is not None:
-                self._buffer.lift()
-            self._reading.wake()
+            reading = self._reading
+            reading.source.cancel()
+            reading.alarm.ring()
+            reading.arrival.ring()
             self._intake.events = iter(())
             self._leave()
-            self._release_if_unread()
+            if not self._is_served():
+                reading.settle()
 
     def cancel(self) -> None:
         """Do what ``close()`` does: a token or a backend ends the stream."""
@@ -356,16 +356,14 @@ class TokenStream:
         if self._token is not None:
             self._token.leave(self)
 
-    def _release_if_unread(self) -> None:
-        """Without a worker, close the source of an ended stream, if nobody is reading it."""
-        me = threading.get_ident()
-        if self._buffer is not None or not self._endings or self._is_reading:
-            return
-        if self._reader.setdefault("thread", me) == me:
-            try:
-                self._reading.release()
-            finally:
-                self._reader.pop("thread", None)
+    def _is_served(self) -> bool:
+        """Whether there is a thread that reads or is about to, and so closes the source."""
+        worker = self._worker
+        return self._is_reading or (worker is not None and worker.is_alive())
+
+    @property
+    def _worker(self) -> threading.Thread | None:
+        return self._intake.worker
 
     def wait_released(self, timeout: float) -> None:
         """Wait until the worker is gone, for at most ``timeout`` seconds."""
@@ -391,6 +389,8 @@ class TokenStream:
         if endings:
             if self.cancelled:  # by a close() that may have been interrupted half-way
                 self._reading.source.cancel()
+            if not self._is_served():
+                self._reading.release()  # as may have been what should have done this
             return
         self.close()
         warnings.warn(

@@ -4,72 +4,116 @@ It is a daemon thread with this module's ``read_ahead`` as its whole life.  It r
 ``Reading`` (which says when it may read) and a buffer, never to the stream, so that dropping the
 stream can be seen.  It prints nothing and calls nobody's callback: a daemon thread that writes
 while the interpreter ends aborts it.
+
+Whatever is raised in it, at whatever line, ends the stream with an error that the consumer is
+given.  If it dies before it could say so, the consumer sees that it is dead (``intake.py``).
 """
 
 from __future__ import annotations
 
-import time
+import threading
 from typing import TYPE_CHECKING
 
-from inferd_engine.errors import InternalError
-from inferd_engine.reading import CLOSED, EndMark
+from inferd_engine.reading import CLOSED
 
 if TYPE_CHECKING:
     from inferd_engine.buffer import EventBuffer
+    from inferd_engine.errors import GenerateError
+    from inferd_engine.events import Event
     from inferd_engine.reading import Ending, Reading
 
 # Seconds for which the worker leaves the reading to the consumer, before it looks whether that has
 # come since: each time twice as long, because a consumer that came will come again.
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
-_LET_GO = 0.05  # seconds: how often the worker of an ended stream looks whether it can close it
-_PATIENCE = 2.0  # seconds
+_SLICE = 0.05  # seconds: how often a worker that waits for room looks at the clock
 
 
 def read_ahead(reading: Reading, buffer: EventBuffer) -> None:
     """Read while the consumer does not: the worker's whole life."""
+    me = threading.current_thread()
     ending: Ending | None = None
+    try:
+        ending = _take_turns(reading, buffer, me) or reading.ending
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the consumer has to hear of it
+        reading.fail(error)
+    try:
+        _end(reading, buffer, me, ending)
+    except BaseException as error:  # noqa: BLE001 - likewise, as the last word of a dead thread
+        reading.fail(error)
+    finally:
+        buffer.recover()
+        reading.arrival.ring()
+
+
+def _end(
+    reading: Reading, buffer: EventBuffer, me: threading.Thread, ending: Ending | None
+) -> None:
+    """Close the source and tell the end; without the turn, closing is left to whoever has it."""
+    has_turn = reading.turn.take(me)
+    if has_turn:
+        reading.release()
+    buffer.end(ending or reading.failure or CLOSED)
+    if has_turn:
+        reading.turn.give(me)  # not before the end mark is there: nobody is to look for more
+
+
+def _take_turns(
+    reading: Reading, buffer: EventBuffer, me: threading.Thread
+) -> GenerateError | None:
+    """Read whenever the consumer has not for a while; give what ended it if the source does not."""
     pause = _FIRST_PAUSE if reading.source.can_wait else 0.0
     while not reading.is_over:
         visits = reading.visits
-        reading.sleep(pause)
-        if reading.visits != visits or not reading.take_turn():
+        reading.alarm.wait(pause)
+        if reading.visits != visits or not reading.turn.take(me):
             pause = max(_FIRST_PAUSE, min(2 * pause, _LONGEST_PAUSE))
             continue
-        ending = _read_on(reading, buffer)
-        if ending is not None:
-            break  # with the turn: until the end mark is there, nobody is to look for more
-        reading.give_turn()
+        reading.check_torn()
+        out_of_time = _read_on(reading, buffer)
+        if out_of_time is not None or reading.ending is not None:
+            return out_of_time  # with the turn
+        reading.turn.give(me)
         pause = 0.0 if reading.is_awaited else _FIRST_PAUSE
-    patience = time.monotonic() + _PATIENCE
-    while not reading.take_turn() and time.monotonic() < patience:
-        reading.sleep(_LET_GO)
-    # Whoever still has the turn was woken long ago: an interrupt has kept it from giving it up.
-    reading.release()
-    buffer.put_beyond([EndMark(ending or reading.source.ending or CLOSED)])
-    reading.give_turn()
+    return None
 
 
-def _read_on(reading: Reading, buffer: EventBuffer) -> Ending | None:
-    """Read, with the turn, until the end or until the consumer waits; give the end."""
-    source, endings = reading.source, reading.endings
+def _read_on(reading: Reading, buffer: EventBuffer) -> GenerateError | None:
+    """Read, with the turn, until the end or until the consumer waits."""
+    source = reading.source
     source.back()
     while not reading.is_over:
-        try:
-            events, size = reading.take() or ([], 0)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the consumer has to hear of it
-            failure = InternalError(f"reading the answer failed: {type(error).__name__}: {error}")
-            failure.__cause__ = error
-            return failure
-        if not events:
+        found = reading.take()
+        if found is None or not found[0]:
             continue
         source.away()
         is_awaited, reading.is_awaited = reading.is_awaited, False
-        if not buffer.hand_over(events, size, lambda: endings or source.out_of_time()):
+        if not _hand_over(reading, buffer, *found):
             out_of_time = source.out_of_time()
-            buffer.put_beyond(events)
+            buffer.put_beyond(found[0])
             return out_of_time
+        reading.is_torn = False
         if is_awaited and source.can_wait and source.ending is None:
             return None
         source.back()
-    return source.ending
+    return None
+
+
+def _hand_over(reading: Reading, buffer: EventBuffer, events: list[Event], size: int) -> bool:
+    """Put events into the buffer, as there is room; False if nobody wants them or time is up.
+
+    What was put is taken out of the list.
+    """
+    while events:
+        piece = events[: buffer.maxsize or None]
+        while not buffer.offer(piece, size):
+            if reading.endings or reading.source.out_of_time():
+                return False
+            reading.wants_room = True  # said before looking once more: whoever makes room rings
+            if buffer.offer(piece, size):
+                break
+            reading.alarm.wait(_SLICE)
+        reading.arrival.ring()
+        del events[: len(piece)]
+        size = 0  # it was counted with the first piece
+    return True

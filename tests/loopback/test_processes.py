@@ -1,4 +1,4 @@
-"""What happens around a stream: the interpreter ends, the process forks, gevent has patched."""
+"""What happens around a stream: the interpreter ends, the process forks, sockets are mocked."""
 
 from __future__ import annotations
 
@@ -108,64 +108,6 @@ def test_fork():
         gate.open()
         out, errors = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, out, errors) == (0, "fine\n", "")
-
-
-GEVENT = """
-    from gevent import monkey
-    monkey.patch_all()
-    import sys, gevent, time
-    import inferd_engine as ie
-    backend = ie.OpenAiCompat(base_url=sys.argv[1], api_key="", buffer=int(sys.argv[2]))
-    texts = gevent.joinall([gevent.spawn(backend.complete, f"n {n}") for n in range(20)])
-    assert sorted(t.value.text for t in texts) == sorted(f"You said: n {n}" for n in range(20))
-    stream = backend.stream("stall")
-    assert next(stream).delta == "a"
-    gevent.spawn_later(0.05, stream.close)
-    assert list(stream) == [] and stream.cancelled
-    try:
-        backend.with_options(idle_timeout=0.1).complete("stall")
-    except ie.DeadlineError as error:
-        assert error.phase == "idle"
-    token = ie.CancelToken()
-    token.cancel_after(0.05)
-    assert list(backend.stream("stall", cancel=token))[1:] == []
-    backend.close()
-    print("fine")
-"""
-
-
-@pytest.mark.parametrize("buffer", ["512", "0"])
-def test_gevent(buffer):
-    """Under gevent's monkey patching streams, closing, deadlines and tokens work."""
-    pytest.importorskip("gevent", reason="gevent is CPython's")
-    from inferd_engine.testing import echo
-
-    def reply(received):
-        stalls = received.json["messages"][-1]["content"] == "stall"
-        return Reply([chunk("a"), Stall()]) if stalls else echo(received)
-
-    with Upstream(otherwise=reply) as upstream:
-        ran = run_program(GEVENT, upstream.url, buffer)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "fine\n", "")
-
-
-def test_gevent_that_comes_late():
-    """Patching after requests was imported is told as such, not as a RecursionError."""
-    pytest.importorskip("gevent", reason="gevent is CPython's")
-    program = """
-        import requests, warnings
-        warnings.simplefilter("ignore")
-        from gevent import monkey
-        monkey.patch_all()
-        import inferd_engine as ie
-        try:
-            ie.OpenAiCompat(base_url="https://127.0.0.1:9", api_key="").stream("x")
-        except ie.InternalError as error:
-            assert "before anything else" in str(error)
-            print("fine")
-    """
-    ran = run_program(program)
-    assert (ran.returncode, ran.stdout) == (0, "fine\n"), ran.stderr
 
 
 def test_without_sockets():

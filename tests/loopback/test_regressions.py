@@ -280,13 +280,20 @@ def test_any_handler_will_do(ask):
 
 
 def test_a_turn_that_nobody_gives_up(ask):
-    """A closed stream's worker goes, though an interrupt kept a reader from giving up its turn."""
+    """A closed stream's worker goes, though a reader died without giving up its turn."""
     stream = ask(Reply([chunk("a"), Stall()])).stream("x")
-    next(stream)
-    stream._reading.turn["reader"] = -1
+
+    def read_and_die():
+        next(stream)
+        assert stream._reading.turn.take(threading.current_thread())
+
+    reader = threading.Thread(target=read_and_die)
+    reader.start()
+    reader.join(SOON)
     stream.close()
     stream.wait_released(SOON)
     assert not stream._worker.is_alive()
+    assert stream._reading.ended_at is not None
 
 
 class SoftLimitError(Exception):

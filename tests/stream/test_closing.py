@@ -10,6 +10,8 @@ import warnings
 import pytest
 
 import inferd_engine as ie
+from inferd_engine.cancel import LiveSet
+from inferd_engine.stream import TokenStream
 
 FOREVER = 3600.0
 
@@ -83,6 +85,97 @@ def test_text_on_a_closed_stream_ends(stalled):
     """text() on a closed stream ends: whoever closed it knows."""
     stalled.close()
     assert list(stalled.text()) == []
+
+
+@pytest.mark.parametrize("way", ["text", "with_heartbeat"])
+def test_closing_a_view_closes_the_stream(way):
+    """A server closes what it was given, text() or with_heartbeat(): the upstream is told."""
+    with ie.Mock(tokens=["a", "b"], token_delay=0.01).stream("x") as stream:
+        view = stream.text() if way == "text" else stream.with_heartbeat(5.0)
+        assert next(view)
+        view.close()
+        view.close()
+        assert stream.cancelled
+        assert list(view) == []
+
+
+@pytest.mark.parametrize("way", ["text", "with_heartbeat"])
+def test_a_view_is_closed_while_it_waits(way):
+    """From another thread, or before it was ever iterated over, it closes as well."""
+    stream = ie.Mock(token_delay=FOREVER).stream("x")
+    view = stream.text() if way == "text" else stream.with_heartbeat(FOREVER)
+    got = []
+    consumer = threading.Thread(target=lambda: got.append(list(view)))
+    consumer.start()
+    view.close()
+    consumer.join(5.0)
+    assert got == [[]]
+    assert stream.cancelled
+
+
+@pytest.mark.parametrize("way", ["text", "with_heartbeat"])
+def test_leaving_a_view_leaves_the_stream_open(way):
+    """A break, or dropping the view, says nothing about the stream."""
+    with ie.Mock(tokens=["a", "b"]).stream("x") as stream:
+        for _ in stream.text() if way == "text" else stream.with_heartbeat(5.0):
+            break
+        gc.collect()
+        assert not stream.ended
+        assert [event.type for event in stream] == ["text", "done"]
+
+
+class Slow:
+    """A source whose first read takes as long as somebody wants, whatever happens meanwhile."""
+
+    can_wait = True
+
+    def __init__(self):
+        self.ending = None
+        self.started = 0.0
+        self.bytes = 0
+        self.is_reading, self.may_go_on = threading.Event(), threading.Event()
+        self.is_cancelled = False
+        self.closed_by = []
+
+    def read(self, give_up=None):
+        self.is_reading.set()
+        self.may_go_on.wait(30)
+        assert not self.closed_by, "closed under its reader"
+        if self.is_cancelled:
+            self.ending = ie.RequestCancelledError("cancelled")
+            return [], 0
+        return [ie.TextDelta("x")], 1
+
+    def cancel(self):
+        self.is_cancelled = True
+
+    def close(self):
+        self.closed_by.append(threading.current_thread())
+
+    def wait(self):
+        pass
+
+    away = back = out_of_time = wait
+
+
+@pytest.mark.parametrize("buffer", [512, 0])
+def test_whoever_has_no_turn_only_cancels(buffer):
+    """While a consumer parses for long, closing closes nothing under it; it closes at its end."""
+    source = Slow()
+    stream = TokenStream(source, buffer=buffer, live=LiveSet())
+    got = []
+    consumer = threading.Thread(target=lambda: got.append(next(stream, "over")))
+    consumer.start()
+    source.is_reading.wait(10)
+    stream.close()
+    stream.wait_released(5.0)  # the worker goes, although somebody still reads
+    assert stream._worker is None or not stream._worker.is_alive()
+    assert source.is_cancelled
+    assert not source.closed_by
+    source.may_go_on.set()
+    consumer.join(10)
+    assert got == ["over"]
+    assert source.closed_by == [consumer]
 
 
 def test_dropping_closes_and_warns():

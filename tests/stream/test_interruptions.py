@@ -108,6 +108,30 @@ def test_a_lock_left_behind_is_let_go(monkeypatch):
     assert [event.type for event in stream] == ["text", "text", "done"]
 
 
+def test_a_lock_that_is_held_for_long_is_left_alone():
+    """Whoever holds the queue's lock for long is well: nobody takes it from them."""
+    stream = ie.Mock(tokens=["a", "b"]).stream("x")
+    held, free = threading.Event(), threading.Event()
+
+    def hold():
+        with stream._buffer.mutex:
+            held.set()
+            free.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(10)
+    given = []
+    consumer = threading.Thread(target=lambda: given.extend(stream))
+    consumer.start()
+    consumer.join(0.6)  # longer than the patience that a lost lock was once given
+    assert consumer.is_alive()
+    free.set()
+    holder.join()
+    consumer.join()
+    assert [event.type for event in given] == ["text", "text", "done"]
+
+
 @pytest.mark.timeout(120)
 def test_a_storm_of_signals(alarm):
     """Hundreds of interruptions while next() waits lose no event and repeat none."""

@@ -1,0 +1,182 @@
+"""An exception at any line of worker or consumer: the consumer ends all the same, and soon."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+import pytest
+
+import inferd_engine as ie
+from inferd_engine.testing import DONE, Reply, Upstream, chunk
+
+PACKAGE = Path(ie.__file__).parent
+PURE = {PACKAGE / "wire", PACKAGE / "proto", PACKAGE / "testing"}
+SOON = 5.0  # seconds: what takes milliseconds, unless somebody waits for ever
+FAULTS = [MemoryError, KeyboardInterrupt, RuntimeError]
+
+
+class Striker:
+    """Raise an exception at the n-th line of the stream's code that a thread comes to."""
+
+    def __init__(self, fault, number):
+        self._fault = fault
+        self._left = number
+        self.where = None
+
+    def __call__(self, frame, what, argument):
+        path = Path(frame.f_code.co_filename)
+        is_ours = PACKAGE in path.parents and not PURE & set(path.parents)
+        return self._line if is_ours or path.name == "queue.py" else None
+
+    def _line(self, frame, what, argument):
+        if what == "line":
+            self._left -= 1
+            if not self._left:
+                self.where = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+                raise self._fault("struck")
+        return self._line
+
+
+def consume(stream, given):
+    """Iterate to the end, and keep how it ended."""
+    try:
+        for event in stream:
+            given.append(event.type)
+        given.append("closed" if stream.cancelled else "over")
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is an end
+        given.append(error)
+
+
+def run(striker, target, *arguments):
+    """Run something in a thread whose lines the striker counts."""
+
+    def traced():
+        sys.settrace(striker)
+        try:
+            target(*arguments)
+        finally:
+            sys.settrace(None)
+
+    thread = threading.Thread(target=traced, daemon=True)
+    thread.start()
+    return thread
+
+
+def gone(thread):
+    """Wait until a thread has ended; say whether it has."""
+    thread.join(SOON)
+    return not thread.is_alive()
+
+
+def check_ending(given, fault, where):
+    """The end is the answer's own, an error of ours, or what struck."""
+    *events, end = given
+    if end == "over":
+        assert events[-1] == "done", where
+    else:
+        assert isinstance(end, (ie.GenerateError, fault)), (where, end)
+        assert "done" not in events or isinstance(end, fault), where
+
+
+@pytest.fixture
+def asks():
+    """Give ways to ask: a script that the worker reads, an upstream, one without a worker."""
+    reply = Reply([chunk("a"), chunk("b"), chunk("c", finish_reason="stop"), DONE])
+    with Upstream(otherwise=lambda _: reply) as upstream:
+        options = {"base_url": upstream.url, "api_key": "", "timeout": 20.0}
+        with ie.OpenAiCompat(**options) as threaded, ie.OpenAiCompat(buffer=0, **options) as plain:
+            yield {"mock": ie.Mock(tokens="abc"), "http": threaded, "http, buffer=0": plain}
+    gc.collect()  # sockets whose closing was struck
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of streams whose closing was struck
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("way", ["mock", "http", "http, buffer=0"])
+def test_consumer(asks, way, fault):
+    """Struck at any line, a consumer ends, and so does its worker; the stream can be closed."""
+    number = 0
+    while True:
+        number += 1
+        striker = Striker(fault, number)
+        stream, given = asks[way].stream("x"), []
+        assert gone(run(striker, consume, stream, given)), striker.where
+        check_ending(given, fault, striker.where)
+        stream.close()
+        assert stream.ended
+        assert stream._worker is None or gone(stream._worker), striker.where
+        if striker.where is None:
+            break
+    assert number > 50
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("way", ["mock", "http"])
+def test_worker(asks, way, fault, monkeypatch):
+    """Struck at any line, a worker ends the stream: its consumer is never left waiting."""
+    striker = None
+    live = threading.Thread.run
+
+    def traced(self):
+        if self.name.startswith("inferd-engine-worker"):
+            sys.settrace(striker)
+        live(self)
+
+    monkeypatch.setattr(threading.Thread, "run", traced)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # it may die of it
+    # The worker reads at once, so that there are lines of its to strike.
+    monkeypatch.setattr("inferd_engine.worker._FIRST_PAUSE", 0.0)
+    number = 0
+    while True:
+        number += 1
+        striker = Striker(fault, number)
+        stream, given = asks[way].stream("x"), []
+        gone(stream._worker)
+        consumer = threading.Thread(target=consume, args=(stream, given), daemon=True)
+        consumer.start()
+        assert gone(consumer), striker.where
+        assert gone(stream._worker), striker.where
+        check_ending(given, fault, striker.where)
+        if striker.where is None:
+            break
+    assert number > 50
+
+
+def test_a_worker_that_dies_without_a_word(monkeypatch):
+    """A worker that could not tell the end is seen to be dead; what it had read is given first."""
+    monkeypatch.setattr("inferd_engine.buffer.EventBuffer.end", lambda *_: sys.exit("killed"))
+    stream, given = ie.Mock(tokens=["a", "b"]).stream("x"), []
+    assert gone(run(None, consume, stream, given))
+    assert given[:2] == ["text", "text"]
+    assert isinstance(given[2], ie.InternalError)
+    assert not stream._worker.is_alive()
+
+
+@pytest.mark.parametrize("who", ["consumer", "worker"])
+@pytest.mark.parametrize("fault", [KeyError("k"), AttributeError("a"), ZeroDivisionError()])
+def test_the_same_fault_is_the_same_error(monkeypatch, asks, who, fault):
+    """A fault in reading an answer is an InternalError with its cause, whoever was reading."""
+
+    def broken(*_):
+        raise fault
+
+    monkeypatch.setattr("inferd_engine.wire.openai_answer.Answer.feed", broken)
+    stream = asks["http"].stream("x")
+    if who == "worker":
+        gone(stream._worker)  # it reads what nobody else does, after a moment
+    with pytest.raises(ie.InternalError, match=type(fault).__name__) as caught:
+        list(stream)
+    assert caught.value.__cause__ is fault
+    assert stream.ended
+
+
+def test_nothing_is_printed(asks, capfd):
+    """A worker that fails says so to its consumer, and to nobody else."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert asks["http"].complete("x").text == "abc"
+    assert capfd.readouterr() == ("", "")
