@@ -51,7 +51,7 @@ _HOMES = {
     "inferd_engine.backends.mock": ("Mock", "MockConfig"),
     "inferd_engine.backend": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
     "inferd_engine.cancel": ("CancelToken",),
-    "inferd_engine.stream": ("TokenStream", "StreamStats"),
+    "inferd_engine.stream": ("TokenStream",),
     "inferd_engine.wire.sse": ("SSEDecoder", "ServerSentEvent"),
     "inferd_engine.wire.openai_request": ("request_from_resolved",),
     "inferd_engine.wire.openai_chunks": ("ChunkAccumulator",),
@@ -67,6 +67,7 @@ _HOMES = {
         "StopReason",
         "Usage",
         "Completion",
+        "StreamStats",
     ),
     "inferd_engine.errors": (
         "GenerateError",
@@ -107,7 +108,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)
 
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ if TYPE_CHECKING:
         Done as Done,
         RawChunk as RawChunk,
         StopReason as StopReason,
+        StreamStats as StreamStats,
         TextDelta as TextDelta,
         ThinkingDelta as ThinkingDelta,
         Token as Token,
@@ -189,10 +191,7 @@ if TYPE_CHECKING:
         tool_result as tool_result,
         user as user,
     )
-    from inferd_engine.stream import (
-        StreamStats as StreamStats,
-        TokenStream as TokenStream,
-    )
+    from inferd_engine.stream import TokenStream as TokenStream
     from inferd_engine.wire.openai_chunks import ChunkAccumulator as ChunkAccumulator
     from inferd_engine.wire.openai_request import request_from_resolved as request_from_resolved
     from inferd_engine.wire.sse import (

@@ -60,6 +60,26 @@ class GenerateError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy(), self.__cause__)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Give the error as JSON: for results, journals and logs; it holds no secret.
+
+        Returns:
+            ``error`` (the class's name), ``message``, ``retryable``, ``request_id``, then the
+            attributes of the class; what the upstream said is ``upstream_message``, and
+            ``partial`` is there if anything had been received.
+        """
+        own = {**self.__dict__}
+        if "message" in own:
+            own["upstream_message"] = own.pop("message")
+        partial = own.pop("partial")
+        common = {
+            "error": type(self).__name__,
+            "message": str(self),
+            "retryable": own.pop("retryable"),
+            "request_id": own.pop("request_id"),
+        }
+        return {**common, **own, **({} if partial is None else {"partial": partial.to_dict()})}
+
 
 def _rebuild(
     cls: type[GenerateError],

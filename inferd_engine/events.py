@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union
 
 import attrs
 
+from inferd_engine.errors import InvalidRequestError
 from inferd_engine.proto.v1 import Role
 from inferd_engine.proto.v2 import ContentBlock, MessageV2, TextBlock, ThinkingBlock, ToolUseBlock
 
@@ -124,20 +125,118 @@ Event = Union[TokenEventV2, Token]
 
 
 @attrs.frozen(slots=True)
+class StreamStats:
+    """What a stream took so far.
+
+    Args:
+        ttft: Seconds from the request to the first event; None before it.
+        duration: Seconds from the request to the end, or to now.
+        events: How many events the consumer was given.
+        bytes: How many bytes of the body were read.
+    """
+
+    ttft: float | None
+    duration: float
+    events: int
+    bytes: int
+
+
+_SHOWN = 60  # characters of a text in a repr: one line, with what is around it
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
+
+
+@attrs.frozen(slots=True, repr=False)
 class Completion:
-    """A collected answer.
+    """A collected answer: ``str()`` of it is its text, and a notebook shows it as Markdown.
 
     Args:
         text: All text, joined.
         thinking: All thoughts, joined.
         tool_uses: The tool calls, in order.
         done: How it ended; None for an answer that was cut.
+        model: The model that answered, in the upstream's word; empty if it did not say.
+        request_id: The upstream's id of the request, or the caller's.
+        stats: What the stream took; None for what was not collected from one.
     """
 
     text: str = ""
     thinking: str = ""
     tool_uses: tuple[ToolUse, ...] = ()
     done: Done | None = None
+    model: str = ""
+    request_id: str | None = None
+    stats: StreamStats | None = attrs.field(default=None, eq=False)
+
+    @property
+    def usage(self) -> Usage | None:
+        """What it cost; None if the upstream did not say."""
+        return None if self.done is None else self.done.usage
+
+    @property
+    def stop_reason(self) -> StopReason | None:
+        """Why it ended, in our words; None for an answer that was cut."""
+        return None if self.done is None else self.done.stop_reason
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why it ended, in the upstream's own word; None if it gave none."""
+        return None if self.done is None else self.done.finish_reason
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        shown = [_shortened(self.text)]
+        if self.thinking:
+            shown.append(f"thinking={_shortened(self.thinking)}")
+        if self.tool_uses:
+            names = ", ".join(call.name for call in self.tool_uses)
+            shown.append(f"tool_uses=<{len(self.tool_uses)}: {names[:_SHOWN]}>")
+        shown.append(str(self.stop_reason or "cut"))
+        return f"<Completion {' '.join(shown)}>"
+
+    def _repr_markdown_(self) -> str:
+        """Give what a notebook shows: the text, which models write as Markdown, and the calls."""
+        calls = [f"`{call.name}({call.input!r})`" for call in self.tool_uses]
+        end = [] if self.stop_reason in _ORDINARY else [f"*({self.stop_reason or 'cut'})*"]
+        return "\n\n".join(filter(None, [self.text, *calls, *end]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as JSON; what is unset is left out."""
+        fields = attrs.asdict(
+            self, filter=lambda field, value: value != field.default, value_serializer=_plain
+        )
+        return {**fields, "text": self.text}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Completion:
+        """Read what ``to_dict()`` gave; unknown fields are ignored.
+
+        Raises:
+            InvalidRequestError: The JSON has another shape; the message names the place.
+        """
+        try:
+            done, stats = data.get("done"), data.get("stats")
+            if done is not None:
+                usage = done.get("usage")
+                reason = StopReason(done["stop_reason"])
+                usage = None if usage is None else _made(Usage, usage)
+                done = Done(reason, usage, done.get("finish_reason"))
+            return cls(
+                text=data["text"],
+                thinking=data.get("thinking", ""),
+                tool_uses=tuple(_made(ToolUse, call) for call in data.get("tool_uses", ())),
+                done=done,
+                model=data.get("model", ""),
+                request_id=data.get("request_id"),
+                stats=None if stats is None else _made(StreamStats, stats),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            msg = f"this is not what Completion.to_dict() gives: {type(error).__name__}: {error}"
+            raise InvalidRequestError(msg) from None
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Completion:
@@ -168,3 +267,19 @@ class Completion:
             blocks.append(TextBlock(self.text))
         blocks += [ToolUseBlock(t.tool_call_id, t.name, t.input, t.extra) for t in self.tool_uses]
         return MessageV2(Role.ASSISTANT, tuple(blocks))
+
+
+_ORDINARY = (StopReason.END_TURN, StopReason.TOOL_USE, StopReason.STOP_SEQUENCE)
+
+
+def _plain(_: object, __: object, value: Any) -> Any:  # noqa: ANN401 - attrs' signature
+    """Give a value as JSON has it: a list for a tuple, the word of a stop reason."""
+    if isinstance(value, StopReason):
+        return value.value
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _made(kind: Any, data: Mapping[str, Any]) -> Any:  # noqa: ANN401 - one of the classes above
+    """Make a value of its JSON; unknown fields are ignored."""
+    names = [field.name for field in attrs.fields(kind)]
+    return kind(**{name: data[name] for name in names if name in data})

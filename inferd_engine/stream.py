@@ -53,7 +53,7 @@ from inferd_engine.errors import (
     StreamInterruptedError,
     UnsupportedError,
 )
-from inferd_engine.events import Completion, Done, StopReason
+from inferd_engine.events import Completion, Done, StopReason, StreamStats
 from inferd_engine.intake import Intake
 from inferd_engine.iterators import HeartbeatIterator, TextIterator
 from inferd_engine.reading import CLOSED, Reading
@@ -89,23 +89,6 @@ def collecting() -> Iterator[None]:
         _local.is_collecting = before
 
 
-@attrs.frozen(slots=True)
-class StreamStats:
-    """What a stream took so far.
-
-    Args:
-        ttft: Seconds from the request to the first event; None before it.
-        duration: Seconds from the request to the end, or to now.
-        events: How many events the consumer was given.
-        bytes: How many bytes of the body were read.
-    """
-
-    ttft: float | None
-    duration: float
-    events: int
-    bytes: int
-
-
 class TokenStream:
     """Iterate over it to get the events of one answer; close it to stop the upstream.
 
@@ -133,8 +116,8 @@ class TokenStream:
         self._told = False  # whether the consumer was given the ending: Done, or the error
         self._consumer = Turn()  # who waits for events, or reads
         self._is_reading = False
-        has_worker = buffer and not getattr(_local, "is_collecting", False)
-        self._buffer = EventBuffer(buffer) if has_worker else None
+        self._is_collected = getattr(_local, "is_collecting", False)
+        self._buffer = EventBuffer(buffer) if buffer and not self._is_collected else None
         self._intake = Intake(self._reading, self._buffer)
         self._groups = [_all_streams, live]
         self._token = cancel
@@ -237,7 +220,7 @@ class TokenStream:
             return operator.length_hint(intake.events) > 0
         if isinstance(ending, GenerateError) and not self._told:
             ending.request_id = ending.request_id or self.request_id
-            if intake.taken:
+            if intake.taken and not self._is_collected:
                 ending.retryable = False  # half an answer was given: only the caller can start over
             self._told = True
             raise ending
@@ -309,7 +292,9 @@ class TokenStream:
         except GenerateError as error:
             error.partial = error.partial or Completion.of(seen)
             raise
-        self._completion = attrs.evolve(Completion.of(seen), done=self.done)
+        self._completion = attrs.evolve(
+            Completion.of(seen), done=self.done, request_id=self.request_id, stats=self.stats
+        )
         return self._completion
 
     def check_whole(self) -> None:

@@ -1,6 +1,7 @@
 """The errors: who must act, what they carry, and that they cross process pools."""
 
 import copy
+import json
 import pickle
 
 import pytest
@@ -172,3 +173,29 @@ def test_event_too_large_pickles():
     assert (found.size, found.limit, found.events) == (20, 10, ["before"])
     assert "20 bytes" in str(found)
     assert "limit is 10" in str(found)
+
+
+@pytest.mark.parametrize("cls", [getattr(ie, name) for name in PARENTS])
+def test_to_dict(cls):
+    """Every error becomes JSON: the class, the message, whether to retry, then its own fields."""
+    error = cls("it broke", request_id="r-1")
+    data = json.loads(json.dumps(error.to_dict()))
+    assert list(data)[:4] == ["error", "message", "retryable", "request_id"]
+    assert data["error"] == cls.__name__
+    assert (data["message"], data["request_id"]) == ("it broke", "r-1")
+    assert data["retryable"] is error.retryable
+    assert "partial" not in data
+
+
+def test_to_dict_of_an_upstreams_words():
+    """What the upstream said stays apart from what we say; what had come is there."""
+    error = ie.HttpStatusError(
+        "the upstream answered 429", status=429, upstream_message="slow down", retry_after=2.0
+    )
+    error.partial = ie.Completion("half")
+    data = error.to_dict()
+    assert data["message"] == "the upstream answered 429"
+    assert data["upstream_message"] == "slow down"
+    assert (data["status"], data["retry_after"]) == (429, 2.0)
+    assert ie.Completion.from_dict(data["partial"]).text == "half"
+    assert error.message == "slow down"  # nothing was taken from the error itself

@@ -1,5 +1,6 @@
 """The events: their types, that they cannot change, and what a completion makes of them."""
 
+import json
 import pickle
 from typing import get_args
 
@@ -52,7 +53,10 @@ def test_values_pickle(value):
         (ie.Usage, ["input_tokens", "output_tokens", "details"]),
         (ie.RawChunk, ["data"]),
         (ie.Token, ["text"]),
-        (ie.Completion, ["text", "thinking", "tool_uses", "done"]),
+        (
+            ie.Completion,
+            ["text", "thinking", "tool_uses", "done", "model", "request_id", "stats"],
+        ),
     ],
 )
 def test_field_names(kind, names):
@@ -151,3 +155,82 @@ def test_to_message_of_nothing():
     message = ie.Completion().to_message()
     assert message == ie.assistant("")
     assert ie.RequestV2([ie.user("a"), message]).resolve()
+
+
+STATS = ie.StreamStats(0.1, 0.5, 3, 400)
+WHOLE = ie.Completion(
+    "Über\n**dies**",
+    "hm",
+    (ie.ToolUse("c", "f", {"x": [1, None]}, {"signature": "s"}),),
+    ie.Done(ie.StopReason.TOOL_USE, USAGE, "tool_calls"),
+    "qwen3-8b",
+    "req-1",
+    STATS,
+)
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [WHOLE, ie.Completion(), ie.Completion("cut"), ie.Completion("a", done=DONE)],
+)
+def test_completion_goes_to_json_and_back(completion):
+    """What to_dict() gives is JSON, and from_dict() makes the same completion of it."""
+    data = json.loads(json.dumps(completion.to_dict()))
+    assert data == completion.to_dict()
+    again = ie.Completion.from_dict({**data, "unknown": 1})
+    assert again == completion
+    assert again.stats == completion.stats
+    assert again.to_message() == completion.to_message()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        None,
+        [],
+        {"text": "a", "done": {"stop_reason": "nonsense"}},
+        {"text": "a", "done": 1},
+        {"text": "a", "tool_uses": [{}]},
+        {"text": "a", "tool_uses": 1},
+        {"text": "a", "stats": {"ttft": 1}},
+    ],
+)
+def test_what_is_no_completion_is_refused(data):
+    """JSON of another shape is a request that cannot be read, and says what is missing."""
+    with pytest.raises(ie.InvalidRequestError, match=r"to_dict\(\)"):
+        ie.Completion.from_dict(data)
+
+
+def test_completion_says_how_it_ended():
+    """What is known of the end is at hand, and None where there was none."""
+    assert (WHOLE.usage, WHOLE.stop_reason, WHOLE.finish_reason) == (
+        USAGE,
+        ie.StopReason.TOOL_USE,
+        "tool_calls",
+    )
+    cut = ie.Completion("a")
+    assert (cut.usage, cut.stop_reason, cut.finish_reason) == (None, None, None)
+
+
+def test_completion_is_its_text():
+    """str() of a completion is the text, and formats as that."""
+    assert str(WHOLE) == f"{WHOLE}" == WHOLE.text
+
+
+@pytest.mark.parametrize("text", ["", "short", "long " * 1000, "lines\n" * 10, "\x1b[31m"])
+def test_repr_is_one_short_line(text):
+    """Whatever was answered, the repr is one line that a terminal can show."""
+    calls = tuple(ie.ToolUse("c", "f" * 100, {"x": "y" * 1000}) for _ in range(20))
+    for completion in (ie.Completion(text), ie.Completion(text, text, calls, DONE)):
+        shown = repr(completion)
+        assert len(shown) < 260
+        assert shown.isprintable()
+    assert repr(ie.Completion(text)).endswith("cut>")
+
+
+def test_completion_in_a_notebook():
+    """A notebook shows the text as it is, Markdown, and what else there is to know below it."""
+    assert ie.Completion("**a**", done=DONE)._repr_markdown_() == "**a**"
+    assert "f(" in WHOLE._repr_markdown_()
+    assert "cut" in ie.Completion("a")._repr_markdown_()

@@ -82,6 +82,23 @@ def test_failure_before_any_event_may_be_retried(buffer):
     assert caught.value.retryable is True
 
 
+def test_a_failure_of_complete_may_be_retried(buffer):
+    """From complete() nothing was handed out: its errors keep the word of their class."""
+    with pytest.raises(ie.StreamInterruptedError) as caught:
+        mock("a", "b", "c", mid_stream_drop_after=2, buffer=buffer).complete("x")
+    assert caught.value.retryable is True
+    assert caught.value.partial.text == "ab"
+
+
+def test_collect_says_what_it_took(buffer):
+    """A collected completion knows its stream's statistics and request id."""
+    stream = mock(buffer=buffer).stream("x", id="mine")
+    completion = stream.collect()
+    assert completion.request_id == stream.request_id == "mine"
+    assert completion.stats == stream.stats
+    assert completion.stats.events == 3
+
+
 @pytest.mark.parametrize("how", ["text", "collect"])
 def test_partial_is_on_the_error(how, buffer):
     """text() and collect() put what came before the error on it."""
