@@ -16,7 +16,7 @@ from streams import READ, chunk, cut, events
 from upstream import event
 
 import inferd_engine as ie
-from inferd_engine.buffer import EventBuffer
+from inferd_engine.stream.buffer import EventBuffer
 from inferd_engine.wire.http_chunks import chunked_decoder
 from inferd_engine.wire.openai_answer import Answer
 from inferd_engine.wire.openai_chunks import ChunkAccumulator

@@ -51,7 +51,7 @@ _HOMES = {
     "inferd_engine.backends.mock": ("Mock", "MockConfig"),
     "inferd_engine.backend": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
     "inferd_engine.cancel": ("CancelToken",),
-    "inferd_engine.stream": ("TokenStream",),
+    "inferd_engine.stream.token_stream": ("TokenStream",),
     "inferd_engine.wire.sse": ("SSEDecoder", "ServerSentEvent"),
     "inferd_engine.wire.openai_request": ("request_from_resolved",),
     "inferd_engine.wire.openai_chunks": ("ChunkAccumulator",),
@@ -191,7 +191,7 @@ if TYPE_CHECKING:
         tool_result as tool_result,
         user as user,
     )
-    from inferd_engine.stream import TokenStream as TokenStream
+    from inferd_engine.stream.token_stream import TokenStream as TokenStream
     from inferd_engine.wire.openai_chunks import ChunkAccumulator as ChunkAccumulator
     from inferd_engine.wire.openai_request import request_from_resolved as request_from_resolved
     from inferd_engine.wire.sse import (

@@ -19,7 +19,7 @@ import attrs
 from inferd_engine.cancel import LiveSet
 from inferd_engine.errors import InternalError, NotReadyError, UnsupportedError
 from inferd_engine.proto.v2 import RequestV2
-from inferd_engine.stream import TokenStream, collecting
+from inferd_engine.stream.token_stream import TokenStream, collecting
 from inferd_engine.wire.openai_messages import messages_from
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from inferd_engine.cancel import CancelToken
+    from inferd_engine.cancel import Cancellable, CancelToken
     from inferd_engine.events import Completion
     from inferd_engine.proto.embed import EmbedResolved, EmbedResult
     from inferd_engine.proto.v1 import Resolved
@@ -63,7 +63,8 @@ class Backend(abc.ABC):
     """Ask it with ``stream()`` or ``complete()``; share it between threads; close it at the end."""
 
     def __init__(self) -> None:
-        self._live = LiveSet()  # calls that wait for headers, and streams that are open
+        # Calls that wait for headers, and streams that are open.
+        self._live: LiveSet[Cancellable] = LiveSet()
         self._stopped = False
 
     @property

@@ -17,7 +17,7 @@ import queue
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from inferd_engine.errors import InternalError
 
@@ -32,7 +32,10 @@ class Cancellable(Protocol):
         """Set a flag and wake whoever waits; never block."""
 
 
-class LiveSet:
+Member = TypeVar("Member", bound=Cancellable)
+
+
+class LiveSet(Generic[Member]):
     """A set that keeps nothing alive and may be walked while anybody changes it.
 
     ``dict`` operations with ``int`` keys and ``list(dict.values())`` are atomic in CPython: no lock
@@ -40,15 +43,15 @@ class LiveSet:
     """
 
     def __init__(self, on_empty: Callable[[], None] | None = None) -> None:
-        self._members: dict[int, weakref.ref[Cancellable]] = {}
+        self._members: dict[int, weakref.ref[Member]] = {}
         self._on_empty = on_empty
 
-    def add(self, member: Cancellable) -> None:
+    def add(self, member: Member) -> None:
         """Add a member, until it is discarded or nobody else refers to it."""
         key = id(member)
         self._members[key] = weakref.ref(member, lambda _: self._forget(key))
 
-    def discard(self, member: Cancellable) -> None:
+    def discard(self, member: Member) -> None:
         """Take a member out; nothing happens if it is not there."""
         self._forget(id(member))
 
@@ -57,7 +60,7 @@ class LiveSet:
         if not self._members and self._on_empty is not None:
             self._on_empty()
 
-    def __iter__(self) -> Iterator[Cancellable]:
+    def __iter__(self) -> Iterator[Member]:
         for reference in list(self._members.values()):
             member = reference()
             if member is not None:
@@ -79,7 +82,7 @@ class CancelToken:
         self._deadline: float | None = None
         self._timers: dict[int, threading.Thread] = {}  # by process, at most one of each
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._live = LiveSet(on_empty=self._ring)
+        self._live: LiveSet[Cancellable] = LiveSet(on_empty=self._ring)
 
     def __repr__(self) -> str:
         return f"<CancelToken{' cancelled' if self._cancelled else ''}>"

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inferd_engine.events import Event
-    from inferd_engine.stream import TokenStream
+    from inferd_engine.stream.token_stream import TokenStream
 
 EXIT_OK, EXIT_UPSTREAM, EXIT_USAGE, EXIT_CUT, EXIT_INTERRUPTED, EXIT_PIPE = 0, 1, 2, 3, 130, 141
 _EXIT_CODES = """\

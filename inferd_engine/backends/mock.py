@@ -16,7 +16,7 @@ import attrs
 from inferd_engine.backend import Backend, BackendCapabilities
 from inferd_engine.errors import RequestCancelledError, StreamInterruptedError
 from inferd_engine.events import Done, StopReason, TextDelta, Token, Usage
-from inferd_engine.stream import TokenStream
+from inferd_engine.stream.token_stream import TokenStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

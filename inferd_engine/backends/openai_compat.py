@@ -21,7 +21,7 @@ from inferd_engine.deadlines import Deadlines
 from inferd_engine.errors import GenerateError, InvalidRequestError, UpstreamError
 from inferd_engine.exchange import Exchange
 from inferd_engine.secret import hide_secrets
-from inferd_engine.stream import TokenStream
+from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.wire.error_hints import hint_of
 from inferd_engine.wire.json_documents import parse_json
 from inferd_engine.wire.openai_answer import Answer

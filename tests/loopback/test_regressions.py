@@ -18,7 +18,7 @@ import pytest
 from loopback.conftest import SOON, open_files
 
 import inferd_engine as ie
-from inferd_engine.buffer import EventBuffer
+from inferd_engine.stream.buffer import EventBuffer
 from inferd_engine.testing import (
     DONE,
     Gate,

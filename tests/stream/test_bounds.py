@@ -7,9 +7,9 @@ import threading
 import pytest
 
 import inferd_engine as ie
-from inferd_engine.buffer import EventBuffer
 from inferd_engine.cancel import LiveSet
-from inferd_engine.stream import TokenStream
+from inferd_engine.stream.buffer import EventBuffer
+from inferd_engine.stream.token_stream import TokenStream
 
 MIB = 1024 * 1024
 

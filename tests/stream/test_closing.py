@@ -11,7 +11,7 @@ import pytest
 
 import inferd_engine as ie
 from inferd_engine.cancel import LiveSet
-from inferd_engine.stream import TokenStream
+from inferd_engine.stream.token_stream import TokenStream
 
 FOREVER = 3600.0
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import inferd_engine as ie
-from inferd_engine import stream as stream_module
+from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.testing import DONE, Gate, Reply, Upstream, chunk
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer signal")
@@ -73,8 +73,8 @@ def test_the_ending_is_told_once(monkeypatch, ends_in):
             raise SoftLimitError
         leave(self)
 
-    leave = stream_module.TokenStream._leave
-    monkeypatch.setattr(stream_module.TokenStream, "_leave", strike)
+    leave = TokenStream._leave
+    monkeypatch.setattr(TokenStream, "_leave", strike)
     given = []
     while not given or given[-1] != "over":
         try:

@@ -129,7 +129,7 @@ def test_worker(asks, way, fault, monkeypatch):
     monkeypatch.setattr(threading.Thread, "run", traced)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)  # it may die of it
     # The worker reads at once, so that there are lines of its to strike.
-    monkeypatch.setattr("inferd_engine.worker._FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("inferd_engine.stream.worker._FIRST_PAUSE", 0.0)
     number = 0
     while True:
         number += 1
@@ -148,7 +148,9 @@ def test_worker(asks, way, fault, monkeypatch):
 
 def test_a_worker_that_dies_without_a_word(monkeypatch):
     """A worker that could not tell the end is seen to be dead; what it had read is given first."""
-    monkeypatch.setattr("inferd_engine.buffer.EventBuffer.end", lambda *_: sys.exit("killed"))
+    monkeypatch.setattr(
+        "inferd_engine.stream.buffer.EventBuffer.end", lambda *_: sys.exit("killed")
+    )
     stream, given = ie.Mock(tokens=["a", "b"]).stream("x"), []
     assert gone(run(None, consume, stream, given))
     assert given[:2] == ["text", "text"]

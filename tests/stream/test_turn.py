@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from inferd_engine.turn import Bell, Turn
+from inferd_engine.stream.turn import Bell, Turn
 
 MANY = 16  # threads that all want the same
 

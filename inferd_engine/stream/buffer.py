@@ -29,10 +29,10 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine.reading import EndMark
+from inferd_engine.stream.reading import EndMark
 
 if TYPE_CHECKING:
-    from inferd_engine.reading import Ending
+    from inferd_engine.stream.reading import Ending
 
 MAX_BYTES = 4 * 1024 * 1024  # of queued events, half of what may be undelivered
 

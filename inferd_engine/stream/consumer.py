@@ -24,14 +24,14 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import InternalError
-from inferd_engine.reading import CLOSED, EndMark
+from inferd_engine.stream.reading import CLOSED, EndMark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inferd_engine.buffer import EventBuffer
     from inferd_engine.events import Event
-    from inferd_engine.reading import Ending, Reading
+    from inferd_engine.stream.buffer import EventBuffer
+    from inferd_engine.stream.reading import Ending, Reading
 
 # Seconds of waiting at the most before a consumer looks around: what is thrown into its thread is
 # raised only then.
@@ -71,7 +71,7 @@ def _has_handlers() -> bool:
     return any([handler not in _HARMLESS for handler in map(_getsignal, _SIGNALS)])  # noqa: C419
 
 
-class Intake:
+class Consumer:
     """Take in the events of one stream.
 
     Args:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from inferd_engine.events import Event
-    from inferd_engine.stream import TokenStream
+    from inferd_engine.stream.token_stream import TokenStream
 
 
 class _StreamIterator:

@@ -6,7 +6,7 @@ stream can be seen.  It prints nothing and calls nobody's callback: a daemon thr
 while the interpreter ends aborts it.
 
 Whatever is raised in it, at whatever line, ends the stream with an error that the consumer is
-given.  If it dies before it could say so, the consumer sees that it is dead (``intake.py``).
+given.  If it dies before it could say so, the consumer sees that it is dead (``consumer.py``).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from inferd_engine.reading import CLOSED
+from inferd_engine.stream.reading import CLOSED
 
 if TYPE_CHECKING:
-    from inferd_engine.buffer import EventBuffer
     from inferd_engine.errors import GenerateError
     from inferd_engine.events import Event
-    from inferd_engine.reading import Ending, Reading
+    from inferd_engine.stream.buffer import EventBuffer
+    from inferd_engine.stream.reading import Ending, Reading
 
 # Seconds for which the worker leaves the reading to the consumer, before it looks whether that has
 # come since: each time twice as long, because a consumer that came will come again.

@@ -32,7 +32,6 @@ does the same, and can say where the stream was made).
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import itertools
 import operator
@@ -44,8 +43,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from inferd_engine.buffer import EventBuffer
-from inferd_engine.cancel import LiveSet
 from inferd_engine.errors import (
     GenerateError,
     InternalError,
@@ -54,11 +51,13 @@ from inferd_engine.errors import (
     UnsupportedError,
 )
 from inferd_engine.events import Completion, Done, StopReason, StreamStats
-from inferd_engine.intake import Intake
-from inferd_engine.iterators import HeartbeatIterator, TextIterator
-from inferd_engine.reading import CLOSED, Reading
-from inferd_engine.turn import Turn
-from inferd_engine.worker import read_ahead
+from inferd_engine.stream.buffer import EventBuffer
+from inferd_engine.stream.consumer import Consumer
+from inferd_engine.stream.iterators import HeartbeatIterator, TextIterator
+from inferd_engine.stream.lifetime import open_streams
+from inferd_engine.stream.reading import CLOSED, Reading
+from inferd_engine.stream.turn import Turn
+from inferd_engine.stream.worker import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -66,9 +65,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from inferd_engine.cancel import CancelToken
+    from inferd_engine.cancel import Cancellable, CancelToken, LiveSet
     from inferd_engine.events import Event
-    from inferd_engine.reading import Source
+    from inferd_engine.stream.reading import Source
 
 
 _numbers = itertools.count(1)
@@ -106,7 +105,7 @@ class TokenStream:
         source: Source,
         *,
         buffer: int,
-        live: LiveSet,
+        live: LiveSet[Cancellable],
         cancel: CancelToken | None = None,
         request_id: str | None = None,
         response_headers: Mapping[str, str] | None = None,
@@ -114,12 +113,12 @@ class TokenStream:
         self._reading = Reading(source)
         self._pid = os.getpid()
         self._told = False  # whether the consumer was given the ending: Done, or the error
-        self._consumer = Turn()  # who waits for events, or reads
+        self._iterating = Turn()  # one thread at a time
         self._is_reading = False
         self._is_collected = getattr(_local, "is_collecting", False)
         self._buffer = EventBuffer(buffer) if buffer and not self._is_collected else None
-        self._intake = Intake(self._reading, self._buffer)
-        self._groups = [_all_streams, live]
+        self._consumer = Consumer(self._reading, self._buffer)
+        self._groups = (open_streams, live)
         self._token = cancel
         self.request_id = request_id
         self.response_headers: Mapping[str, str] = response_headers or {}
@@ -144,12 +143,12 @@ class TokenStream:
             name=f"inferd-engine-worker-{next(_numbers)}",
             daemon=True,
         )
-        self._intake.worker = worker
+        self._consumer.worker = worker
         try:
             worker.start()
         except RuntimeError as error:
             if error.__context__ is not None:
-                raise error.__context__ from None  # a handler's: see ``Intake._await``
+                raise error.__context__ from None  # a handler's: see ``Consumer._await``
             msg = f"no worker thread can be started ({error}): buffer=0 streams without one"
             raise InternalError(msg, retryable=True) from error
 
@@ -160,7 +159,7 @@ class TokenStream:
 
     def __next__(self) -> Event:
         while True:
-            for event in self._intake.events:
+            for event in self._consumer.events:
                 return event
             if not self._refill(None):
                 raise StopIteration
@@ -175,20 +174,20 @@ class TokenStream:
             msg = "this stream belongs to the process that was forked: make a new one in this one"
             raise InternalError(msg)
         me = threading.current_thread()
-        if not self._consumer.take(me) or self._is_reading:
+        if not self._iterating.take(me) or self._is_reading:
             if self._endings:
                 return False  # whoever has closed it is letting go of the source
             msg = "the stream is being read by somebody else: one consumer at a time"
             raise RuntimeError(msg)
         try:
             self._is_reading = True
-            if operator.length_hint(self._intake.events):
+            if operator.length_hint(self._consumer.events):
                 return True  # another thread has refilled since this one looked
-            if self._intake.final is None and not self._endings:
-                received = self._intake.receive(me, timeout)
+            if self._consumer.final is None and not self._endings:
+                received = self._consumer.receive(me, timeout)
                 if received is None:
                     return False
-                if received or self._intake.final is None:
+                if received or self._consumer.final is None:
                     return True
             return self._finish()
         except KeyboardInterrupt:
@@ -196,31 +195,31 @@ class TokenStream:
             raise
         finally:
             self._is_reading = False
-            self._consumer.give(me)
+            self._iterating.give(me)
             if self._endings:
                 self._end_refill()
 
     def _end_refill(self) -> None:
         """Leave an ended stream as it has to be left."""
         if self.cancelled:
-            self._intake.events = iter(())  # closed in between: what is left is dropped
+            self._consumer.events = iter(())  # closed in between: what is left is dropped
         self._reading.settle()
         self._reading.alarm.ring()
 
     def _finish(self) -> bool:
         """End the stream, unless somebody has closed it; tell the ending once."""
-        intake = self._intake
-        final = CLOSED if isinstance(intake.final, RequestCancelledError) else intake.final
+        consumer = self._consumer
+        final = CLOSED if isinstance(consumer.final, RequestCancelledError) else consumer.final
         if isinstance(final, Done) and not self._told:
             events = iter((final,))
-            intake.events, self._told, intake.taken = events, True, intake.taken + 1
+            consumer.events, self._told, consumer.taken = events, True, consumer.taken + 1
         ending = self._endings.setdefault("ending", final or CLOSED)
         self._leave()
         if isinstance(ending, Done):
-            return operator.length_hint(intake.events) > 0
+            return operator.length_hint(consumer.events) > 0
         if isinstance(ending, GenerateError) and not self._told:
             ending.request_id = ending.request_id or self.request_id
-            if intake.taken and not self._is_collected:
+            if consumer.taken and not self._is_collected:
                 ending.retryable = False  # half an answer was given: only the caller can start over
             self._told = True
             raise ending
@@ -238,7 +237,7 @@ class TokenStream:
         self._need_worker()
         deadline = time.monotonic() + min(timeout, threading.TIMEOUT_MAX / 2)
         while True:
-            for event in self._intake.events:
+            for event in self._consumer.events:
                 return event
             if not self._refill(max(0.0, deadline - time.monotonic())):
                 return None
@@ -326,7 +325,7 @@ class TokenStream:
             reading.source.cancel()
             reading.alarm.ring()
             reading.arrival.ring()
-            self._intake.events = iter(())
+            self._consumer.events = iter(())
             self._leave()
             if not self._is_served():
                 reading.settle()
@@ -334,6 +333,10 @@ class TokenStream:
     def cancel(self) -> None:
         """Do what ``close()`` does: a token or a backend ends the stream."""
         self.close()
+
+    def disown(self) -> None:
+        """Give nothing more, in a forked child: what was taken in is for the parent's consumer."""
+        self._consumer.events = iter(())
 
     def _leave(self) -> None:
         for group in self._groups:
@@ -348,7 +351,7 @@ class TokenStream:
 
     @property
     def _worker(self) -> threading.Thread | None:
-        return self._intake.worker
+        return self._consumer.worker
 
     def wait_released(self, timeout: float) -> None:
         """Wait until the worker is gone, for at most ``timeout`` seconds."""
@@ -417,32 +420,6 @@ class TokenStream:
         return StreamStats(
             ttft=None if first is None else first - started,
             duration=(time.monotonic() if end is None else end) - started,
-            events=self._intake.taken - operator.length_hint(self._intake.events),
+            events=self._consumer.taken - operator.length_hint(self._consumer.events),
             bytes=reading.source.bytes,
         )
-
-
-_all_streams = LiveSet()
-_EXIT_GRACE = 0.5  # seconds that all workers together are given when the interpreter ends
-
-
-def _disown_all() -> None:
-    """In a forked child: what the parent's consumers have taken is the parent's."""
-    for member in _all_streams:
-        if isinstance(member, TokenStream):
-            member._intake.events = iter(())  # noqa: SLF001 - one of us
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_disown_all)
-
-
-@atexit.register
-def _close_all() -> None:
-    """Close what is still open, so that upstreams hear of it and no worker is cut off."""
-    streams = [member for member in _all_streams if isinstance(member, TokenStream)]
-    for stream in streams:
-        stream.close()
-    deadline = time.monotonic() + _EXIT_GRACE
-    for stream in streams:
-        stream.wait_released(deadline - time.monotonic())

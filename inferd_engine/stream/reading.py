@@ -1,9 +1,9 @@
 """What a stream and its worker share: the source, whose turn it is to read, how it all ended.
 
 Waking a thread costs more than all parsing.  So a consumer that waits reads for itself, in its own
-thread (``intake.py``), and the worker (``worker.py``) takes over when nobody has read for a while:
-then it reads ahead, as far as the buffer allows, until the consumer is back and waits.  Who may
-read is told by the *turn* (``turn.py``):
+thread (``consumer.py``), and the worker (``worker.py``) takes over when nobody has read for a
+while: then it reads ahead, as far as the buffer allows, until the consumer is back and waits.  Who
+may read is told by the *turn* (``turn.py``):
 
 * whoever reads the source, or closes it, has the turn; whoever has not can only cancel;
 * the worker puts events into the buffer only while it has the turn, and the consumer reads for
@@ -33,7 +33,7 @@ import time
 from typing import TYPE_CHECKING, Protocol, Union
 
 from inferd_engine.errors import GenerateError, InternalError
-from inferd_engine.turn import Bell, Turn
+from inferd_engine.stream.turn import Bell, Turn
 
 if TYPE_CHECKING:
     from inferd_engine.events import Done, Event
