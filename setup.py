@@ -45,8 +45,10 @@ class BuildIfPossible(build_ext):
             if SWITCH == "1":
                 raise
             print(f"inferd_engine: the C part is left out: {error}", file=sys.stderr)
-            for extension in self.extensions:  # an earlier editable install's would be used
-                Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+            for extension in self.extensions:
+                earlier = Path(self.get_ext_fullpath(extension.name))
+                if earlier.exists():  # an editable install's, which would be used
+                    earlier.unlink()
             self.extensions = self.distribution.ext_modules = []
 
     def get_ext_filename(self, fullname):
