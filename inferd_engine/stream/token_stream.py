@@ -372,6 +372,8 @@ class TokenStream:
 
     def __del__(self) -> None:
         endings = getattr(self, "_endings", None)  # None if the constructor did not come that far
+        if os is None:  # at exit a packed program takes this module apart before its streams
+            return
         if endings is None or self._pid != os.getpid():
             return
         if endings:
