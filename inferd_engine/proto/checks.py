@@ -42,6 +42,10 @@ def check_request(request: RequestV2) -> None:
     """
     if not request.messages:
         refuse("messages", "is empty: give at least one message")
+    if not isinstance(request.model, str):
+        refuse("model", f"is {request.model!r}: it has to be a str, empty for the backend's own")
+    if not isinstance(request.extra_body, Mapping):
+        refuse("extra_body", f"is a {type(request.extra_body).__name__}: it has to be a mapping")
     kinds = _check_attachments(request.attachments)
     _check_tools(request.tools)
     for index, message in enumerate(request.messages):

@@ -95,6 +95,10 @@ def _to_tools(tools: Iterable[Tool] | None) -> tuple[Tool, ...]:
     return tuple(tools or ())
 
 
+def _to_mapping(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return {} if value is None else value
+
+
 def _to_stop(value: str | Iterable[str] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value or ())
 
@@ -118,6 +122,8 @@ class ResolvedV2:
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     thinking: bool | str | None = None
+    model: str = ""
+    extra_body: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen(slots=True)
@@ -140,6 +146,8 @@ class RequestV2:
         tool_choice: ``"auto"``, ``"none"``, ``"required"``, a tool's name, or OpenAI's object.
         parallel_tool_calls: Whether the model may call several tools at once.
         thinking: True, False, ``"low"``, ``"medium"`` or ``"high"``.
+        model: The upstream's name of the model; empty: the backend's own.
+        extra_body: Merged into the body, over the backend's own ``extra_body``.
     """
 
     messages: tuple[MessageV2, ...] = attrs.field(converter=_to_messages)
@@ -157,6 +165,8 @@ class RequestV2:
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     thinking: bool | str | None = None
+    model: str = ""
+    extra_body: Mapping[str, Any] = attrs.field(factory=dict, converter=_to_mapping)
 
     def resolve(self) -> ResolvedV2:
         """Check the request; nothing is filled in.
@@ -179,6 +189,8 @@ class RequestV2:
             **if_any("tools", [attrs.asdict(tool) for tool in self.tools]),
             **if_any("stop", list(self.stop)),
             **set_fields(self, _OPTIONAL),
+            **({"model": self.model} if self.model else {}),
+            **({"extra_body": dict(self.extra_body)} if self.extra_body else {}),
         }
 
     @classmethod
@@ -211,10 +223,11 @@ class RequestV2:
                 for index, item in enumerate(list_or_none(data, "tools"))
             ],
             stop=stop_from_json(data),
-            **{name: data[name] for name in (*_OPTIONAL, "id") if name in data},
+            **{name: data[name] for name in (*_OPTIONAL, *_WITH_DEFAULTS) if name in data},
         )
 
 
+_WITH_DEFAULTS = ("id", "model", "extra_body")
 _OPTIONAL = (
     "temperature",
     "top_p",

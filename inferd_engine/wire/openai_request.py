@@ -93,7 +93,7 @@ def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict
     """
     streams = resolved.stream is not False
     body: dict[str, Any] = {
-        "model": config.model,
+        "model": resolved.model or config.model,
         "messages": history_from(resolved.messages, resolved.attachments, config),
         "stream": streams,
     }
@@ -112,7 +112,8 @@ def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict
         if resolved.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = resolved.parallel_tool_calls
     try:
-        whole: dict[str, Any] = joined_in_value(_merged(body, config.extra_body))
+        extra = _merged(config.extra_body, resolved.extra_body)
+        whole: dict[str, Any] = joined_in_value(_merged(body, extra))
     except ValueError:
         msg = "the request holds a value that is nested too deeply"
         raise InvalidRequestError(msg) from None

@@ -59,6 +59,8 @@ FIELDS = {
     "tool_choice": "auto",
     "parallel_tool_calls": False,
     "thinking": "low",
+    "model": "another",
+    "extra_body": {"min_p": 0.1},
 }
 
 

@@ -470,3 +470,17 @@ def test_halves_of_characters():
     assert body["messages"][1]["tool_calls"][0]["function"]["arguments"] == '{"k\ufffd": "\ufffd"}'
     assert body["stop"] == ["\ufffd"]
     assert body["x\ufffd"] == ["\ufffd"]
+
+
+def test_a_model_and_a_body_for_one_request():
+    """model= stands in for the configured one; extra_body= is merged over the configured one."""
+    request = ie.RequestV2(
+        [ie.user("x")], model="other", extra_body={"a": {"y": 2}, "temperature": 0.5}
+    )
+    config = ie.OpenAiCompatConfig(api_key="", model="own", extra_body={"a": {"x": 1, "y": 1}})
+    body = ie.request_from_resolved(request.resolve(), config)
+    assert body["model"] == "other"
+    assert body["a"] == {"x": 1, "y": 2}
+    assert body["temperature"] == 0.5
+    plain = ie.request_from_resolved(ie.RequestV2([ie.user("x")]).resolve(), config)
+    assert (plain["model"], plain["a"]) == ("own", {"x": 1, "y": 1})
