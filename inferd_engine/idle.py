@@ -11,7 +11,8 @@ One fault cannot be seen in time.  Some servers promise to keep a connection and
 end of each answer (llama.cpp's does so after streams, 20 to 120 µs after the last byte): a call
 that follows at once is on its way already.  So these are remembered: once a connection was found
 closed within a moment of its being given back, whether by who took it out or by a call that failed
-on it, no connection to this address is kept for a while.
+on it, no connection to this address is kept for a while.  So it is with a server that says
+something in that moment: whatever it is, it is not the answer to the next call.
 
 It stands in for the ``queue.LifoQueue`` of urllib3, without its lock: a signal handler that raises
 while that is being taken may leave it taken, and then every later request of the pool waits for
