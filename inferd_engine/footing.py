@@ -4,8 +4,9 @@ Where a name is missing, because urllib3 has changed or another package has repl
 (urllib3-future does), requests' own adapter is used, on a connection for each call: all works but
 cancelling, which waits for the next byte.
 
-A name that is still there and is no longer used as it was cannot be seen here.  It costs the use of
-a connection for several calls and no more: a connection whose exchange did not let go of it is shut
+A name may still be there and no longer be used.  What matters most is rehearsed, without a network:
+that a connection which an answer lets go of is given back to us.  If that fails unseen, no harm is
+done but that no connection serves a second call: one whose exchange has not let go of it is shut
 down at the end of its answer (``Exchange.end``), wherever it may lie.
 """
 
@@ -18,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 import urllib3.connection
 import urllib3.connectionpool
 import urllib3.poolmanager
+import urllib3.response
 import urllib3.util.ssl_
 
-from inferd_engine.pool import OwningPool
+from inferd_engine.idle import Idle
+from inferd_engine.pool import OwningAdapter, OwningPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +69,29 @@ def is_supported() -> bool:
     if not issubclass(urllib3.connection.HTTPConnection, http.client.HTTPConnection):
         return False
     try:
-        return all(hasattr(make(), name) for make, names in NEEDED for name in names.split())
+        has_names = all(hasattr(make(), name) for make, names in NEEDED for name in names.split())
+        return has_names and _is_given_back()
     except (AttributeError, TypeError):  # it cannot even be made as it was
         return False
+
+
+def _is_given_back() -> bool:
+    """Rehearse the end of an answer: its connection has to come back to a pool of ours."""
+    pool = OwningAdapter().poolmanager.connection_from_url("http://localhost")
+    connection: Any = _Given()
+    urllib3.response.HTTPResponse(pool=pool, connection=connection).release_conn()
+    return isinstance(pool.pool, Idle) and connection.came_back
+
+
+class _Given:
+    """A connection that only remembers whether it was given back."""
+
+    came_back = False
+    is_connected = False
+
+    def give_back(self) -> bool:
+        self.came_back = True
+        return False
+
+    def close(self) -> None:
+        pass

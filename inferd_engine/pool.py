@@ -75,7 +75,9 @@ class OwningAdapter(requests.adapters.HTTPAdapter):
         for manager in (self.poolmanager, *self.proxy_manager.values()):
             for key in list(manager.pools.keys()):
                 with contextlib.suppress(KeyError):
-                    manager.pools[key].pool.close()
+                    idle = manager.pools[key].pool
+                    if isinstance(idle, Idle):
+                        idle.close()
         super().close()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' own
