@@ -54,16 +54,16 @@ def _pools_through(proxy: str) -> dict[str, Any]:
         msg = f"{scheme} is no kind of SOCKS proxy: take one of {', '.join(_SOCKS)}"
         raise requests.exceptions.InvalidSchema(msg)
     try:
-        from inferd_engine.socks_connection import (  # noqa: PLC0415 - an extra
-            SocksConnection,
-            SocksTLSConnection,
-        )
+        from inferd_engine import socks_connection as through  # noqa: PLC0415 - it is an extra
     except ImportError:
+        through = None  # type: ignore[assignment]
+    if through is None:
         msg = "a SOCKS proxy needs PySocks: pip install 'inferd-engine[socks]'"
-        raise requests.exceptions.InvalidSchema(msg) from None
+        raise requests.exceptions.InvalidSchema(msg)
+    clear, tls = through.SocksConnection, through.SocksTLSConnection
     return {
-        "http": type("SocksPool", (OwningPool,), {"ConnectionCls": SocksConnection}),
-        "https": type("SocksTLSPool", (_OwningTLSPool,), {"ConnectionCls": SocksTLSConnection}),
+        "http": type("SocksPool", (OwningPool,), {"ConnectionCls": clear}),
+        "https": type("SocksTLSPool", (_OwningTLSPool,), {"ConnectionCls": tls}),
     }
 
 

@@ -76,11 +76,13 @@ class _ThroughSocks(OwnedConnection):
             version, None, None, options["rdns"], options["username"], options["password"]
         )
         host = getattr(self, "_dns_host", self.host).strip("[]")
+        refusal = ""
         try:
             talk._proxy_negotiators[version](talk, host, self.port)  # noqa: SLF001 - its only door
         except socks.ProxyError as error:
-            msg = f"the SOCKS proxy does not connect: {error}"
-            raise ConnectionError(msg) from None
+            refusal = f"the SOCKS proxy does not connect: {error}"
+        if refusal:  # as it is told: without what PySocks says to itself
+            raise ConnectionError(refusal)
 
 
 class SocksConnection(_ThroughSocks, urllib3.contrib.socks.SOCKSConnection):

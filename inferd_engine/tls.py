@@ -29,8 +29,12 @@ class PatientSocket(ssl.SSLSocket):
         exchange = current_exchange()
         if exchange is None:
             super().do_handshake(block)
-        else:
+            return
+        try:
             exchange.in_time(self, super().do_handshake, block)
+        except BaseException:  # ssl closes it after an OSError alone
+            self.close()
+            raise
 
 
 def patient_context(connection: Any) -> Any:  # noqa: ANN401 - urllib3's own

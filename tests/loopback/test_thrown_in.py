@@ -1,0 +1,172 @@
+"""Exceptions that another thread throws in: they are raised soon, wherever the thread waits.
+
+Time limits of task queues do that, and some notebooks, with ``PyThreadState_SetAsyncExc``.  The
+interpreter raises what was thrown in when the thread comes back to it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import gzip
+import socket
+import threading
+import time
+
+import pytest
+from http_proxy import Proxy
+from loopback.conftest import SOON, WAYS, open_files
+from socks_proxy import SocksProxy
+
+import inferd_engine as ie
+from inferd_engine.deadlines import SLICE
+from inferd_engine.testing import Reply, Stall, chunk, text_reply
+
+SETTLE = 0.1  # seconds until whoever is to be hit waits
+LARGE = "x" * 30_000_000  # more than sockets hold
+
+
+class TimeLimitError(BaseException):
+    """What a task queue throws into a task that takes too long."""
+
+
+class Task:
+    """Something that another thread does, and that is hit by an exception."""
+
+    def __init__(self, work):
+        self.raised = []
+        self.over = None
+        self._work = work
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001 - the test looks at it
+            self.raised.append(type(error))
+        self.over = time.monotonic()
+
+    def hit(self):
+        """Throw the exception in, and wait until it is over; give how long that took."""
+        time.sleep(SETTLE)
+        assert self._thread.is_alive()
+        hit = time.monotonic()
+        assert ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(self._thread.ident), ctypes.py_object(TimeLimitError)
+        )
+        self._thread.join(SOON)
+        assert not self._thread.is_alive()
+        assert self.raised == [TimeLimitError]
+        return self.over - hit
+
+
+def assert_soon(seconds):
+    """Look that it took a slice at the most, on a machine that may be loaded."""
+    assert seconds < SLICE + 1.5
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_while_waiting_for_headers(ask_by, way):
+    """A call that waits for headers is left, its upstream is told, and the next call works."""
+    backend = ask_by(way, Reply(before=[Stall()]), text_reply("fine"))
+    task = Task(lambda: backend.stream("x"))
+    received = backend.upstream.wait_for_request()
+    assert_soon(task.hit())
+    assert received.gone.wait(SOON)
+    assert backend.complete("x").text == "fine"
+
+
+STALLED = {
+    "chunked": Reply([chunk("a"), Stall()]),
+    "close": Reply([chunk("a"), Stall()], framing="close"),
+    "length": Reply([chunk("a"), Stall(), b" "], framing="length"),
+    "nothing": Reply([Stall()]),
+    "gzip": Reply([Stall()], headers={"Content-Encoding": "gzip"}),
+    "half of it": Reply(
+        [gzip.compress(chunk("a"))[:10], Stall()], headers={"Content-Encoding": "gzip"}
+    ),
+}
+
+
+@pytest.mark.parametrize("way", ["http", "https", "socks"])
+@pytest.mark.parametrize("body", STALLED)
+def test_while_reading_the_body(ask_by, way, body):
+    """A consumer that reads a body which does not come is left, compressed or not."""
+    backend = ask_by(way, STALLED[body], text_reply("fine"), buffer=0)
+    task = Task(lambda: backend.complete("x"))
+    received = backend.upstream.wait_for_request()
+    assert_soon(task.hit())
+    assert received.gone.wait(SOON)
+    assert backend.complete("x").text == "fine"
+
+
+@pytest.mark.parametrize("body", ["chunked", "close", "nothing"])
+def test_while_the_consumer_reads_with_a_worker(ask, body):
+    """Nor does a worker that could read instead change anything."""
+    backend = ask(STALLED[body], text_reply("fine"))
+    task = Task(lambda: backend.complete("x"))
+    received = backend.upstream.wait_for_request()
+    assert_soon(task.hit())
+    assert received.gone.wait(SOON)
+    assert backend.complete("x").text == "fine"
+
+
+def test_while_sending(deaf):
+    """A call whose request nobody reads is left."""
+    task = Task(lambda: deaf.stream(LARGE))
+    assert deaf.server.arrived.wait(SOON)
+    assert_soon(task.hit())
+    deaf.server.listens.set()
+    assert deaf.server.gone.wait(SOON)
+
+
+def test_while_connecting(dead_end):
+    """A call whose connection nobody accepts is left, and its descriptors with it."""
+    with ie.OpenAiCompat(base_url=dead_end, api_key="", connect_timeout=SOON) as backend:
+        files = open_files()
+        assert_soon(Task(lambda: backend.stream("x")).hit())
+        gc.collect()
+        assert open_files() <= files
+
+
+@pytest.mark.parametrize("what", ["handshake", "tunnel", "socks", "socks handshake"])
+def test_while_something_is_agreed_on(authority, what):
+    """A call that waits for a handshake or for a proxy is left, and they hear of it."""
+    settings = {"api_key": "", "verify": authority[1], "connect_timeout": SOON}
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        Proxy(stalls=True) as proxy,
+        SocksProxy(stalls="request" if what == "socks" else "") as socks,
+    ):
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        if what == "tunnel":
+            settings["proxies"] = {"https": proxy.url}
+        elif what.startswith("socks"):
+            settings["proxies"] = {"https": socks.url()}
+        with ie.OpenAiCompat(base_url=url, **settings) as backend:
+            task = Task(lambda: backend.stream("x"))
+            if what.endswith("handshake"):
+                peer, _ = silent.accept()
+                with peer:
+                    assert peer.recv(1)
+                    assert_soon(task.hit())
+                    peer.settimeout(SOON)
+                    while peer.recv(65536):
+                        pass  # until it is gone
+            else:
+                place = proxy if what == "tunnel" else socks
+                assert place.arrived.wait(SOON)
+                assert_soon(task.hit())
+                assert place.client_gone.wait(SOON)
+
+
+def test_a_stream_is_not_slowed_down(ask):
+    """Waiting in slices loses nothing of what comes between them."""
+    from inferd_engine.testing import DONE, Pause
+
+    steps = [step for n in range(4) for step in (Pause(0.4), chunk(f"{n} "))]
+    backend = ask(Reply([*steps, chunk(finish_reason="stop"), DONE]), buffer=0)
+    begun = time.monotonic()
+    assert backend.complete("x").text == "0 1 2 3 "
+    assert time.monotonic() - begun < 1.6 + 1.0
