@@ -10,6 +10,9 @@ over a connection of its own, but seen.
 A wrapper that passes for what it wraps (``functools.wraps``: tracing does that) mocks nothing and
 is left alone.  Those who replace ``HTTPAdapter.send`` or ``urlopen`` (responses, pook) need nothing
 of this: our adapter and our pools inherit that.
+
+Our own classes are made of what requests and urllib3 hold: by the first import of ``pool.py``, and
+only while nobody stands there, or they would be made of a recorder's classes for good.
 """
 
 from __future__ import annotations
@@ -18,32 +21,30 @@ import socket
 from typing import Any
 
 import requests
-import requests.api
 import urllib3.connectionpool
-
-# Something, a name in it, and the module that what belongs there comes from.
-_PLACES = (
-    (requests, "post", "requests.api"),
-    (requests, "get", "requests.api"),
-    (requests, "request", "requests.api"),
-    (requests.api, "request", "requests.api"),
-    (requests, "Session", "requests.sessions"),
-    (requests.Session, "request", "requests.sessions"),
-    (requests.Session, "send", "requests.sessions"),
-    (requests.Session, "get_adapter", "requests.sessions"),
-    (urllib3.connectionpool.HTTPConnectionPool, "ConnectionCls", "urllib3.connection"),
-    (urllib3.connectionpool.HTTPSConnectionPool, "ConnectionCls", "urllib3.connection"),
-)
 
 
 def is_intercepted() -> bool:
     """Whether somebody has put himself where a request of requests' would pass."""
-    if any(_is_replaced(*place) for place in _PLACES):
+    session, pools = requests.Session, urllib3.connectionpool
+    places = (
+        (requests, "post", "requests.api"),
+        (requests, "get", "requests.api"),
+        (requests, "request", "requests.api"),
+        (requests, "Session", "requests.sessions"),
+        (session, "request", "requests.sessions"),
+        (session, "send", "requests.sessions"),
+        (session, "get_adapter", "requests.sessions"),
+        (pools.HTTPConnectionPool, "ConnectionCls", "urllib3.connection"),
+        (pools.HTTPSConnectionPool, "ConnectionCls", "urllib3.connection"),
+    )
+    if any(_is_replaced(*place) for place in places):
         return True
     return not hasattr(socket.socket, "dup")  # no socket of any kind: HTTPretty's
 
 
 def _is_replaced(owner: Any, name: str, home: str) -> bool:  # noqa: ANN401 - a module or a class
+    """Whether what has a name in it does not come from where it should."""
     return getattr(getattr(owner, name, None), "__module__", None) != home
 
 

@@ -14,7 +14,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import socks
-import urllib3.contrib.socks
+from urllib3.contrib.socks import SOCKSConnection, SOCKSHTTPSConnection
 from urllib3.exceptions import ProxyError
 
 from inferd_engine.connection import OwnedConnection, OwnedTLSConnection
@@ -85,11 +85,9 @@ class _ThroughSocks(OwnedConnection):
             raise ConnectionError(refusal)
 
 
-class SocksConnection(_ThroughSocks, urllib3.contrib.socks.SOCKSConnection):
+class SocksConnection(_ThroughSocks, SOCKSConnection):
     """A connection in clear, through a SOCKS proxy."""
 
 
-class SocksTLSConnection(
-    _ThroughSocks, OwnedTLSConnection, urllib3.contrib.socks.SOCKSHTTPSConnection
-):
+class SocksTLSConnection(_ThroughSocks, OwnedTLSConnection, SOCKSHTTPSConnection):
     """The same, with TLS to the host."""

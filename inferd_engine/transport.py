@@ -38,9 +38,7 @@ from inferd_engine.errors import (
     InvalidRequestError,
 )
 from inferd_engine.failures import FAILURES, bare, mapped
-from inferd_engine.footing import is_supported
 from inferd_engine.interception import is_intercepted, send_publicly
-from inferd_engine.pool import LoneAdapter, OwningAdapter
 from inferd_engine.receiving import serving
 from inferd_engine.socket_reader import BLOCK
 from inferd_engine.wire.gunzip import Gunzip
@@ -194,6 +192,10 @@ class Transport:
         adapter = self._adapters.get(pid)
         if adapter is None:
             _check_patched_early()
+            # Not before: nobody stands in between now, of whose classes ours would be made.
+            from inferd_engine.footing import is_supported  # noqa: PLC0415
+            from inferd_engine.pool import LoneAdapter, OwningAdapter  # noqa: PLC0415
+
             kind = OwningAdapter if is_supported() else LoneAdapter
             made = kind(pool_maxsize=self._max_connections)
             adapter = self._adapters.setdefault(pid, made)
