@@ -140,6 +140,7 @@ class Deaf:
         self.arrived = threading.Event()
         self.listens = threading.Event()
         self.gone = threading.Event()
+        self.received = 1000
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -151,8 +152,8 @@ class Deaf:
                 assert peer.recv(1000)
                 self.arrived.set()
                 self.listens.wait(SOON)
-                while peer.recv(1 << 20):
-                    pass
+                while data := peer.recv(1 << 20):
+                    self.received += len(data)
         self.gone.set()
 
     def _wrapped(self, peer):

@@ -7,6 +7,7 @@ interpreter raises what was thrown in when the thread comes back to it.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import gc
 import gzip
 import socket
@@ -20,7 +21,7 @@ from socks_proxy import SocksProxy
 
 import inferd_engine as ie
 from inferd_engine.deadlines import SLICE
-from inferd_engine.testing import Reply, Stall, chunk, text_reply
+from inferd_engine.testing import DONE, Pause, Reply, Stall, chunk, text_reply
 
 SETTLE = 0.1  # seconds until whoever is to be hit waits
 LARGE = "x" * 30_000_000  # more than sockets hold
@@ -161,12 +162,55 @@ def test_while_something_is_agreed_on(authority, what):
                 assert place.client_gone.wait(SOON)
 
 
-def test_a_stream_is_not_slowed_down(ask):
-    """Waiting in slices loses nothing of what comes between them."""
-    from inferd_engine.testing import DONE, Pause
+def late(data):
+    """Let everything come a few slices late, and one thing after the other."""
+    return Reply(
+        [Pause(0.3), *[step for one in data for step in (one, Pause(0.15))]], before=[Pause(0.3)]
+    )
 
-    steps = [step for n in range(4) for step in (Pause(0.4), chunk(f"{n} "))]
-    backend = ask(Reply([*steps, chunk(finish_reason="stop"), DONE]), buffer=0)
-    begun = time.monotonic()
-    assert backend.complete("x").text == "0 1 2 3 "
-    assert time.monotonic() - begun < 1.6 + 1.0
+
+@pytest.mark.parametrize("way", [*WAYS, "pyopenssl"])
+@pytest.mark.parametrize("body", ["chunks", "gzip"])
+def test_waiting_in_slices_loses_nothing(ask_by, request, monkeypatch, way, body, buffer):
+    """What comes between two slices is there, whatever is between us and the socket."""
+    if way == "pyopenssl":
+        pytest.importorskip("OpenSSL")
+        import urllib3.contrib.pyopenssl as module
+
+        module.inject_into_urllib3()
+        request.addfinalizer(module.extract_from_urllib3)
+    monkeypatch.setattr("inferd_engine.deadlines.SLICE", 0.05)
+    monkeypatch.setattr("inferd_engine.receiving.SLICE", 0.05)
+    data = [chunk("a"), chunk("b"), chunk("c", finish_reason="stop") + DONE]
+    if body == "gzip":
+        whole = gzip.compress(b"".join(data))
+        data = [whole[:20], whole[20:]]
+    reply = late(data)
+    if body == "gzip":
+        reply = dataclasses.replace(reply, headers={"Content-Encoding": "gzip"})
+    backend = ask_by("https" if way == "pyopenssl" else way, reply, buffer=buffer)
+    assert backend.complete("x" * 100_000).text == "abc"
+
+
+def test_a_large_request_is_sent_whole(deaf, monkeypatch):
+    """A request that is taken slowly, slice by slice, arrives as it was."""
+    monkeypatch.setattr("inferd_engine.deadlines.SLICE", 0.02)
+    results = []
+    task = threading.Thread(target=lambda: results.append(fails(deaf)))
+    task.start()
+    assert deaf.server.arrived.wait(SOON)
+    time.sleep(0.2)  # it waits, and again
+    assert task.is_alive()
+    deaf.server.listens.set()
+    time.sleep(0.2)
+    deaf.stop()
+    task.join(SOON)
+    assert len(LARGE) < deaf.server.received < len(LARGE) + 2000  # nothing is lost or doubled
+    assert results == ["RequestCancelledError"]
+
+
+def fails(backend):
+    try:
+        backend.stream(LARGE)
+    except ie.GenerateError as error:
+        return type(error).__name__
