@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from inferd_engine.transport import Body
     from inferd_engine.wire.openai_answer import Answer
 
-_DRAIN_SECONDS = 0.01  # for the end of the body, which comes right after [DONE] if it comes at all
+DRAIN_SECONDS = 0.01  # for the end of the body, which comes right after [DONE] if it comes at all
 
 
 class AnswerSource:
@@ -97,8 +97,6 @@ class AnswerSource:
                 deadlines.linger()
         if answer.is_over:
             self._rest = answer.rest()
-        if (answer.is_over or answer.has_finish_reason) and answer.is_whole:
-            self._exchange.reusable = True
         return events, len(block)
 
     def _read_aside(self) -> tuple[list[Event], int]:
@@ -137,13 +135,13 @@ class AnswerSource:
         self._exchange.cancel()
 
     def close(self) -> None:
-        """Give the connection back if the answer was whole, and close it if it was not."""
+        """Let the connection be used again if the answer was whole, and close it if it was not."""
         # What was kept of the answer goes now, and not with a garbage collection, which counts
         # objects and not bytes.
         del self._answer
         self._rest = None
         try:
             if isinstance(self.ending, Done):
-                self._body.drain(_DRAIN_SECONDS)
+                self._body.drain(DRAIN_SECONDS)
         finally:
             self._body.close()

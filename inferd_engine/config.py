@@ -194,6 +194,10 @@ class OpenAiCompatConfig:
         cert: As in requests.
         proxies: As in requests; None follows ``HTTPS_PROXY`` and ``NO_PROXY``.
         max_connections: Idle connections that are kept; more streams than that still work.
+        keepalive_expiry: Seconds after which an idle connection is not used again: a firewall may
+            have forgotten it without a word.
+        tcp_keepalive: Seconds of silence after which the kernel asks whether the other side is
+            still there; None for never.
 
     Raises:
         InvalidRequestError: A field cannot be used; the message names it.
@@ -243,6 +247,8 @@ class OpenAiCompatConfig:
         default=None, converter=to_masked_or_none, validator=_check_proxies
     )
     max_connections: int = attrs.field(default=256, validator=_check_count(1))
+    keepalive_expiry: float | None = _seconds(60.0)
+    tcp_keepalive: float | None = _seconds(60.0)
 
     @classmethod
     def preset(cls, name: str, **fields: Any) -> Self:  # noqa: ANN401 - fields of this class

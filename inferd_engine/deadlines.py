@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _NEVER = float("inf")
 LINGER = 5.0  # seconds: what a server needs to count tokens after its last one
+SLICE = 1.0  # seconds that one wait takes at the most: what is thrown in meanwhile is raised then
 
 Phase = Literal["connect", "first_token", "idle", "linger"]
 
@@ -116,6 +117,15 @@ class Deadlines:
         if left is not None and left <= 0:
             raise TimeoutError
         return left
+
+    def slice_or_raise(self) -> float:
+        """Give the seconds that one wait may take: what is left, and a slice at the most.
+
+        Raises:
+            TimeoutError: Time is up.
+        """
+        left = self.left_or_raise()
+        return SLICE if left is None else min(left, SLICE)
 
     def passed(self) -> DeadlinePhase | Literal["linger"] | None:
         """Say which clock has run out."""

@@ -9,6 +9,10 @@ Rules:
   cookies, no ``.netrc``, no redirects (and no reading of a redirect's endless body) to switch off.
 * Blocks are what one read of the connection gives (``receiving.py``): at once what is there,
   whatever the framing.  ``iter_content`` holds a body without chunks back until it is complete.
+* A connection is used again only if whoever read the answer says that it was whole (``drain``), and
+  if those below have nothing against it.
+* Where somebody stands in requests' place, or urllib3 is not the one that we know, a request goes
+  the public way, over a connection of its own (``interception.py``).
 """
 
 from __future__ import annotations
@@ -17,22 +21,24 @@ import contextlib
 import os
 import pathlib
 import ssl
+import weakref
 import zlib
 from typing import TYPE_CHECKING, Any
 
 import requests
 import requests.adapters
 import requests.utils
+import urllib3.response
 import urllib3.util.ssl_
 from urllib3.util import Timeout
 
-from inferd_engine.connection import OwningAdapter, is_supported
 from inferd_engine.errors import (
     GenerateError,
     InternalError,
     InvalidRequestError,
 )
 from inferd_engine.failures import FAILURES, bare, mapped
+from inferd_engine.interception import is_intercepted, send_publicly
 from inferd_engine.receiving import serving
 from inferd_engine.socket_reader import BLOCK
 from inferd_engine.wire.gunzip import Gunzip
@@ -51,11 +57,16 @@ class Body:
 
     def __init__(self, response: requests.Response, exchange: Exchange, place: str) -> None:
         self._raw: Any = response.raw
+        self._response = response
         self._exchange = exchange
         self._place = place
+        self._is_owned = exchange.receiver is not None
         # The way round urllib3, which would only decompress.
         self._receiver = None if "content-encoding" in response.headers else exchange.receiver
         self._receive = self._receiver.receive if self._receiver else self._read_through_urllib3
+        self._content: Iterator[bytes] | None = None
+        if not isinstance(self._raw, urllib3.response.HTTPResponse):
+            self._content = response.iter_content(BLOCK)  # somebody's own idea of an answer
         self.can_wait = self._receiver is not None
         """Whether ``wait()`` waits, and ``read()`` gives up in time."""
         self._gunzip = Gunzip()
@@ -90,8 +101,6 @@ class Body:
                 self._exchange.check()
             if block:
                 self.bytes += len(block)
-            elif block is not None:
-                self._raw.release_conn()  # urllib3 does not see the end when it is gone round
             return block
         except (*FAILURES, zlib.error) as error:
             failure: BaseException = mapped(error, self._exchange, self._place)
@@ -100,6 +109,10 @@ class Body:
         raise failure
 
     def _read_through_urllib3(self, _: float | None) -> bytes:
+        if not self._is_owned:
+            self._exchange.deadlines.left_or_raise()  # nobody below looks at it
+        if self._content is not None:
+            return next(self._content, b"")
         block: bytes = self._raw.read1(BLOCK, decode_content=True)
         return block
 
@@ -117,10 +130,11 @@ class Body:
             self.can_wait = not self._gunzip.is_active and self.can_wait
 
     def drain(self, seconds: float) -> bool:
-        """Read the end of a body whose answer is over, so that its connection can be used again.
+        """Read the end of a body whose answer was whole, so that its connection can be used again.
 
         Returns whether the end was reached within that time and 64 KiB.
         """
+        self._exchange.keep()
         self._exchange.deadlines.limit_total(seconds)
         read = 0
         with contextlib.suppress(GenerateError):
@@ -132,10 +146,14 @@ class Body:
         return False
 
     def close(self) -> None:
-        """Close the connection, unless the body was read to its end; no answer is waited for."""
+        """Let the connection go: back to its pool, or closed; nothing is waited for."""
         try:
             with contextlib.suppress(*FAILURES):
+                if self._is_owned and self._exchange.is_whole:
+                    self._raw.release_conn()
                 self._raw.close()
+                if not self._is_owned:
+                    self._response.close()
         finally:
             self._exchange.end()
 
@@ -159,6 +177,14 @@ class Transport:
     def __init__(self, max_connections: int) -> None:
         self._max_connections = max_connections
         self._adapters: dict[int, requests.adapters.HTTPAdapter] = {}  # by process
+        self._users = weakref.WeakSet([self])  # one that is dropped uses them no more
+
+    def share(self) -> Transport:
+        """Give another user of the same connections."""
+        other = Transport(self._max_connections)
+        other._adapters, other._users = self._adapters, self._users
+        self._users.add(other)
+        return other
 
     def _own_adapter(self) -> requests.adapters.HTTPAdapter:
         """Give this process's adapter; a parent's is left alone, its sockets are the parent's."""
@@ -166,7 +192,11 @@ class Transport:
         adapter = self._adapters.get(pid)
         if adapter is None:
             _check_patched_early()
-            kind = OwningAdapter if is_supported() else requests.adapters.HTTPAdapter
+            # Not before: nobody stands in between now, of whose classes ours would be made.
+            from inferd_engine.footing import is_supported  # noqa: PLC0415
+            from inferd_engine.pool import LoneAdapter, OwningAdapter  # noqa: PLC0415
+
+            kind = OwningAdapter if is_supported() else LoneAdapter
             made = kind(pool_maxsize=self._max_connections)
             adapter = self._adapters.setdefault(pid, made)
         return adapter
@@ -208,8 +238,9 @@ class Transport:
         try:
             exchange.check()
             request = requests.Request(method, url, dict(headers), data=body, auth=auth).prepare()
+            send = send_publicly if is_intercepted() else self._own_adapter().send
             with serving(exchange):
-                response = self._own_adapter().send(
+                response = send(
                     request,
                     stream=True,
                     timeout=_coarse_timeout(exchange),  # type: ignore[arg-type]  # taken, not typed
@@ -226,7 +257,10 @@ class Transport:
         raise failure
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Let go of the connections; the last of their users closes those that are idle."""
+        self._users.discard(self)
+        if self._users:
+            return
         adapter = self._adapters.pop(os.getpid(), None)
         if adapter is not None:
             adapter.close()
@@ -238,8 +272,13 @@ def _coarse_timeout(exchange: Exchange) -> Timeout:
 
 
 def _check_patched_early() -> None:
-    """Refuse to work half patched: TLS would end in a RecursionError that explains nothing."""
-    if getattr(urllib3.util.ssl_, "SSLContext", ssl.SSLContext) is not ssl.SSLContext:
+    """Refuse to work half patched: TLS would end in a RecursionError that explains nothing.
+
+    That is so where urllib3 holds the interpreter's own context and ``ssl`` no longer does.  Where
+    urllib3 holds somebody else's (pyOpenSSL's, truststore's), it was given that.
+    """
+    held = getattr(urllib3.util.ssl_, "SSLContext", ssl.SSLContext)
+    if held is not ssl.SSLContext and held.__module__ == "ssl":
         msg = (
             "ssl was replaced after requests had been imported (by gevent's monkey patching?): "
             "call monkey.patch_all() before anything else"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from inferd_engine._version import __version__
-from inferd_engine.answer import AnswerSource
+from inferd_engine.answer import DRAIN_SECONDS, AnswerSource
 from inferd_engine.backend import Backend, BackendCapabilities
 from inferd_engine.config import OpenAiCompatConfig
 from inferd_engine.deadlines import Deadlines
@@ -92,7 +92,7 @@ class OpenAiCompat(Backend):
         Backend.__init__(other)
         hide_secrets(changed)
         other.config = attrs.evolve(self.config, **changed)
-        other._transport = self._transport  # noqa: SLF001 - one of us
+        other._transport = self._transport.share()  # noqa: SLF001 - one of us
         return other
 
     def generate(self, request: Resolved) -> TokenStream:  # noqa: ARG002 - Backend's signature
@@ -132,11 +132,7 @@ class OpenAiCompat(Backend):
                 request_id=request_id,
             )
             source = AnswerSource(reply.body, answer, exchange)
-            if reply.headers.get("content-type", "").startswith("text/event-stream"):
-                # A server that cuts a stream off with a proper end of the body closes the
-                # connection next: the pool gets it back only once the answer is whole.
-                exchange.reusable = False
-            else:
+            if not reply.headers.get("content-type", "").startswith("text/event-stream"):
                 try:
                     source.judge()
                 except BaseException:
@@ -171,6 +167,7 @@ class OpenAiCompat(Backend):
             reply = self._send(exchange, "GET", self.models_url, None, own_id="")
             try:
                 text = _read_all(reply.body, self.config.max_event_bytes)
+                reply.body.drain(DRAIN_SECONDS)
             finally:
                 reply.body.close()
         try:
@@ -196,7 +193,9 @@ class OpenAiCompat(Backend):
                 first_token=config.first_token_timeout,
                 idle=config.idle_timeout,
                 total=config.timeout,
-            )
+            ),
+            keepalive_expiry=config.keepalive_expiry,
+            tcp_keepalive=config.tcp_keepalive,
         )
         self._live.add(exchange)
         if cancel is not None:
@@ -239,6 +238,7 @@ class OpenAiCompat(Backend):
             return reply
         exchange.deadlines.limit_total(_ERROR_BODY_SECONDS)
         text = _read_error(reply.body)
+        reply.body.drain(DRAIN_SECONDS)
         reply.body.close()
         place = without_query(url)
         headers, key = reply.headers, config.api_key
