@@ -31,9 +31,13 @@ import urllib3.connectionpool
 import urllib3.util.connection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
+from inferd_engine.hidden_head import HiddenHead
 from inferd_engine.receiving import GuardedResponse, current_exchange
+from inferd_engine.secret import HeaderValue, revealed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from inferd_engine.exchange import Exchange
 
 _RECORD = 16384  # bytes that TLS encrypts and writes at once
@@ -56,6 +60,8 @@ class _OwnedConnection(urllib3.connection.HTTPConnection):
     response_class = GuardedResponse
     _exchange: Exchange | None = None
     _handle: socket.socket | None = None
+    _head: HiddenHead | None = None
+    """What is secret in the head that is being made."""
 
     def _new_conn(self) -> socket.socket:
         exchange = current_exchange()
@@ -125,8 +131,9 @@ class _OwnedConnection(urllib3.connection.HTTPConnection):
         if exchange is None or self.sock is None or not isinstance(data, bytes):
             super().send(data)
             return
-        pieces = memoryview(data)
-        for start in range(0, len(data), _RECORD):
+        head, self._head = self._head, None
+        pieces = head.filled(data) if head is not None else memoryview(data)
+        for start in range(0, len(pieces), _RECORD):
             exchange.check()
             self._give_time_left()
             super().send(pieces[start : start + _RECORD])
@@ -144,8 +151,31 @@ class _OwnedConnection(urllib3.connection.HTTPConnection):
         if exchange is not None and self._exchange is None and self._handle is not None:
             self._take_over(exchange, self._handle)  # it comes from the pool
             exchange.deadlines.sending()
+        if self.sock is None:
+            self.connect()  # before the head is made, which http.client would hold meanwhile
         self._give_time_left()
         super().request(*args, **kwargs)
+
+    def set_tunnel(
+        self,
+        host: str,
+        port: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        scheme: str = "http",
+    ) -> None:
+        if current_exchange() is not None:
+            self._head = HiddenHead()
+            headers = self._head.without(headers)
+        super().set_tunnel(host, port, headers, scheme)
+
+    def putrequest(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's own
+        if self._exchange is not None:
+            self._head = HiddenHead(self._exchange.query)
+        super().putrequest(*args, **kwargs)
+
+    def putheader(self, header: str, *values: str) -> None:  # type: ignore[override]
+        if self._head is None or not self._head.take(header, *values):
+            super().putheader(header, *values)
 
     def give_back(self) -> bool:
         """End the ownership of the exchange; False if the connection is not to be used again."""
@@ -163,7 +193,7 @@ class _OwnedConnection(urllib3.connection.HTTPConnection):
         # handle stays with the exchange, which closes it at its end.
         if self._exchange is None and self._handle is not None:
             self._handle.close()
-        self._exchange = self._handle = None
+        self._exchange = self._handle = self._head = None
         super().close()
 
 
@@ -242,3 +272,18 @@ class OwningAdapter(requests.adapters.HTTPAdapter):
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = _POOLS
         return manager
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: Any,  # noqa: ANN401 - requests' own
+        proxies: Mapping[str, str] | None = None,
+        cert: Any = None,  # noqa: ANN401 - requests' own
+    ) -> Any:  # noqa: ANN401 - requests' own
+        """Find a pool; a proxy's password is told here and in no frame that lasts."""
+        told = {scheme: revealed(proxy) for scheme, proxy in (proxies or {}).items()}
+        return super().get_connection_with_tls_context(request, verify, told, cert)
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """Hide what is said to a proxy."""
+        return {name: HeaderValue(value) for name, value in super().proxy_headers(proxy).items()}

@@ -28,8 +28,11 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Protocol
 
+from inferd_engine.masking import Mask
+
 if TYPE_CHECKING:
     from inferd_engine.deadlines import Deadlines
+    from inferd_engine.secret import Secret
 
 
 class Receiver(Protocol):
@@ -53,7 +56,17 @@ _RESET_ON_CLOSE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 class Exchange:
     """What a request and its answer share between threads: a flag, the clocks, the handle."""
 
-    __slots__ = ("__weakref__", "_pid", "_slot", "cancelled", "deadlines", "receiver", "reusable")
+    __slots__ = (
+        "__weakref__",
+        "_pid",
+        "_slot",
+        "cancelled",
+        "deadlines",
+        "mask",
+        "query",
+        "receiver",
+        "reusable",
+    )
 
     def __init__(self, deadlines: Deadlines) -> None:
         self.cancelled = False
@@ -62,6 +75,10 @@ class Exchange:
         self.deadlines = deadlines
         self.receiver: Receiver | None = None
         """Receives the body, once there is one, and if its connection is one of ours."""
+        self.mask = Mask()
+        """Takes what the call knows and nobody is shown out of what becomes an error."""
+        self.query: Secret | None = None
+        """The query of the address, if the connection alone is to know it."""
         self._slot: list[socket.socket] = []
         self._pid = os.getpid()
 

@@ -175,6 +175,7 @@ class GuardedResponse(http.client.HTTPResponse):
         """Read up to the body."""
         super().begin()
         if self._exchange is not None:
+            _mask_what_is_no_header(self.headers, self._exchange)
             self._chunks = chunked_decoder() if self.chunked else None
             self._file.expect_body(self._chunks)
 
@@ -240,6 +241,13 @@ class GuardedResponse(http.client.HTTPResponse):
     def read1(self, n: int = -1) -> bytes:
         """Do the same for urllib3, which decompresses what it gets."""
         return super().read1(n) if self._exchange is None else self.receive() or b""
+
+
+def _mask_what_is_no_header(headers: http.client.HTTPMessage, exchange: Exchange) -> None:
+    """Mask what could not be parsed: urllib3 logs it."""
+    if headers.defects or headers.get_payload():
+        headers.set_payload(exchange.mask.text(str(headers.get_payload())))
+        headers.defects = [type(defect)() for defect in headers.defects]
 
 
 def _is_interim(status: int) -> bool:

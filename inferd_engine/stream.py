@@ -55,6 +55,7 @@ from inferd_engine.errors import (
 from inferd_engine.events import Completion, Done, StopReason, TextDelta, Token
 from inferd_engine.intake import Intake
 from inferd_engine.reading import CLOSED, TORN, Reading
+from inferd_engine.wire.openai_errors import printable
 from inferd_engine.worker import read_ahead
 
 if TYPE_CHECKING:
@@ -403,7 +404,7 @@ class TokenStream:
     def __repr__(self) -> str:
         ending = self._endings.get("ending")
         state = "streaming" if ending is None else type(ending).__name__.strip("_").lower()
-        return f"<TokenStream {self.request_id or ''} {state}>"
+        return f"<TokenStream {printable(self.request_id or '', 64)} {state}>"
 
     # --- what is known ---------------------------------------------------------------------------
 
