@@ -129,9 +129,19 @@ def check_proxies(_: Any, __: Any, value: Mapping[str, str] | None) -> None:  # 
 def check_proxy(place: str, address: object) -> None:
     """Refuse a proxy whose address cannot be used; it is not quoted, for it may hold a password."""
     shown = str(address) if isinstance(address, str) else ""
+    host = host_of_proxy(shown)
     scheme = shown.partition("://")[0].lower() if "://" in shown else "http"
-    if scheme not in _PROXY_SCHEMES or not is_host(host_of_proxy(shown)):
+    if scheme not in _PROXY_SCHEMES or not is_host(host):
         msg = f"{place} is no address of a proxy (it is not shown here)"
+        raise InvalidRequestError(msg)
+    if isinstance(address, Secret) and not address.is_left_out:
+        _check_user_info(place, address, host)
+
+
+def _check_user_info(place: str, address: Secret, host: str) -> None:
+    """Refuse a password that ends the host for others: a part of it would be looked up as one."""
+    if host_of_proxy(address.reveal()) != host:
+        msg = f"{place} holds a user or a password that has to be percent-encoded"
         raise InvalidRequestError(msg)
 
 

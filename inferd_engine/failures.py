@@ -23,6 +23,7 @@ from inferd_engine.errors import (
     RequestCancelledError,
     TransportError,
 )
+from inferd_engine.tls_settings import refusal_of
 from inferd_engine.wire.openai_errors import printable
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def mapped(error: BaseException, exchange: Exchange, place: str) -> GenerateErro
         # Not what could not be parsed: it may be a proxy's address, with its password.
         said = "" if isinstance(root, LocationParseError) else f": {printable(str(root))}"
         return InvalidRequestError(f"{place} cannot be asked, check base_url and proxies{said}")
+    if isinstance(root, OSError) and root.filename is not None:  # of sockets none has a name
+        return refusal_of(root)
     distrusted = isinstance(root, ssl.SSLCertVerificationError)
     mapped = TransportError(_describe(root, chain, place), retryable=not distrusted)
     mapped.__cause__ = bare(root) if _is_ours_to_keep(root) else None

@@ -63,13 +63,12 @@ def _state(place: str, path: str) -> tuple[int, ...]:
 
 @functools.lru_cache(_REMEMBERED)
 def _check_authorities(place: str, path: str, _: tuple[int, ...]) -> None:
-    if os.path.isdir(path):  # noqa: PTH112
-        if not any(map(_HASHED.fullmatch, os.listdir(path))):  # noqa: PTH208
-            _refuse(place, path, "a folder without hashed certificates (openssl rehash makes them)")
-        return
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
-    except (OSError, ValueError) as error:
+        if not os.path.isdir(path):  # noqa: PTH112
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+        elif not any(map(_HASHED.fullmatch, os.listdir(path))):  # noqa: PTH208
+            _refuse(place, path, "a folder without hashed certificates (openssl rehash makes them)")
+    except OSError as error:
         is_tls = isinstance(error, ssl.SSLError)
         _refuse(place, path, "not a file of certificates (PEM)" if is_tls else _reason(error))
 
@@ -93,6 +92,13 @@ def _check_chain(files: tuple[str, ...], _: tuple[tuple[int, ...], ...]) -> None
             _refuse("cert", files[-1], "a private key that does not belong to the certificate")
         what = "certificate and its private key" if len(files) == 1 else "certificate and a key"
         _refuse("cert", " and ".join(files), f"not a {what} (PEM)")
+
+
+def refusal_of(error: OSError) -> InvalidRequestError:
+    """Make the error for a file that could not be used after all, or that others read."""
+    path = os.fsdecode(error.filename)
+    place = "SSLKEYLOGFILE" if os.environ.get("SSLKEYLOGFILE") == path else "a setting of TLS"
+    return InvalidRequestError(f"{place} names {path!r}, {_reason(error)}")
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -26,14 +26,13 @@ from inferd_engine.masking import without_frames
 from inferd_engine.secret import HeaderValue, hide_secrets, is_harmless, query_of, revealed
 from inferd_engine.stream import TokenStream
 from inferd_engine.wire.error_hints import hint_of
-from inferd_engine.wire.json_documents import parse_json
 from inferd_engine.wire.openai_answer import Answer
 from inferd_engine.wire.openai_errors import (
     READ_BODY_BYTES,
     http_error,
     request_id_of,
-    upstream_error,
 )
+from inferd_engine.wire.openai_models import names_of_models
 from inferd_engine.wire.openai_request import request_from_resolved
 from inferd_engine.wire.openai_urls import CHAT, MODELS, endpoint_url, without_query
 
@@ -182,7 +181,7 @@ class OpenAiCompat(Backend):
                 text = _read_all(reply.body, self.config.max_event_bytes)
             finally:
                 reply.body.close()
-            return _names_of_models(text, request_id_of(reply.headers, ""))
+            return names_of_models(text, request_id_of(reply.headers, ""))
 
     @contextlib.contextmanager
     def _exchange(
@@ -277,26 +276,6 @@ class OpenAiCompat(Backend):
 
     def _release(self) -> None:
         self._transport.close()
-
-
-def _names_of_models(body: bytes, request_id: str | None) -> list[str]:
-    """Read a list of models, in whatever shape it comes.
-
-    Raises:
-        UpstreamError: It is none.
-    """
-    try:
-        listed = parse_json(body.decode("utf-8", "replace"))
-    except ValueError:
-        listed = None
-    if isinstance(listed, dict) and listed.get("error"):
-        raise upstream_error(listed, request_id=request_id)
-    try:
-        items = listed if isinstance(listed, list) else listed.get("data", listed.get("models"))
-        return [str(item.get("id") or item["name"]) for item in items]
-    except (AttributeError, KeyError, TypeError):
-        msg = "the upstream's list of models has another shape than OpenAI's"
-        raise UpstreamError(msg, code="malformed", retryable=False) from None
 
 
 def _new_transport(config: OpenAiCompatConfig) -> Transport:

@@ -104,7 +104,14 @@ def test_a_key_of_the_environment_after_a_pickle(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "address", ["http://me:{}@ho st", "me:{}@host:port", "ftp://me:{}@host.example", "http://{}@"]
+    "address",
+    [
+        "http://me:{}@ho st",
+        "me:{}@host:port",
+        "ftp://me:{}@host.example",
+        "http://{}@",
+        "http://me:x@{}#@proxy.example:3128",
+    ],
 )
 def test_a_proxy_of_the_environment_that_cannot_be_used(monkeypatch, address):
     """It is named, and never quoted."""

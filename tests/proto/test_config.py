@@ -456,6 +456,22 @@ def test_proxies_that_are_refused(address):
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:testp@ssw0rd#@proxy.example:8080",
+        "http://me:passw0rd#123@proxy.example:8080",
+        "http://me:pass?w0rd@proxy.example",
+        "http://me:pass/w0rd@proxy.example",
+        "me:testp@ssw0rd#@proxy.example:8080",
+    ],
+)
+def test_passwords_that_look_like_hosts(address):
+    """A password that others would take for the end of a host is not looked up as one."""
+    message = refusal(proxies={"https": address})
+    assert message == "proxies['https'] holds a user or a password that has to be percent-encoded"
+
+
+@pytest.mark.parametrize(
     "address", [None, "", "http://proxy", "https://p.example:1", "p.example:1"]
 )
 def test_proxies_that_are_taken(address):

@@ -167,7 +167,7 @@ def test_what_an_address_shows(given, shown):
     [
         ("http://proxy.example:3128", "http://proxy.example:3128"),
         ("http://me:passw0rd@proxy.example:3128", "http://***@proxy.example:3128"),
-        ("http://me:pa@ss/w0rd@proxy.example", "http://***@proxy.example"),
+        ("http://me:pa@ss%2Fw0rd@proxy.example", "http://***@proxy.example"),
         ("me:passw0rd@proxy.example:3128", "***@proxy.example:3128"),
         ("socks5h://me:passw0rd@[::1]:1080", "socks5h://***@[::1]:1080"),
     ],
