@@ -105,7 +105,7 @@ class AnswerSource:
             return self._early.pop(0)
         for event, size in self._rest or ():
             return [event], size
-        self.ending = self._answer.ending
+        self.ending = self._exchange.mask.ending(self._answer.ending)
         return [], 0
 
     def _broken(self, error: GenerateError) -> tuple[list[Event], int]:

@@ -32,11 +32,12 @@ import urllib3.util.connection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from inferd_engine.dialing import dial
+from inferd_engine.hidden_head import HiddenHead
 from inferd_engine.receiving import GuardedResponse, current_exchange
 from inferd_engine.tls import has_unread, patient_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from inferd_engine.exchange import Exchange
     from inferd_engine.idle import Idle
@@ -54,6 +55,8 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
     idle_since = 0.0
     _exchange: Exchange | None = None
     _handle: socket.socket | None = None
+    _head: HiddenHead | None = None
+    """What is secret in the head that is being made."""
     _probed_after: float | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's own
@@ -124,7 +127,8 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
             super().send(data)
             return
         sys.audit("http.client.send", self, data)
-        rest = memoryview(data)
+        head, self._head = self._head, None
+        rest = head.filled(data) if head is not None else memoryview(data)
         while rest:
             piece = rest[:_RECORD]
             if isinstance(sock, socket.socket):
@@ -150,6 +154,8 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
         exchange = current_exchange()
         if exchange is not None and self._exchange is None and self._handle is not None:
             self._serve(exchange, self._handle)
+        if self.sock is None:
+            self.connect()  # before the head is made, which http.client would hold meanwhile
         self._give_time_left()
         with self._on_trial():
             super().request(*args, **kwargs)
@@ -179,6 +185,30 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
                 home.distrust()
             raise
 
+    def set_tunnel(
+        self,
+        host: str,
+        port: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        scheme: str = "http",
+    ) -> None:
+        """Tunnel through a proxy, which is told what is secret when it is sent."""
+        if current_exchange() is not None:
+            self._head = HiddenHead()
+            headers = self._head.without(headers)
+        super().set_tunnel(host, port, headers, scheme)
+
+    def putrequest(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's own
+        """Begin a request's head."""
+        if self._exchange is not None:
+            self._head = HiddenHead(self._exchange.query)
+        super().putrequest(*args, **kwargs)
+
+    def putheader(self, header: str, *values: str) -> None:  # type: ignore[override]
+        """Add a header, out of sight if it is secret."""
+        if self._head is None or not self._head.take(header, *values):
+            super().putheader(header, *values)
+
     def give_back(self) -> bool:
         """End the ownership of the exchange; say whether the connection may be used again."""
         exchange, self._exchange = self._exchange, None
@@ -198,7 +228,7 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
         # handle stays with the exchange, which closes it at its end.
         if self._exchange is None and self._handle is not None:
             self._handle.close()
-        self._exchange = self._handle = None
+        self._exchange = self._handle = self._head = None
         super().close()
 
 

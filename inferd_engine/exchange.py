@@ -34,10 +34,13 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from inferd_engine.masking import Mask
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inferd_engine.deadlines import Deadlines
+    from inferd_engine.secret import Secret
 
 _Done = TypeVar("_Done")
 
@@ -80,6 +83,8 @@ class Exchange:
         "deadlines",
         "is_whole",
         "keepalive_expiry",
+        "mask",
+        "query",
         "receiver",
         "tcp_keepalive",
     )
@@ -99,6 +104,10 @@ class Exchange:
         self.tcp_keepalive = tcp_keepalive
         self.receiver: Receiver | None = None
         """Receives the body, once there is one, and if its connection is one of ours."""
+        self.mask = Mask()
+        """Takes what the call knows and nobody is shown out of what becomes an error."""
+        self.query: Secret | None = None
+        """The query of the address, if the connection alone is to know it."""
         self._handles: list[socket.socket] = []
         self._pid = os.getpid()
 

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import queue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import requests
 import requests.adapters
 import requests.exceptions
 import urllib3.connectionpool
 
 from inferd_engine.connection import OwnedConnection, OwnedTLSConnection
 from inferd_engine.idle import Idle
+from inferd_engine.secret import HeaderValue, revealed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 
@@ -70,6 +75,9 @@ def _pools_through(proxy: str) -> dict[str, Any]:
 class OwningAdapter(requests.adapters.HTTPAdapter):
     """An adapter of requests whose connections belong to exchanges, through proxies too."""
 
+    keeps_secrets = True
+    """Whether its connections know how to send what is hidden from everybody else."""
+
     def close(self) -> None:
         """Close the idle connections now, whoever still refers to their pool."""
         for manager in (self.poolmanager, *self.proxy_manager.values()):
@@ -92,6 +100,21 @@ class OwningAdapter(requests.adapters.HTTPAdapter):
         if pools is not None:
             manager.pool_classes_by_scheme = pools
         return manager
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: Any,  # noqa: ANN401 - requests' own
+        proxies: Mapping[str, str] | None = None,
+        cert: Any = None,  # noqa: ANN401 - requests' own
+    ) -> Any:  # noqa: ANN401 - requests' own
+        """Find a pool; a proxy's password is told here and in no frame that lasts."""
+        told = {scheme: revealed(proxy) for scheme, proxy in (proxies or {}).items()}
+        return super().get_connection_with_tls_context(request, verify, told, cert)
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """Hide what is said to a proxy."""
+        return {name: HeaderValue(value) for name, value in super().proxy_headers(proxy).items()}
 
 
 class LoneAdapter(requests.adapters.HTTPAdapter):

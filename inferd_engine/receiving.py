@@ -189,6 +189,7 @@ class GuardedResponse(http.client.HTTPResponse):
         if self._exchange is None:
             return
         headers = self.headers
+        _mask_what_is_no_header(headers, self._exchange)
         framing = framing_of(
             headers.get_all("transfer-encoding", ()), headers.get_all("content-length", ())
         )
@@ -268,6 +269,13 @@ class GuardedResponse(http.client.HTTPResponse):
     def read1(self, n: int = -1) -> bytes:
         """Do the same for urllib3, which decompresses what it gets."""
         return super().read1(n) if self._exchange is None else self.receive() or b""
+
+
+def _mask_what_is_no_header(headers: http.client.HTTPMessage, exchange: Exchange) -> None:
+    """Mask what could not be parsed: urllib3 logs it."""
+    if headers.defects or headers.get_payload():
+        headers.set_payload(exchange.mask.text(str(headers.get_payload())))
+        headers.defects = [type(defect)() for defect in headers.defects]
 
 
 def _is_interim(status: int) -> bool:

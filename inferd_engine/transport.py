@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pathlib
 import ssl
 import weakref
 import zlib
@@ -27,20 +26,19 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 import requests.adapters
-import requests.utils
 import urllib3.response
 import urllib3.util.ssl_
+from requests.utils import requote_uri
 from urllib3.util import Timeout
 
-from inferd_engine.errors import (
-    GenerateError,
-    InternalError,
-    InvalidRequestError,
-)
+from inferd_engine.errors import GenerateError, InternalError
 from inferd_engine.failures import FAILURES, bare, mapped
 from inferd_engine.interception import is_intercepted, send_publicly
+from inferd_engine.proxies import proxies_for
 from inferd_engine.receiving import serving
+from inferd_engine.secret import MASK, Secret, revealed
 from inferd_engine.socket_reader import BLOCK
+from inferd_engine.tls_settings import check_cert, verify_of
 from inferd_engine.wire.gunzip import Gunzip
 from inferd_engine.wire.openai_urls import without_query
 
@@ -163,7 +161,10 @@ class Reply:
 
     def __init__(self, response: requests.Response, exchange: Exchange, place: str) -> None:
         self.status: int = response.status_code
-        self.headers = {name.lower(): value for name, value in response.headers.items()}
+        # Masked at once: what is said back in them would come into ids and reprs.
+        self.headers = exchange.mask.headers(
+            {name.lower(): value for name, value in response.headers.items()}
+        )
         self.body = Body(response, exchange, place)
 
 
@@ -207,6 +208,7 @@ class Transport:
         method: str,
         url: str,
         *,
+        query: Secret | None = None,
         body: bytes | None = None,
         headers: Mapping[str, str],
         auth: Callable[[requests.PreparedRequest], requests.PreparedRequest],
@@ -220,33 +222,42 @@ class Transport:
             exchange: Ends the call from outside and keeps its deadlines.
             method: ``"POST"`` or ``"GET"``.
             url: Where to.
+            query: What ``***`` stands for, if that is the query of ``url``.
             body: What to post.
             headers: Without credentials.
             auth: Adds the credentials to the prepared request, out of sight.
             verify: As in requests; None follows the environment.
             cert: As in requests.
-            proxies: As in requests; None follows the environment.
+            proxies: As in requests; None follows the environment, except to this machine.
 
         Raises:
             TransportError: There is no connection, or it broke before the headers.
             DeadlineError: A deadline passed.
             RequestCancelledError: The exchange was ended.
-            InvalidRequestError: The address cannot be used.
+            InvalidRequestError: The address, a proxy or a setting of TLS cannot be used.
         """
         place = without_query(url)
-        _check_files(verify, cert)
+        verify = verify_of(verify, url)
+        check_cert(cert)
+        proxies = proxies_for(url, proxies, exchange.mask)
         try:
             exchange.check()
             request = requests.Request(method, url, dict(headers), data=body, auth=auth).prepare()
-            send = send_publicly if is_intercepted() else self._own_adapter().send
+            adapter = None if is_intercepted() else self._own_adapter()
+            if getattr(adapter, "keeps_secrets", False):
+                exchange.query = query and Secret(requote_uri(query.reveal()))
+            else:  # somebody else's connections: they are told all
+                proxies = {scheme: revealed(proxy) for scheme, proxy in proxies.items()}
+                if query is not None:
+                    request.prepare_url(url.replace(f"?{MASK}", f"?{query.reveal()}"), None)
             with serving(exchange):
-                response = send(
+                response = (send_publicly if adapter is None else adapter.send)(
                     request,
                     stream=True,
                     timeout=_coarse_timeout(exchange),  # type: ignore[arg-type]  # taken, not typed
-                    verify=_verify_of(verify),
+                    verify=verify,
                     cert=cert,
-                    proxies=_proxies_of(url, proxies),
+                    proxies=proxies,
                 )
             exchange.check()  # a header that a cancel cut short parses as a header
             return Reply(response, exchange, place)
@@ -284,27 +295,3 @@ def _check_patched_early() -> None:
             "call monkey.patch_all() before anything else"
         )
         raise InternalError(msg)
-
-
-def _check_files(*paths: object) -> None:
-    """Refuse files that are not there: requests would say so as if the network had failed."""
-    for path in paths:
-        if isinstance(path, tuple):
-            _check_files(*path)
-        elif isinstance(path, str) and not pathlib.Path(path).exists():
-            msg = f"verify or cert names {path!r}, which is not there"
-            raise InvalidRequestError(msg)
-
-
-def _verify_of(verify: bool | str | None) -> bool | str:  # noqa: FBT001 - requests' own type
-    if verify is not None:
-        return verify
-    environ = os.environ
-    return environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or True
-
-
-def _proxies_of(url: str, proxies: Mapping[str, str] | None) -> dict[str, str]:
-    found: dict[str, str] = (
-        requests.utils.get_environ_proxies(url) if proxies is None else dict(proxies)
-    )
-    return found

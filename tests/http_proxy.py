@@ -12,8 +12,8 @@ class Proxy:
     """Serve as a proxy until the ``with`` block ends.
 
     Args:
-        stalls: Take a CONNECT and never answer it.
-        refuses: Answer a CONNECT with 407.
+        stalls: Take a request and never answer it.
+        refuses: Answer a CONNECT with 407, or with this status and reason.
     """
 
     def __init__(self, *, stalls=False, refuses=False):
@@ -68,12 +68,15 @@ class Proxy:
             self.heads.append(head.decode("latin-1"))
             self.arrived.set()
             method, target, _ = head.split(b" ", 2)
+            if self._stalls:
+                while client.recv(65536):
+                    pass
+                return
             if method == b"CONNECT":
-                if self._stalls:
-                    client.recv(1)
-                    return
                 if self._refuses:
-                    client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+                    asks = "407 Proxy Authentication Required"
+                    status = self._refuses if isinstance(self._refuses, str) else asks
+                    client.sendall(f"HTTP/1.1 {status}\r\n\r\n".encode())
                     return
                 host, _, port = target.decode().rpartition(":")
                 upstream = socket.create_connection((host, int(port)))

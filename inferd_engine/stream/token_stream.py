@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 
 
 _numbers = itertools.count(1)
+_SHOWN = 64  # characters of a request id in a repr
 _local = threading.local()
 
 
@@ -393,7 +394,8 @@ class TokenStream:
     def __repr__(self) -> str:
         ending = self._endings.get("ending")
         state = "streaming" if ending is None else type(ending).__name__.strip("_").lower()
-        return f"<TokenStream {self.request_id or ''} {state}>"
+        shown = repr((self.request_id or "")[:_SHOWN])[1:-1]  # escapes what cannot be printed
+        return f"<TokenStream {shown} {state}>"
 
     # --- what is known ---------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ from inferd_engine.wire.openai_errors import READ_BODY_BYTES, html_title, printa
 from inferd_engine.wire.sse import BOM, MAX_EVENT_BYTES, SSEDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from inferd_engine.events import Done, TokenEventV2
     from inferd_engine.wire.sse import Implementation
@@ -51,6 +51,7 @@ class Answer:
         include_raw: Give every payload as a ``RawChunk`` before its events.
         split_think_tags: As of ``ChunkAccumulator``.
         request_id: The upstream's id of the request, for errors.
+        mask: As of ``ChunkAccumulator``.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Answer:
         include_raw: bool = False,
         split_think_tags: bool | Literal["inside"] = False,
         request_id: str | None = None,
+        mask: Callable[[str], str] = str,
     ) -> None:
         self.kind: Kind = "unknown"
         self.is_over = False
@@ -72,7 +74,10 @@ class Answer:
         self.payloads = 0
         """How many payloads have come: signs of life, whether or not they gave an event."""
         self._chunks = ChunkAccumulator(
-            max_bytes=max_event_bytes, split_think_tags=split_think_tags, request_id=request_id
+            max_bytes=max_event_bytes,
+            split_think_tags=split_think_tags,
+            request_id=request_id,
+            mask=mask,
         )
         self._sse = SSEDecoder(
             implementation=implementation, max_event_bytes=max_event_bytes, keep_unknown=True

@@ -42,7 +42,7 @@ from inferd_engine.wire.surrogates import TextChannel, join_surrogates, joined_i
 from inferd_engine.wire.think_tags import ThinkTags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from inferd_engine.events import TokenEventV2, ToolUse
 
@@ -60,6 +60,7 @@ class ChunkAccumulator:
         split_think_tags: Take thoughts in tags out of the text; ``"inside"`` if the answer begins
             inside of one, because the model's template wrote the opening tag.
         request_id: The upstream's id of the request, for errors.
+        mask: Takes secrets out of what is logged.
     """
 
     def __init__(
@@ -68,7 +69,9 @@ class ChunkAccumulator:
         max_bytes: int = MAX_EVENT_BYTES,
         split_think_tags: bool | Literal["inside"] = False,
         request_id: str | None = None,
+        mask: Callable[[str], str] = str,
     ) -> None:
+        self._mask = mask
         self._max_bytes = max_bytes
         self._request_id = request_id
         self._text = TextChannel()
@@ -227,7 +230,7 @@ class ChunkAccumulator:
                     yield from self._take(line, "message")
             return
         _log.warning("skipped a payload of %d characters that is no JSON", len(text))
-        _log.debug("the skipped payload: %s", printable(text))
+        _log.debug("the skipped payload: %s", self._mask(printable(text)))
 
     def _take_chunk(self, chunk: Any, event: str) -> Iterator[TokenEventV2]:  # noqa: ANN401 - JSON
         if isinstance(chunk, list):

@@ -155,18 +155,3 @@ def test_the_environment_does_not_weaken_verify(ask, authority, monkeypatch, tmp
         backend.with_options(verify=True).complete("x")
     assert caught.value.retryable is False
     assert backend.with_options(verify=None).complete("x").text
-
-
-def test_the_environment_names_proxies(ask, monkeypatch):
-    """Unset, proxies follow the environment and NO_PROXY; set, they win over it."""
-    with Proxy() as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        monkeypatch.setenv("http_proxy", proxy.url)
-        backend = ask()
-        assert backend.complete("x").text
-        assert len(proxy.heads) == 1
-        assert backend.with_options(proxies={}).complete("x").text
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setenv("no_proxy", "127.0.0.1")
-        assert backend.complete("x").text
-        assert len(proxy.heads) == 1
