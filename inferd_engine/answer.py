@@ -14,6 +14,7 @@ from inferd_engine.errors import (
     GenerateError,
     RequestCancelledError,
     StreamInterruptedError,
+    UpstreamError,
 )
 from inferd_engine.events import Done
 
@@ -38,6 +39,7 @@ class AnswerSource:
         self._early: list[tuple[list[Event], int]] = []  # read before there was a stream
         self._rest: Iterator[tuple[Event, int]] | None = None
         self.ending: Done | GenerateError | None = None
+        self.skipped = 0
         self.started = exchange.deadlines.started
         self.away = exchange.deadlines.away
         self.back = exchange.deadlines.back
@@ -94,7 +96,8 @@ class AnswerSource:
         before = answer.payloads
         events: Any = answer.feed(block) if block else answer.end()
         if answer.payloads != before:
-            deadlines.payload()
+            deadlines.payload(has_begun=answer.has_begun)
+            self.skipped = answer.skipped
             if answer.has_finish_reason:
                 deadlines.linger()
         if answer.is_over:
@@ -119,7 +122,7 @@ class AnswerSource:
             self.ending = error
             return [], 0
         events: list[Event] = list(self._answer.end())
-        if not isinstance(error, DeadlineError):
+        if not isinstance(error, (DeadlineError, UpstreamError)):
             broken = StreamInterruptedError(f"the answer was cut: {error}")
             broken.__cause__ = error
             error = broken
@@ -142,6 +145,7 @@ class AnswerSource:
         """Give the connection back if the answer was whole, and close it if it was not."""
         # What was kept of the answer goes now, and not with a garbage collection, which counts
         # objects and not bytes.
+        self.skipped = self._answer.skipped
         del self._answer
         self._rest = None
         try:

@@ -80,12 +80,14 @@ class StreamStats:
         duration: Seconds from the request to the end, or to now.
         events: How many events the consumer was given.
         bytes: How many bytes of the body were read.
+        skipped: How many payloads were no JSON and were left out.
     """
 
     ttft: float | None
     duration: float
     events: int
     bytes: int
+    skipped: int = 0
 
 
 class TokenStream:
@@ -434,6 +436,7 @@ class TokenStream:
             duration=(time.monotonic() if end is None else end) - started,
             events=self._intake.taken - operator.length_hint(self._intake.events),
             bytes=reading.source.bytes,
+            skipped=getattr(reading.source, "skipped", 0),  # most sources skip nothing
         )
 
 

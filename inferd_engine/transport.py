@@ -35,7 +35,7 @@ from inferd_engine.errors import (
 from inferd_engine.failures import FAILURES, bare, mapped
 from inferd_engine.receiving import serving
 from inferd_engine.socket_reader import BLOCK
-from inferd_engine.wire.gunzip import Gunzip
+from inferd_engine.wire.content_codings import undoing
 from inferd_engine.wire.openai_urls import without_query
 
 if TYPE_CHECKING:
@@ -53,13 +53,12 @@ class Body:
         self._raw: Any = response.raw
         self._exchange = exchange
         self._place = place
-        # The way round urllib3, which would only decompress.
-        self._receiver = None if "content-encoding" in response.headers else exchange.receiver
+        self._receiver = exchange.receiver  # the way round urllib3
         self._receive = self._receiver.receive if self._receiver else self._read_through_urllib3
         self.can_wait = self._receiver is not None
         """Whether ``wait()`` waits, and ``read()`` gives up in time."""
-        self._gunzip = Gunzip()
-        self._is_plain = False  # known not to be gzip
+        self._codings = undoing(response.headers.get("content-encoding", ""))
+        self._is_plain = False  # known to have no coding
         self._pieces: Iterator[bytes] = iter(())
         self.bytes = 0
         """How many bytes were given, after decompression."""
@@ -81,11 +80,12 @@ class Body:
 
         Raises:
             TransportError: The connection broke.
+            UpstreamError: The body is compressed in a way that cannot be undone here.
             DeadlineError: A deadline passed.
             RequestCancelledError: The exchange was ended.
         """
         try:
-            block = self._receive(give_up) if self._is_plain else self._gunzipped(give_up)
+            block = self._receive(give_up) if self._is_plain else self._decoded(give_up)
             if self._exchange.cancelled:
                 self._exchange.check()
             if block:
@@ -100,11 +100,11 @@ class Body:
         raise failure
 
     def _read_through_urllib3(self, _: float | None) -> bytes:
-        block: bytes = self._raw.read1(BLOCK, decode_content=True)
+        block: bytes = self._raw.read1(BLOCK, decode_content=False)
         return block
 
-    def _gunzipped(self, give_up: float | None) -> bytes | None:
-        """Do the same for a body that may be gzip, or is."""
+    def _decoded(self, give_up: float | None) -> bytes | None:
+        """Do the same for a body that may be compressed, or is."""
         while True:
             for piece in self._pieces:
                 if piece:
@@ -112,9 +112,9 @@ class Body:
             block = self._receive(give_up)
             if not block:
                 return block
-            self._pieces = self._gunzip.feed(block)
-            self._is_plain = self._gunzip.is_passive
-            self.can_wait = not self._gunzip.is_active and self.can_wait
+            self._pieces = self._codings.feed(block)
+            self._is_plain = self._codings.is_passive
+            self.can_wait = not self._codings.is_active and self.can_wait
 
     def drain(self, seconds: float) -> bool:
         """Read the end of a body whose answer is over, so that its connection can be used again.

@@ -121,7 +121,8 @@ class OpenAiCompat(Backend):
             RequestCancelledError: ``cancel`` or ``stop()`` ended the call.
         """
         config = self.config
-        body = _encoded(request_from_resolved(request, config))
+        asked = request_from_resolved(request, config)
+        body = _encoded(asked)
         with self._exchange(cancel, request.id) as exchange:
             reply = self._send(exchange, "POST", self.chat_url, body, own_id=request.id)
             request_id = request_id_of(reply.headers, request.id)
@@ -129,6 +130,7 @@ class OpenAiCompat(Backend):
                 max_event_bytes=config.max_event_bytes,
                 include_raw=include_raw,
                 split_think_tags=config.split_think_tags,
+                choices=asked.get("n") or 1,
                 request_id=request_id,
             )
             source = AnswerSource(reply.body, answer, exchange)
