@@ -88,6 +88,7 @@ def assert_expected(vector, events, ending, expect=None):
     assert isinstance(ending, ERRORS[last["kind"]]), f"it ended with {ending!r}"
     words = f"{ending} {getattr(ending, 'message', '')}".lower()
     assert last["message_contains"].lower() in words
+    assert ending.retryable is last.get("retryable", ending.retryable)
     if isinstance(ending, ToolCallMalformedError):
         assert ending.name
         assert ending.tool_call_id

@@ -37,7 +37,8 @@ _LASTING = re.compile(
 _LASTING_MESSAGES = re.compile(
     r"insufficient (?:quota|balance|credit|fund)|credit balance|out of credits|more credits|"
     r"(?:not enough|no|zero) (?:credits|balance)|balance is (?:not enough|insufficient|too low)|"
-    r"billing hard limit|payment required|arrears|overdue|余额不足|欠费|"
+    r"billing (?:hard limit|cycle)|monthly (?:usage )?limit|spending (?:cap|limit)|"
+    r"payment required|arrears|overdue|余额不足|欠费|"
     r"\bmodel\b.{0,200}(?:does(?:n't| not) exist|not found|not exist)|unknown model|no such model|"
     r"not a valid model|模型不存在|"
     r"content (?:policy|management policy|filter)|safety system|flagged|moderation",

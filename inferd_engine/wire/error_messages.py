@@ -51,7 +51,7 @@ _DEPTH = 8  # an error nested deeper than this has no message for people
 def find_message(value: Any, depth: int = _DEPTH) -> str:  # noqa: ANN401 - JSON
     """Find the message in a decoded error body; empty if there is none."""
     if isinstance(value, str):
-        return "" if value.strip().lower() in _NO_MESSAGES else value.strip()
+        return _words_of(value.strip(), depth)
     if depth == 0:
         return ""
     if isinstance(value, list):
@@ -61,6 +61,14 @@ def find_message(value: Any, depth: int = _DEPTH) -> str:  # noqa: ANN401 - JSON
     found = _sentence(value, depth)
     raw = _provider_words(value)
     return _followed(found, raw) if found else raw
+
+
+def _words_of(text: str, depth: int) -> str:
+    """Give text, or what it says if it is an error body of its own: gateways wrap what they get."""
+    if text.startswith("{") and depth:
+        with contextlib.suppress(ValueError, RecursionError):
+            return find_message(json.loads(text, strict=False), depth - 1) or text
+    return "" if text.lower() in _NO_MESSAGES else text
 
 
 def _sentence(value: Mapping[str, Any], depth: int) -> str:

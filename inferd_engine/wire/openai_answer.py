@@ -2,7 +2,7 @@
 
 Goal: ``stream: true`` is answered by an event stream, by one JSON object, by JSON lines, by an
 error object or by a login page, and the Content-Type does not tell which.  So the first byte that
-is not blank decides: ``<`` is a page, ``{`` and ``[`` are JSON, everything else is an event
+is not blank decides: ``<`` is a page, ``{``, ``[`` and ``"`` are JSON, everything else is an event
 stream.
 
 What servers do beyond the standard is taken in here, one layer above the exact decoder: a last

@@ -294,5 +294,12 @@ def _says_why(choice: dict[str, Any]) -> bool:
 
 
 def _word_of(choice: dict[str, Any]) -> str | None:
-    """Give a choice's word for why it ended, if it has ended."""
-    return finish_word(choice.get("finish_reason")) or finish_word(choice.get("finishReason"))
+    """Give a choice's word for why it ended, if it has ended.
+
+    OpenRouter says stop of an answer that failed behind it, and why beside that.
+    """
+    word = finish_word(choice.get("finish_reason")) or finish_word(choice.get("finishReason"))
+    native = finish_word(choice.get("native_finish_reason")) if word else None
+    if native and stop_reason_of(word) in ENDS_BY_ITSELF:
+        word = word if stop_reason_of(native) in ENDS_BY_ITSELF else native
+    return word

@@ -281,6 +281,7 @@ def _is_blank(arguments: Any) -> bool:  # noqa: ANN401 - JSON
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - JSON
+    """Give an id or a name; the word null, which some servers write for null, is none."""
     if isinstance(value, str):
-        return value
+        return "" if value in ("null", "None") else value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""

@@ -53,7 +53,11 @@ def documents_in(text: str, depth: int = _DEPTH) -> Iterator[Any]:
 
 
 def _unwrapped(value: Any, depth: int) -> Iterator[Any]:  # noqa: ANN401 - JSON
-    """Give a document, or those in a string that is nothing but documents."""
+    """Give a document, or those in a string, or a list of strings, that is nothing but them."""
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        for item in value:
+            yield from _unwrapped(item, depth)
+        return
     inner = value.strip() if isinstance(value, str) and depth else ""
     if inner.startswith((*_BEGINNINGS, "data:")):
         yield from documents_in(inner, depth - 1)

@@ -36,6 +36,9 @@ EMPTY_ACCOUNTS = {
     "Z.ai": {"error": {"code": "1113", "message": "余额不足或无可用资源包,请充值。"}},
     "MiniMax": {"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}},
     "SiliconFlow": {"code": 30001, "message": "Sorry, your account balance is insufficient"},
+    "Kimi": {
+        "error": {"message": "You've reached kimi monthly usage limit for this billing cycle."}
+    },
     "deactivated": {"error": {"code": "account_deactivated", "message": "m"}},
 }
 UNKNOWN_MODELS = {

@@ -1,5 +1,7 @@
 """What error bodies say, as frameworks, gateways and providers write them."""
 
+import json
+
 import pytest
 
 from inferd_engine.wire.error_messages import find_codes, find_message
@@ -108,6 +110,13 @@ SENTENCE = "model must be a string"
         pytest.param({"success": False, "errors": [{"code": 7, "message": SENTENCE}]}, SENTENCE),
         pytest.param({"message": {"role": "assistant", "content": "hi"}}, "", id="no error at all"),
         pytest.param({"error": {"message": [SENTENCE]}}, SENTENCE, id="a list in an object"),
+        pytest.param(
+            {"error": {"message": json.dumps({"error": {"message": SENTENCE}}, indent=1)}},
+            SENTENCE,
+            id="a body in a message",
+        ),
+        pytest.param({"error": {"message": '{"a": 1}'}}, '{"a": 1}', id="JSON that says nothing"),
+        pytest.param({"error": {"message": '{"a": '}}, '{"a":', id="no JSON"),
     ],
 )
 def test_find_message(value, message):

@@ -360,6 +360,15 @@ def test_arguments_of_nobody():
     assert isinstance(ending, ie.ToolCallMalformedError)
 
 
+@pytest.mark.parametrize("word", ["null", "None", None, ""])
+@pytest.mark.parametrize("first", ["", '{"q"'])
+def test_the_word_null_is_no_name(word, first):
+    """A name or an id that is the word null is none, and makes no name longer."""
+    rest = '{"q": 1}'[len(first) :]
+    pieces = call(first, index=0, id="i", name="f"), call(rest, index=0, id=word, name=word)
+    assert taken(*pieces, STOP)[0] == [ie.ToolUse("i", "f", {"q": 1})]
+
+
 # --- custom calls, and calls that were cut -------------------------------------------------------
 
 
@@ -574,6 +583,62 @@ def test_whole_bodies(kind):
             assert list(answer.rest()) == []
             assert isinstance(answer.ending, ie.UpstreamError), error
             assert answer.ending.message == "overloaded"
+
+
+@pytest.mark.parametrize(
+    ("word", "native", "reason"),
+    [
+        ("stop", "network_error", "error"),
+        ("stop", "SAFETY", "content_filter"),
+        ("stop", "MAX_TOKENS", "max_tokens"),
+        ("tool_calls", "MALFORMED_FUNCTION_CALL", "error"),
+        ("stop", "STOP", "end_turn"),
+        ("stop", "end_turn", "end_turn"),
+        ("stop", None, "end_turn"),
+        ("stop", "whatever", "end_turn"),
+        ("length", "error", "max_tokens"),
+        ("error", "stop", "error"),
+    ],
+)
+def test_the_word_of_the_provider_behind(word, native, reason):
+    """Where a gateway says that all is well and the provider behind it does not, it is not."""
+    ending = taken(say("a"), chunk({}, word, native_finish_reason=native), DONE)[1]
+    assert ending.stop_reason == reason
+    assert ending.finish_reason in (word, native)
+    assert isinstance(
+        taken(say("a"), chunk({}, None, native_finish_reason="stop"))[1], ie.GenerateError
+    )
+
+
+GLUE = {"glued": "", "with line ends": "\n", "with commas": ",\n", "in an array": None}
+
+
+@pytest.mark.parametrize("name", GLUE)
+@pytest.mark.parametrize("twice", [False, True], ids=["", "in strings"])
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_bodies_without_a_frame(name, twice, size):
+    """F19, F20: documents in a row are an answer, without any event stream around them."""
+    texts = [json.dumps(document) for document in (say("a"), say("b"), STOP)]
+    texts = [json.dumps(text) for text in texts] if twice else texts
+    glue = GLUE[name]
+    body = (f"[{','.join(texts)}]" if glue is None else glue.join(texts)).encode()
+    answer = Answer()
+    events = []
+    for at in range(0, len(body), size):
+        events += answer.feed(body[at : at + size])
+    events += answer.end()
+    assert list(answer.rest()) == []
+    assert "".join(found.delta for found in events) == "ab"
+    assert isinstance(answer.ending, ie.Done)
+
+
+@pytest.mark.parametrize("line", [DONE, '[{"choices": []}]', '"{}"', "{}"])
+def test_lines_without_a_field_name(line):
+    """F09, F19: a line that is a document, or the mark of the end, counts without ``data:``."""
+    answer = Answer()
+    answer.feed(f"data: {json.dumps(say('a'))}\n\n{line}\n\n".encode())
+    assert answer.payloads == 2
+    assert answer.is_over is (line == DONE)
 
 
 @pytest.mark.parametrize("word", ["null", "None", "none", "", "FINISH_REASON_UNSPECIFIED"])
