@@ -14,6 +14,7 @@ from inferd_engine.errors import (
     GenerateError,
     RequestCancelledError,
     StreamInterruptedError,
+    UpstreamError,
 )
 from inferd_engine.events import Done
 
@@ -40,6 +41,7 @@ class AnswerSource:
         self.ending: Done | GenerateError | None = None
         self.can_wait = body.can_wait
         """Whether ``wait()`` waits, and ``read()`` gives up in time."""
+        self.skipped = 0
         self.started = exchange.deadlines.started
         self.away = exchange.deadlines.away
         self.back = exchange.deadlines.back
@@ -92,7 +94,8 @@ class AnswerSource:
         before = answer.payloads
         events: Any = answer.feed(block) if block else answer.end()
         if answer.payloads != before:
-            deadlines.payload()
+            deadlines.payload(has_begun=answer.has_begun)
+            self.skipped = answer.skipped
             if answer.has_finish_reason:
                 deadlines.linger()
         if answer.is_over:
@@ -115,7 +118,7 @@ class AnswerSource:
             self.ending = error
             return [], 0
         events: list[Event] = list(self._answer.end())
-        if not isinstance(error, DeadlineError):
+        if not isinstance(error, (DeadlineError, UpstreamError)):
             broken = StreamInterruptedError(f"the answer was cut: {error}")
             broken.__cause__ = error
             error = broken
@@ -138,6 +141,7 @@ class AnswerSource:
         """Let the connection be used again if the answer was whole, and close it if it was not."""
         # What was kept of the answer goes now, and not with a garbage collection, which counts
         # objects and not bytes.
+        self.skipped = self._answer.skipped
         del self._answer
         self._rest = None
         try:

@@ -150,7 +150,7 @@ class OpenAiCompatConfig:
         model: The upstream's name of the model.
         timeout: Seconds for the whole request; None sets no limit, here and below.
         connect_timeout: Seconds for TCP and TLS.
-        first_token_timeout: Seconds from sending to the first event with data.
+        first_token_timeout: Seconds from sending to the first text, thought or tool call.
         idle_timeout: Seconds of silence between events with data.
         buffer: Undelivered events that are read ahead; 0 for no worker thread.
         max_event_bytes: The largest event, JSON body or sum of tool calls that is no error.

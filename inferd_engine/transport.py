@@ -39,7 +39,7 @@ from inferd_engine.receiving import serving
 from inferd_engine.secret import MASK, Secret, revealed
 from inferd_engine.socket_reader import BLOCK
 from inferd_engine.tls_settings import check_cert, verify_of
-from inferd_engine.wire.gunzip import Gunzip
+from inferd_engine.wire.content_codings import undoing
 from inferd_engine.wire.openai_urls import without_query
 
 if TYPE_CHECKING:
@@ -59,16 +59,16 @@ class Body:
         self._exchange = exchange
         self._place = place
         self._is_owned = exchange.receiver is not None
-        # The way round urllib3, which would only decompress.
-        self._receiver = None if "content-encoding" in response.headers else exchange.receiver
+        self._receiver = exchange.receiver  # the way round urllib3
         self._receive = self._receiver.receive if self._receiver else self._read_through_urllib3
         self._content: Iterator[bytes] | None = None
         if not isinstance(self._raw, urllib3.response.HTTPResponse):
             self._content = response.iter_content(BLOCK)  # somebody's own idea of an answer
         self.can_wait = self._receiver is not None
         """Whether ``wait()`` waits, and ``read()`` gives up in time."""
-        self._gunzip = Gunzip()
-        self._is_plain = False  # known not to be gzip
+        coding = "" if self._content else response.headers.get("content-encoding", "")
+        self._codings = undoing(coding)
+        self._is_plain = False  # known to have no coding
         self._pieces: Iterator[bytes] = iter(())
         self.bytes = 0
         """How many bytes were given, after decompression."""
@@ -90,11 +90,12 @@ class Body:
 
         Raises:
             TransportError: The connection broke.
+            UpstreamError: The body is compressed in a way that cannot be undone here.
             DeadlineError: A deadline passed.
             RequestCancelledError: The exchange was ended.
         """
         try:
-            block = self._receive(give_up) if self._is_plain else self._gunzipped(give_up)
+            block = self._receive(give_up) if self._is_plain else self._decoded(give_up)
             if self._exchange.cancelled:
                 self._exchange.check()
             if block:
@@ -111,11 +112,11 @@ class Body:
             self._exchange.deadlines.left_or_raise()  # nobody below looks at it
         if self._content is not None:
             return next(self._content, b"")
-        block: bytes = self._raw.read1(BLOCK, decode_content=True)
+        block: bytes = self._raw.read1(BLOCK, decode_content=False)
         return block
 
-    def _gunzipped(self, give_up: float | None) -> bytes | None:
-        """Do the same for a body that may be gzip, or is."""
+    def _decoded(self, give_up: float | None) -> bytes | None:
+        """Do the same for a body that may be compressed, or is."""
         while True:
             for piece in self._pieces:
                 if piece:
@@ -123,9 +124,9 @@ class Body:
             block = self._receive(give_up)
             if not block:
                 return block
-            self._pieces = self._gunzip.feed(block)
-            self._is_plain = self._gunzip.is_passive
-            self.can_wait = not self._gunzip.is_active and self.can_wait
+            self._pieces = self._codings.feed(block)
+            self._is_plain = self._codings.is_passive
+            self.can_wait = not self._codings.is_active and self.can_wait
 
     def drain(self, seconds: float) -> bool:
         """Read the end of a body whose answer was whole, so that its connection can be used again.
@@ -161,10 +162,10 @@ class Reply:
 
     def __init__(self, response: requests.Response, exchange: Exchange, place: str) -> None:
         self.status: int = response.status_code
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        self.is_event_stream = headers.get("content-type", "").startswith("text/event-stream")
         # Masked at once: what is said back in them would come into ids and reprs.
-        self.headers = exchange.mask.headers(
-            {name.lower(): value for name, value in response.headers.items()}
-        )
+        self.headers = exchange.mask.headers(headers)
         self.body = Body(response, exchange, place)
 
 

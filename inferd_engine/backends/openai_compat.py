@@ -127,7 +127,8 @@ class OpenAiCompat(Backend):
             RequestCancelledError: ``cancel`` or ``stop()`` ended the call.
         """
         config = self.config
-        body = _encoded(request_from_resolved(request, config))
+        asked = request_from_resolved(request, config)
+        body = _encoded(asked)
         with self._exchange(cancel, request.id) as (exchange, key):
             reply = self._send(exchange, key, "POST", self.chat_url, body, own_id=request.id)
             request_id = request_id_of(reply.headers, request.id)
@@ -135,11 +136,12 @@ class OpenAiCompat(Backend):
                 max_event_bytes=config.max_event_bytes,
                 include_raw=include_raw,
                 split_think_tags=config.split_think_tags,
+                choices=asked.get("n") or 1,
                 request_id=request_id,
                 mask=exchange.mask.text,
             )
             source = AnswerSource(reply.body, answer, exchange)
-            if not reply.headers.get("content-type", "").startswith("text/event-stream"):
+            if not reply.is_event_stream:
                 try:
                     source.judge()
                 except BaseException:

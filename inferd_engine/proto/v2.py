@@ -52,6 +52,9 @@ from inferd_engine.proto.json_form import (
     if_any,
     list_or_none,
     stop_from_json,
+    tool_from_dict,
+    tool_from_json,
+    tool_to_dict,
 )
 from inferd_engine.proto.v1 import set_fields, take, take_list
 
@@ -91,8 +94,8 @@ def _to_attachments(attachments: Iterable[Attachment] | None) -> tuple[Attachmen
     return tuple(attachments or ())
 
 
-def _to_tools(tools: Iterable[Tool] | None) -> tuple[Tool, ...]:
-    return tuple(tools or ())
+def _to_tools(tools: Iterable[Tool | dict[str, Any]] | None) -> tuple[Tool, ...]:
+    return tuple(map(tool_from_json, tools or ()))
 
 
 def _to_mapping(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -134,7 +137,7 @@ class RequestV2:
         messages: The conversation, oldest first.
         id: Your own id of the request; it comes back on errors.
         attachments: Binary data that content blocks refer to by id.
-        tools: Tools that the model may call.
+        tools: Tools that the model may call; a dict in OpenAI's shape does as well.
         temperature: Sampling temperature, 0 or more.
         top_p: Nucleus sampling, above 0 and at most 1.
         top_k: Tokens sampled from, 0 (all) or more.
@@ -142,7 +145,8 @@ class RequestV2:
         stream: Sent as it is; the events are the same either way.  True if None.
         stop: Sequences that end the answer; a str is one.
         seed: Makes sampling repeatable where the upstream can.
-        response_format: OpenAI's object, e.g. ``{"type": "json_object"}``.
+        response_format: OpenAI's object, e.g. ``{"type": "json_object"}``, or inferd's,
+            ``{"type": "json_schema", "schema": …}``.
         tool_choice: ``"auto"``, ``"none"``, ``"required"``, a tool's name, or OpenAI's object.
         parallel_tool_calls: Whether the model may call several tools at once.
         thinking: True, False, ``"low"``, ``"medium"`` or ``"high"``.
@@ -186,7 +190,7 @@ class RequestV2:
                 for m in self.messages
             ],
             **if_any("attachments", [attachment_to_dict(a) for a in self.attachments]),
-            **if_any("tools", [attrs.asdict(tool) for tool in self.tools]),
+            **if_any("tools", [tool_to_dict(tool) for tool in self.tools]),
             **if_any("stop", list(self.stop)),
             **set_fields(self, _OPTIONAL),
             **({"model": self.model} if self.model else {}),
@@ -215,11 +219,7 @@ class RequestV2:
                 for index, item in enumerate(list_or_none(data, "attachments"))
             ],
             tools=[
-                Tool(
-                    take(item, "name", f"tools[{index}]"),
-                    item.get("description") or "",
-                    item.get("input_schema") or {},
-                )
+                tool_from_dict(item, f"tools[{index}]")
                 for index, item in enumerate(list_or_none(data, "tools"))
             ],
             stop=stop_from_json(data),

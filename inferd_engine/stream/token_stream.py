@@ -426,4 +426,5 @@ class TokenStream:
             duration=(time.monotonic() if end is None else end) - started,
             events=self._consumer.taken - operator.length_hint(self._consumer.events),
             bytes=reading.source.bytes,
+            skipped=getattr(reading.source, "skipped", 0),  # most sources skip nothing
         )

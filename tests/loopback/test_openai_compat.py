@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import inferd_engine as ie
 from inferd_engine.testing import (
     DONE,
+    Cut,
     Reply,
     chunk,
     error_reply,
@@ -213,6 +215,121 @@ def test_hint_of_a_refused_key(ask, monkeypatch, options, said):
 def test_other_hints(ask, status, body, said):
     """H08, Q02: what experience knows of a refusal is said with it."""
     assert said in hint_of(ask, status, body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": {"message": "The model `m7` does not exist.", "type": "NotFoundError"}}',
+        b'{"error": {"message": "no such thing", "code": "model_not_found"}}',
+        b'{"error": {"code": "DeploymentNotFound", "message": "it is not there"}}',
+        b'{"error": "model \'m7\' not found, try pulling it first"}',
+        b'{"detail": "m7 is not served here"}',
+        b'{"detail": "Not Found: \'m7\'"}',
+    ],
+)
+def test_hint_of_a_model_that_is_not_there(ask, body):
+    """404: where the upstream names the model, the address is not to blame."""
+    said = hint_of(ask, 404, body, model="m7")
+    assert "the model 'm7' is not known there: models() lists those that are" in said
+    assert "base_url" not in said
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"404 page not found",
+        b'{"detail": "Not Found"}',
+        b'{"error": "Cannot POST /v1/models/m7/chat/completions"}',
+        b"<html><title>Not Found</title>the model of all pages</html>",
+        b'{"message": "no route for /model/m7-large"}',
+    ],
+)
+def test_hint_of_an_address_that_is_not_there(ask, body):
+    """404: where nothing is said of the model, the address may be wrong, and is told."""
+    assert "base_url is http://127.0.0.1:" in hint_of(ask, 404, body, model="m7")
+
+
+@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "System message must be at the beginning.",
+        "Jinja Exception: System message must be at the beginning",
+        "chat template rejected the request: System message must be at the beginning.",
+        "Only one system message is allowed",
+        "Multiple system messages are not supported",
+        "The system prompt must come first",
+        "System role must be the first message",
+        "Expected a single system message at position 0, found more than one system message",
+        "got unexpected system message position",
+    ],
+)
+def test_hint_of_a_second_system_message(ask, status, words):
+    """A template that takes one system message, as the first, is known by its words."""
+    body = json.dumps({"error": {"message": words}}).encode()
+    assert "strict_turns=True, which joins those" in hint_of(ask, status, body)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        "After the optional system message, conversation roles must alternate",
+    ],
+)
+def test_hint_of_roles_that_alternate(ask, words):
+    """A template that wants the speakers to take turns is known by its words."""
+    body = json.dumps({"message": words}).encode()
+    assert "configure strict_turns=True" in hint_of(ask, 400, body)
+
+
+@pytest.mark.parametrize("words", ["the system is overloaded", "system memory exhausted", "no"])
+def test_no_hint_without_experience(ask, words):
+    """Other refusals are told in the upstream's words alone."""
+    body = json.dumps({"error": {"message": words}}).encode()
+    assert hint_of(ask, 400, body).endswith(f"/v1/chat/completions: {words}")
+
+
+def test_skipped_payloads_are_counted(ask, buffer):
+    """What was no JSON and was left out is counted in the stream's figures."""
+    steps = [chunk("a"), b"data: undefined\n\n", chunk("b"), b"data: {\n\n", chunk("c"), DONE]
+    with ask(Reply(steps), buffer=buffer).stream("x") as stream:
+        assert stream.stats.skipped == 0 or buffer
+        assert stream.collect().text == "abc"
+        assert stream.stats.skipped == 2
+    assert stream.stats.skipped == 2
+
+
+def test_skipped_payloads_of_a_broken_answer(ask, buffer):
+    """They are counted where the answer broke, too."""
+    backend = ask(
+        Reply([chunk("a"), b"data: undefined\n\n", b'data: {"half', Cut()]), buffer=buffer
+    )
+    with backend.stream("x") as stream:
+        with pytest.raises(ie.StreamInterruptedError):
+            stream.collect()
+        assert stream.stats.skipped == 2
+
+
+def test_a_source_that_skips_nothing():
+    """A stream whose source knows of no payloads has skipped none."""
+    with ie.Mock().stream("x") as stream:
+        stream.collect()
+        assert stream.stats.skipped == 0
+
+
+@pytest.mark.parametrize("asked", [1, 2])
+def test_choices_that_were_asked_for(ask, asked):
+    """C16: what ``extra_body`` asks for tells whether an index is another choice's."""
+    steps = [
+        event({"choices": [{"index": index, "delta": {"content": text}, "finish_reason": reason}]})
+        for index, text, reason in [(0, "a", None), (1, "b", None), (1, "", "stop")]
+    ]
+    backend = ask(Reply([*steps, DONE]), extra_body={"n": asked})
+    assert backend.complete("x").text == ("ab" if asked == 1 else "a")
+    assert backend.upstream.requests[0].json["n"] == asked
 
 
 @pytest.mark.parametrize("header", ["Authorization", "api-key", "X-Key"])

@@ -54,6 +54,11 @@ def test_keys_come_from_the_variable_of_their_own(monkeypatch, name):
     assert keeps_secrets(config.base_url)
 
 
+def test_moonshot_is_given_its_thoughts_back():
+    """Kimi's thinking models refuse a tool loop that has lost what they thought (Q09)."""
+    assert made("moonshot").replay_thinking_as == "reasoning_content"
+
+
 @pytest.mark.parametrize("name", ["groq", "ollama"])
 def test_unpickling_reads_the_same_variable(monkeypatch, name):
     """A pickle holds no key; whoever unpickles reads the preset's own variable."""
