@@ -14,6 +14,7 @@ spends elsewhere is not the upstream's silence: ``away()`` and ``back()`` take i
 
 from __future__ import annotations
 
+import operator
 import time
 from typing import TYPE_CHECKING, Literal
 
@@ -141,13 +142,14 @@ class Deadlines:
         return SLICE if left is None else min(left, SLICE)
 
     def passed(self) -> DeadlinePhase | Literal["linger"] | None:
-        """Say which clock has run out."""
-        now = time.monotonic()
-        if now >= self.total_end:
-            return "total"
-        if now >= self._token_end <= self._phase_end:
-            return "first_token"
-        return self._phase if now >= self._phase_end else None
+        """Say which clock has run out; the first of them, if there are several."""
+        ends: tuple[tuple[float, Phase | Literal["total"]], ...] = (
+            (self._token_end, "first_token"),
+            (self._phase_end, self._phase),
+            (self.total_end, "total"),
+        )
+        end, name = min(ends, key=operator.itemgetter(0))
+        return name if time.monotonic() >= end else None
 
     @property
     def phase(self) -> DeadlinePhase:

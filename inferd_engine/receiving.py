@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import math
 import socket
 import threading
 import time
@@ -42,7 +43,10 @@ if TYPE_CHECKING:
     from inferd_engine.wire.http_chunks import ChunkedDecoder
 
 _BODILESS = (101, 204, 304)  # RFC 9112, 6.3
-_GRACE = 4 * 1024 * 1024  # bytes that the kernel may hold, given after time is up
+# What had come when time was up is given all the same: as much as the kernel may hold, and for as
+# long as it takes to read that when it is not made to be slow.
+_GRACE = 4 * 1024 * 1024  # bytes
+_GRACE_SECONDS = 0.05
 
 _local = threading.local()
 
@@ -77,6 +81,8 @@ class _GuardedFile(io.RawIOBase):
         self._sock = sock
         self._exchange = exchange
         self._grace = _GRACE
+        self._grace_end = 0.0
+        self._late = math.inf
         self.is_shut = False
         """Give nothing more as a file, so that what its reader has buffered can be taken."""
 
@@ -126,13 +132,14 @@ class _GuardedFile(io.RawIOBase):
                 exchange.check()
             left = exchange.deadlines.left()
             is_late = left is not None and left <= 0
-            if left is None or left > SLICE:
-                left = SLICE
+            seconds = SLICE if left is None or left > SLICE else left
             if give_up is not None:
-                left = min(left, give_up - time.monotonic())
-            data = self._reader.read(size, left)
+                seconds = min(seconds, give_up - time.monotonic())
+            data = self._reader.read(size, seconds)
             if is_late:
-                self._take_from_grace(data)
+                self._take_from_grace(data, -(left or 0.0))
+            elif self._late != math.inf:
+                self._late = math.inf
             if data is not None:
                 if not data:
                     exchange.check()  # an end of file after a cancel is none
@@ -140,14 +147,21 @@ class _GuardedFile(io.RawIOBase):
             if give_up is not None and time.monotonic() >= give_up:
                 return None
 
-    def _take_from_grace(self, data: bytes | None) -> None:
+    def _take_from_grace(self, data: bytes | None, late: float) -> None:
         """Count what came when time was up, framing too.
+
+        Args:
+            data: What came.
+            late: Seconds since time was up; less than before if it is another clock's.
 
         Raises:
             TimeoutError: It was nothing, or more than may be.
         """
+        if late < self._late:
+            self._grace_end = time.monotonic() + _GRACE_SECONDS
+        self._late = late
         taken = self._reader.taken
-        if self._grace <= 0 or (data is None and not taken):
+        if self._grace <= 0 or (data is None and not taken) or time.monotonic() > self._grace_end:
             raise TimeoutError
         self._grace -= taken
 
