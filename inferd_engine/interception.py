@@ -18,10 +18,13 @@ only while nobody stands there, or they would be made of a recorder's classes fo
 from __future__ import annotations
 
 import socket
+import sys
 from typing import Any
 
 import requests
 import urllib3.connectionpool
+
+from inferd_engine.secret import HeaderValue
 
 
 def is_intercepted() -> bool:
@@ -48,6 +51,15 @@ def _is_replaced(owner: Any, name: str, home: str) -> bool:  # noqa: ANN401 - a 
     return getattr(getattr(owner, name, None), "__module__", None) != home
 
 
+def _let_be_written() -> None:
+    """Let PyYAML, if a recorder has it, write a hidden header as what it reads: ``***``."""
+    yaml = sys.modules.get("yaml")
+    for name in ("Dumper", "CDumper"):
+        dumper = getattr(yaml, name, None)
+        if dumper is not None and HeaderValue not in dumper.yaml_representers:
+            dumper.add_representer(HeaderValue, lambda to, value: to.represent_str(str(value)))
+
+
 def send_publicly(request: requests.PreparedRequest, **settings: Any) -> requests.Response:  # noqa: ANN401 - those of an adapter's send()
     """Send a request as a program that uses requests would, through what was replaced.
 
@@ -55,6 +67,7 @@ def send_publicly(request: requests.PreparedRequest, **settings: Any) -> request
         request: With its credentials.
         settings: As for an adapter of requests.
     """
+    _let_be_written()
     method, url = str(request.method), str(request.url)
     settings["allow_redirects"] = False
     parts = {"data": request.body, "headers": dict(request.headers), **settings}

@@ -261,6 +261,23 @@ def test_vcr(ask_by, tmp_path, way, framing, made):
         assert backend.complete("x").text == "real"
 
 
+def test_vcr_writes_no_key(ask, tmp_path):
+    """A key is sent while vcrpy records, and written nowhere, though nobody has filtered it."""
+    vcr = pytest.importorskip("vcr")
+    backend = ask(text_reply("recorded"), api_key=KEY, headers={"X-Secret": "canary-canary"})
+    with vcr.use_cassette(str(tmp_path / "it.yaml")):
+        assert backend.complete("x").text == "recorded"
+    sent = backend.upstream.requests[0].headers
+    assert (sent["authorization"], sent["x-secret"]) == (f"Bearer {KEY}", "canary-canary")
+    written = (tmp_path / "it.yaml").read_text("utf-8")
+    assert "'***'" in written
+    assert KEY not in written
+    assert "canary" not in written
+    with vcr.use_cassette(str(tmp_path / "it.yaml"), record_mode="none"):
+        assert backend.complete("x").text == "recorded"
+    assert len(backend.upstream.requests) == 1
+
+
 def test_vcr_refuses_what_it_does_not_know(ask, tmp_path):
     """A request that no cassette holds does not go out."""
     backend = ask(otherwise=lambda _: text_reply("real"))
