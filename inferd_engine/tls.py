@@ -41,7 +41,8 @@ def patient_context(connection: Any) -> Any:  # noqa: ANN401 - urllib3's own
     """Make what urllib3 makes for a connection that was given no context, with our socket class."""
     need = urllib3.util.ssl_.resolve_cert_reqs(connection.cert_reqs)
     context = urllib3.util.ssl_.create_urllib3_context(cert_reqs=need)
-    context.sslsocket_class = PatientSocket
+    if ssl.SSLSocket.__module__ == "ssl":  # gevent's and eventlet's wait in ways of their own
+        context.sslsocket_class = PatientSocket
     if not (connection.ca_certs or connection.ca_cert_dir or connection.ca_cert_data):
         context.load_default_certs()
     return context
