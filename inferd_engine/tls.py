@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3.util.ssl_
 
+from inferd_engine.errors import InternalError
 from inferd_engine.receiving import current_exchange
 
 if TYPE_CHECKING:
@@ -46,6 +47,24 @@ def patient_context(connection: Any) -> Any:  # noqa: ANN401 - urllib3's own
     if not (connection.ca_certs or connection.ca_cert_dir or connection.ca_cert_data):
         context.load_default_certs()
     return context
+
+
+def check_patched_early() -> None:
+    """Refuse to work half patched: TLS would end in a RecursionError that explains nothing.
+
+    That is so where urllib3 holds the interpreter's own context and ``ssl`` no longer does.  Where
+    urllib3 holds somebody else's (pyOpenSSL's, truststore's), it was given that.
+
+    Raises:
+        InternalError: Somebody has patched too late.
+    """
+    held = getattr(urllib3.util.ssl_, "SSLContext", ssl.SSLContext)
+    if held is not ssl.SSLContext and held.__module__ == "ssl":
+        msg = (
+            "ssl was replaced after requests had been imported (by gevent's monkey patching?): "
+            "call monkey.patch_all() before anything else"
+        )
+        raise InternalError(msg)
 
 
 def has_unread(sock: socket.socket | Any) -> bool:  # noqa: ANN401 - or a layer of TLS on one
