@@ -327,6 +327,24 @@ def test_calls_beside_each_other_learn_together(ask_raw):
     assert len(failed) <= 8  # each of four may be on its way when the first one finds out
 
 
+@pytest.mark.parametrize("after", [0.0, 0.002, 0.02])
+def test_a_server_that_refuses_what_nobody_asked(serve, after):
+    """One call may be on its way when it is said, and takes it for its answer; no other does."""
+    refusal = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+    def answer(question, number):
+        return [http_answer(answer_body(f"answer to {question}")), after, refusal, Close()]
+
+    backend = serve(answer)
+    wrong = 0
+    for number in range(40):
+        try:
+            assert backend.complete(f"q{number}").text == f"answer to q{number}"
+        except (ie.HttpStatusError, ie.TransportError):
+            wrong += 1
+    assert wrong <= 1
+
+
 @pytest.fixture
 def ask_raw():
     """Give a backend that asks a raw server in clear."""
