@@ -202,9 +202,12 @@ def test_a_large_request_is_sent_whole(deaf, monkeypatch):
     time.sleep(0.2)  # it waits, and again
     assert task.is_alive()
     deaf.server.listens.set()
-    time.sleep(0.2)
+    end = time.monotonic() + 2 * SOON
+    while deaf.server.received <= len(LARGE) and time.monotonic() < end:
+        time.sleep(0.01)
     deaf.stop()
     task.join(SOON)
+    assert deaf.server.gone.wait(SOON)
     assert len(LARGE) < deaf.server.received < len(LARGE) + 2000  # nothing is lost or doubled
     assert results == ["RequestCancelledError"]
 
