@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from inferd_engine.idle import Idle
 
 _RECORD = 16384  # bytes that TLS encrypts and writes at once
+_ERROR = 400  # the first status that tells of one
 _PROBES = 4  # that go unanswered, over as many seconds as came before them in silence
 
 
@@ -171,7 +172,10 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
     def getresponse(self) -> Any:  # noqa: ANN401 - urllib3's own
         """Wait for the status line and the headers."""
         with self._on_trial():
-            return super().getresponse()
+            response = super().getresponse()
+        if self.sock is None and response.status >= _ERROR:
+            self._doubt()  # an error, and the last: who knows what it is the answer to
+        return response
 
     @contextlib.contextmanager
     def _on_trial(self) -> Iterator[None]:
@@ -179,10 +183,8 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
         try:
             yield
         except (ConnectionError, ssl.SSLEOFError):
-            exchange, home = self._exchange, self.home
-            is_ours = exchange is not None and exchange.cancelled
-            if home is not None and not is_ours and home.is_moment_after(self):
-                home.distrust()
+            if self._exchange is None or not self._exchange.cancelled:
+                self._doubt()
             raise
 
     def set_tunnel(
@@ -208,6 +210,11 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
         """Add a header, out of sight if it is secret."""
         if self._head is None or not self._head.take(header, *values):
             super().putheader(header, *values)
+
+    def _doubt(self) -> None:
+        """Keep no more connections to this address, if this one was given back a moment ago."""
+        if self.home is not None and self.home.is_moment_after(self):
+            self.home.distrust()
 
     def give_back(self) -> bool:
         """End the ownership of the exchange; say whether the connection may be used again."""

@@ -71,7 +71,7 @@ def is_supported() -> bool:
     try:
         has_names = all(hasattr(make(), name) for make, names in NEEDED for name in names.split())
         return has_names and _is_given_back()
-    except (AttributeError, TypeError):  # it cannot even be made as it was
+    except Exception:  # noqa: BLE001 - one of them cannot even be made as it was
         return False
 
 

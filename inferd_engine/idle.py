@@ -12,7 +12,9 @@ end of each answer (llama.cpp's does so after streams, 20 to 120 µs after the l
 that follows at once is on its way already.  So these are remembered: once a connection was found
 closed within a moment of its being given back, whether by who took it out or by a call that failed
 on it, no connection to this address is kept for a while.  So it is with a server that says
-something in that moment: whatever it is, it is not the answer to the next call.
+something in that moment, whatever it is: it is not the answer to the next call.  A call that was on
+its way already takes it for its own; if it is an error that ends the connection, it is told, and no
+other call meets the like.
 
 It stands in for the ``queue.LifoQueue`` of urllib3, without its lock: a signal handler that raises
 while that is being taken may leave it taken, and then every later request of the pool waits for

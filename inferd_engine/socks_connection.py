@@ -55,12 +55,13 @@ class _ThroughSocks(OwnedConnection):
             with _Talk(plain.family, plain.type, plain.proto, fileno=plain.detach()) as talk:
                 talk.settimeout(exchange.deadlines.left_or_raise())
                 self._ask(talk)
+                left = exchange.deadlines.left_or_raise()
                 sock = socket.socket(fileno=talk.detach())
-            sock.settimeout(exchange.deadlines.left_or_raise())
         except BaseException:
             exchange.end()
             exchange.check()
             raise
+        sock.settimeout(left)  # for what follows and is not read through the exchange
         return sock
 
     def _ask(self, talk: _Talk) -> None:

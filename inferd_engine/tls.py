@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3.util.ssl_
 
+from inferd_engine.errors import InternalError
 from inferd_engine.receiving import current_exchange
 
 if TYPE_CHECKING:
@@ -41,10 +42,29 @@ def patient_context(connection: Any) -> Any:  # noqa: ANN401 - urllib3's own
     """Make what urllib3 makes for a connection that was given no context, with our socket class."""
     need = urllib3.util.ssl_.resolve_cert_reqs(connection.cert_reqs)
     context = urllib3.util.ssl_.create_urllib3_context(cert_reqs=need)
-    context.sslsocket_class = PatientSocket
+    if ssl.SSLSocket.__module__ == "ssl":  # gevent's and eventlet's wait in ways of their own
+        context.sslsocket_class = PatientSocket
     if not (connection.ca_certs or connection.ca_cert_dir or connection.ca_cert_data):
         context.load_default_certs()
     return context
+
+
+def check_patched_early() -> None:
+    """Refuse to work half patched: TLS would end in a RecursionError that explains nothing.
+
+    That is so where urllib3 holds the interpreter's own context and ``ssl`` no longer does.  Where
+    urllib3 holds somebody else's (pyOpenSSL's, truststore's), it was given that.
+
+    Raises:
+        InternalError: Somebody has patched too late.
+    """
+    held = getattr(urllib3.util.ssl_, "SSLContext", ssl.SSLContext)
+    if held is not ssl.SSLContext and held.__module__ == "ssl":
+        msg = (
+            "ssl was replaced after requests had been imported (by gevent's monkey patching?): "
+            "call monkey.patch_all() before anything else"
+        )
+        raise InternalError(msg)
 
 
 def has_unread(sock: socket.socket | Any) -> bool:  # noqa: ANN401 - or a layer of TLS on one

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import ssl
 import weakref
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -27,11 +26,10 @@ from typing import TYPE_CHECKING, Any
 import requests
 import requests.adapters
 import urllib3.response
-import urllib3.util.ssl_
 from requests.utils import requote_uri
 from urllib3.util import Timeout
 
-from inferd_engine.errors import GenerateError, InternalError
+from inferd_engine.errors import GenerateError
 from inferd_engine.failures import FAILURES, bare, mapped
 from inferd_engine.interception import is_intercepted, send_publicly
 from inferd_engine.proxies import proxies_for
@@ -193,11 +191,12 @@ class Transport:
         pid = os.getpid()
         adapter = self._adapters.get(pid)
         if adapter is None:
-            _check_patched_early()
             # Not before: nobody stands in between now, of whose classes ours would be made.
             from inferd_engine.footing import is_supported  # noqa: PLC0415
             from inferd_engine.pool import LoneAdapter, OwningAdapter  # noqa: PLC0415
+            from inferd_engine.tls import check_patched_early  # noqa: PLC0415
 
+            check_patched_early()
             kind = OwningAdapter if is_supported() else LoneAdapter
             made = kind(pool_maxsize=self._max_connections)
             adapter = self._adapters.setdefault(pid, made)
@@ -281,18 +280,3 @@ class Transport:
 def _coarse_timeout(exchange: Exchange) -> Timeout:
     """Give urllib3 a timeout too: it is all there is where its connections are not ours."""
     return Timeout(connect=exchange.deadlines.limits["connect"], read=exchange.deadlines.left())
-
-
-def _check_patched_early() -> None:
-    """Refuse to work half patched: TLS would end in a RecursionError that explains nothing.
-
-    That is so where urllib3 holds the interpreter's own context and ``ssl`` no longer does.  Where
-    urllib3 holds somebody else's (pyOpenSSL's, truststore's), it was given that.
-    """
-    held = getattr(urllib3.util.ssl_, "SSLContext", ssl.SSLContext)
-    if held is not ssl.SSLContext and held.__module__ == "ssl":
-        msg = (
-            "ssl was replaced after requests had been imported (by gevent's monkey patching?): "
-            "call monkey.patch_all() before anything else"
-        )
-        raise InternalError(msg)

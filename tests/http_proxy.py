@@ -14,18 +14,21 @@ class Proxy:
     Args:
         stalls: Take a request and never answer it.
         refuses: Answer a CONNECT with 407, or with this status and reason.
+        context: Speak TLS with the clients.
     """
 
-    def __init__(self, *, stalls=False, refuses=False):
+    def __init__(self, *, stalls=False, refuses=False, context=None):
         self.heads: list[str] = []
         self._stalls = stalls
         self._refuses = refuses
+        self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self.client_gone = threading.Event()
         self.arrived = threading.Event()
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        scheme = "https" if context else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self):
         self._start(self._accept)
@@ -59,6 +62,8 @@ class Proxy:
     def _serve(self, client):
         upstream = None
         try:
+            if self._context is not None:
+                client = self._context.wrap_socket(client, server_side=True)
             head = b""
             while b"\r\n\r\n" not in head:
                 data = client.recv(65536)

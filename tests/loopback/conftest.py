@@ -37,13 +37,14 @@ def authority(tmp_path_factory):
 # Ways to an upstream: in clear, with TLS, and both through a proxy (which forwards or tunnels) and
 # through one that speaks SOCKS.
 WAYS = ["http", "https", "proxy", "tunnel", "socks", "socks-tls"]
-WITH_TLS = ("https", "tunnel", "socks-tls")
+RARE_WAYS = ["tls-tunnel"]  # a tunnel to which TLS is spoken too: TLS inside of TLS
+WITH_TLS = ("https", "tunnel", "socks-tls", "tls-tunnel")
 
 
-def proxy_of(way, stack):
+def proxy_of(way, stack, context):
     """Give the proxy for a way and its address, or None twice."""
-    if way in ("proxy", "tunnel"):
-        proxy = stack.enter_context(Proxy())
+    if way in ("proxy", "tunnel", "tls-tunnel"):
+        proxy = stack.enter_context(Proxy(context=context if way == "tls-tunnel" else None))
         return proxy, proxy.url
     if way.startswith("socks"):
         proxy = stack.enter_context(SocksProxy())
@@ -60,7 +61,7 @@ def ask_by(ask, authority):
             context, trusted = authority
             if way in WITH_TLS:
                 options = {"ssl_context": context, "verify": trusted, **options}
-            proxy, url = proxy_of(way, stack)
+            proxy, url = proxy_of(way, stack, context)
             if proxy is not None:
                 options["proxies"] = {"http": url, "https": url}
             backend = ask(*replies, **options)
@@ -175,7 +176,7 @@ def deaf(request, authority):
     with contextlib.ExitStack() as stack:
         server = Deaf(context if has_tls else None)
         stack.callback(server.close)
-        proxy, url = proxy_of(request.param, stack)
+        proxy, url = proxy_of(request.param, stack, context)
         proxies = {} if proxy is None else {"http": url, "https": url}
         backend = ie.OpenAiCompat(
             base_url=f"{'https' if has_tls else 'http'}://127.0.0.1:{server.port}",

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from http_proxy import Proxy
-from loopback.conftest import WAYS
+from loopback.conftest import RARE_WAYS, WAYS
 
 import inferd_engine as ie
 from inferd_engine.testing import DONE, Gate, Pause, Reply, Stall, Trickle, chunk, raw_reply
@@ -66,7 +66,7 @@ def test_in_the_body(ask, buffer, option, phase, trickle):
     assert backend.upstream.requests[0].gone.wait(SLACK)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, *RARE_WAYS])
 @pytest.mark.parametrize("option", ["idle_timeout", "timeout"])
 def test_in_every_way(ask_by, way, option):
     """Deadlines hold with TLS and through proxies."""

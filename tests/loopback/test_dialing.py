@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 
@@ -15,6 +18,7 @@ import inferd_engine as ie
 from inferd_engine import dialing
 from inferd_engine.deadlines import Deadlines
 from inferd_engine.exchange import Exchange
+from inferd_engine.testing import DONE, Pause, Reply, Upstream, chunk, text_reply
 
 IN_TIME = 1.0  # seconds, at the most, until the second address is asked: it takes 0.25
 
@@ -250,3 +254,53 @@ def test_options_that_are_refused(swallowing):
     assert caught.value.errno == errno.ENOPROTOOPT
     assert open_files() == files
     assert exchange.take_handle() is None
+
+
+GREEN = """
+    import socket, sys, warnings
+    warnings.simplefilter("ignore")
+    if sys.argv[1] == "gevent":
+        from gevent import monkey
+        monkey.patch_all()
+    else:
+        import eventlet
+        eventlet.monkey_patch()
+    resolve = socket.getaddrinfo
+
+    def look_up(host, port, *rest, **named):
+        if host == "localhost":
+            addresses = [("127.0.0.1", int(sys.argv[4])), ("127.0.0.1", port)]
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", one) for one in addresses]
+        return resolve(host, port, *rest, **named)
+
+    socket.getaddrinfo = look_up
+    import inferd_engine as ie
+    from inferd_engine import deadlines, receiving
+    deadlines.SLICE = receiving.SLICE = 0.05
+    backend = ie.OpenAiCompat(
+        base_url=sys.argv[2], api_key="", verify=sys.argv[3], connect_timeout=2.0, buffer=0
+    )
+    print(backend.complete("x").text, backend.complete("x").text)
+    backend.stop()
+"""
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("kind", ["gevent", "eventlet"])
+def test_green_sockets(authority, swallowing, kind, tls):
+    """Over green sockets, too, the next address is tried, and what is late is waited for."""
+    pytest.importorskip(kind)
+    context, trusted = authority
+    steps = [Pause(0.3), chunk("a"), Pause(0.3), chunk("b", finish_reason="stop"), DONE]
+    reply = Reply(steps, before=[Pause(0.3)])
+    with Upstream(reply, text_reply("c"), ssl_context=context if tls else None) as upstream:
+        url = f"http{'s' if tls else ''}://localhost:{upstream.port}"
+        ran = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(GREEN), kind, url, trusted, str(swallowing[1])],
+            capture_output=True,
+            text=True,
+            timeout=SOON * 3,
+            check=False,
+        )
+        assert (ran.stdout, ran.returncode) == ("ab c\n", 0), ran.stderr
+        assert upstream.connections == 1

@@ -282,7 +282,7 @@ def test_vcr_refuses_what_it_does_not_know(ask, tmp_path):
     """A request that no cassette holds does not go out."""
     backend = ask(otherwise=lambda _: text_reply("real"))
     with recorder(tmp_path).use_cassette("none.yaml", record_mode="none"):
-        with pytest.raises(Exception, match="play back"):
+        with pytest.raises(Exception, match="assette"):
             backend.complete("x")
     assert backend.upstream.requests == []
 

@@ -9,6 +9,7 @@ import time
 import warnings
 
 import pytest
+from http_proxy import Proxy
 from loopback.conftest import SOON, open_files
 from raw_server import Close, RawServer, answer_body, chunked, http_answer
 
@@ -324,6 +325,24 @@ def test_calls_beside_each_other_learn_together(ask_raw):
     for thread in threads:
         thread.join()
     assert len(failed) <= 8  # each of four may be on its way when the first one finds out
+
+
+@pytest.mark.parametrize("after", [0.0, 0.002, 0.02])
+def test_a_server_that_refuses_what_nobody_asked(serve, after):
+    """One call may be on its way when it is said, and takes it for its answer; no other does."""
+    refusal = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+    def answer(question, number):
+        return [http_answer(answer_body(f"answer to {question}")), after, refusal, Close()]
+
+    backend = serve(answer)
+    wrong = 0
+    for number in range(40):
+        try:
+            assert backend.complete(f"q{number}").text == f"answer to q{number}"
+        except (ie.HttpStatusError, ie.TransportError):
+            wrong += 1
+    assert wrong <= 1
 
 
 @pytest.fixture
@@ -661,3 +680,26 @@ def test_through_a_proxy_too(ask_by):
         assert backend.complete("x").text == "fine"
     assert backend.upstream.connections == 1
     assert len(backend.proxy.heads) == 1
+
+
+@pytest.mark.parametrize("surplus", [b"", STALE], ids=["", "and more"])
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_tls_inside_of_tls(authority, surplus, framing):
+    """What either layer of TLS holds back is nobody's, and nothing else keeps a connection away."""
+    context, trusted = authority
+
+    def answer(question, number):
+        body = answer_body(f"answer to {question}")
+        if framing == "chunks":
+            whole = http_answer(chunked(body), "Transfer-Encoding: chunked")
+        else:
+            whole = http_answer(body)
+        head, blank, rest = whole.partition(b"\r\n\r\n")
+        return [head + blank, 0.02, rest + surplus]
+
+    with Proxy(context=context) as proxy, RawServer(answer, context) as server:
+        settings = {"api_key": "", "verify": trusted, "proxies": {"https": proxy.url}}
+        with ie.OpenAiCompat(base_url=server.url, timeout=10.0, **settings) as backend:
+            for number in range(3):
+                assert backend.complete(f"q{number}").text == f"answer to q{number}"
+        assert server.counts == ([1, 1, 1] if surplus else [3])
