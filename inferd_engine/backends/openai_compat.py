@@ -139,7 +139,7 @@ class OpenAiCompat(Backend):
                 mask=exchange.mask.text,
             )
             source = AnswerSource(reply.body, answer, exchange)
-            if reply.headers.get("content-type", "").startswith("text/event-stream"):
+            if reply.is_event_stream:
                 # A server that cuts a stream off with a proper end of the body closes the
                 # connection next: the pool gets it back only once the answer is whole.
                 exchange.reusable = False

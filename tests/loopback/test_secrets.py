@@ -9,9 +9,20 @@ import traceback
 
 import pytest
 from http_proxy import Proxy
+from loopback.conftest import WAYS
 
 import inferd_engine as ie
-from inferd_engine.testing import Cut, Reply, Reset, Stall, chunk, error_reply, event, raw_reply
+from inferd_engine.testing import (
+    Cut,
+    Reply,
+    Reset,
+    Stall,
+    chunk,
+    error_reply,
+    event,
+    raw_reply,
+    text_reply,
+)
 
 KEY = "sk-canary-0123456789"
 PASSWORD = "canary-password"
@@ -155,3 +166,26 @@ def test_the_environment_does_not_weaken_verify(ask, authority, monkeypatch, tmp
         backend.with_options(verify=True).complete("x")
     assert caught.value.retryable is False
     assert backend.with_options(verify=None).complete("x").text
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_somebody_elses_connections_are_told_all(ask_by, monkeypatch, way):
+    """Where urllib3 is not the one that we know, everything is sent that has to be."""
+    monkeypatch.setattr("inferd_engine.transport.is_supported", lambda: False)
+    backend = ask_by(way, api_key=KEY, headers={"X-Secret": PASSWORD})
+    base_url = f"{backend.config.base_url}/v1?key={PASSWORD}"
+    with backend.with_options(base_url=base_url) as other:
+        assert other.complete("x").text
+    sent = backend.upstream.requests[0]
+    assert sent.headers["authorization"] == f"Bearer {KEY}"
+    assert sent.headers["x-secret"] == PASSWORD
+    if way != "proxy":  # which forwards without the query
+        assert sent.path.endswith(f"?key={PASSWORD}")
+
+
+def test_a_header_that_says_what_answers_say(ask):
+    """What is masked in an answer's headers changes nothing of how the answer is read."""
+    backend = ask(text_reply("ok"), headers={"X-Accept": "text/event-stream"})
+    with backend.stream("x") as stream:
+        assert stream.response_headers["content-type"] == "***"
+        assert stream.collect().text == "ok"
