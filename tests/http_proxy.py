@@ -8,6 +8,17 @@ import threading
 from urllib.parse import urlsplit
 
 
+def _head_from(client):
+    """Receive a request's head."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        data = client.recv(65536)
+        if not data:
+            raise ConnectionError
+        head += data
+    return head
+
+
 class Proxy:
     """Serve as a proxy until the ``with`` block ends.
 
@@ -64,12 +75,7 @@ class Proxy:
         try:
             if self._context is not None:
                 client = self._context.wrap_socket(client, server_side=True)
-            head = b""
-            while b"\r\n\r\n" not in head:
-                data = client.recv(65536)
-                if not data:
-                    return
-                head += data
+            head = _head_from(client)
             self.heads.append(head.decode("latin-1"))
             self.arrived.set()
             method, target, _ = head.split(b" ", 2)
