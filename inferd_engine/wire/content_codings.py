@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from inferd_engine.errors import UpstreamError
 from inferd_engine.wire.gunzip import PIECE, Gunzip
+from inferd_engine.wire.openai_errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -160,7 +161,7 @@ def _unpacker(name: str, head: bytes) -> Callable[[bytes], Iterator[bytes]]:
     else:
         found = None
     if found is None:
-        msg = f"the upstream sent its answer in the coding {name[:40]!r}, unasked: {step}"
+        msg = f"the upstream sent its answer in the coding {printable(name, 40)!r}, unasked: {step}"
         raise UpstreamError(msg, code="content_coding", retryable=False)
     return found
 

@@ -35,7 +35,7 @@ from inferd_engine.errors import StreamInterruptedError
 from inferd_engine.events import Done, StopReason, Usage
 from inferd_engine.wire.error_kinds import error_in_choice, is_error
 from inferd_engine.wire.error_messages import find_message
-from inferd_engine.wire.finish_reasons import ENDS_BY_ITSELF, finish_word, stop_reason_of
+from inferd_engine.wire.finish_reasons import ENDS_BY_ITSELF, stop_reason_of, word_in_choice
 from inferd_engine.wire.json_shapes import object_in, objects_in
 from inferd_engine.wire.openai_choices import Choices
 from inferd_engine.wire.openai_deltas import Deltas
@@ -232,9 +232,16 @@ class ChunkAccumulator:
                 self.is_done = True
                 return
             else:
-                self._stray = None if self._has_payload or isinstance(document, dict) else document
+                self._take_string(document)
                 self._has_payload = True
                 yield from self._take_document(document, event, len(text))
+
+    def _take_string(self, document: Any) -> None:  # noqa: ANN401 - JSON
+        """Keep a string that is all that comes: it is what the upstream says is wrong."""
+        if isinstance(self._stray, str):
+            self._stray = None
+        if isinstance(document, str) and not self._has_payload:
+            self._stray = document
 
     def _skip(self, what: str) -> None:
         _log.warning("skipped %s", what)
@@ -288,21 +295,9 @@ class ChunkAccumulator:
         self._saw_choice = True
         self._stray, self._lost_end = None, False
         yield from self._deltas.take(choice)
-        self.finish_reason = _word_of(choice) or self.finish_reason
+        self.finish_reason = word_in_choice(choice) or self.finish_reason
 
 
 def _says_why(choice: dict[str, Any]) -> bool:
     """Whether a choice says why it ended, or that it failed."""
-    return _word_of(choice) is not None or error_in_choice(choice) is not None
-
-
-def _word_of(choice: dict[str, Any]) -> str | None:
-    """Give a choice's word for why it ended, if it has ended.
-
-    OpenRouter says stop of an answer that failed behind it, and why beside that.
-    """
-    word = finish_word(choice.get("finish_reason")) or finish_word(choice.get("finishReason"))
-    native = finish_word(choice.get("native_finish_reason")) if word else None
-    if native and stop_reason_of(word) in ENDS_BY_ITSELF:
-        word = word if stop_reason_of(native) in ENDS_BY_ITSELF else native
-    return word
+    return word_in_choice(choice) is not None or error_in_choice(choice) is not None

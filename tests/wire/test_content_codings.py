@@ -172,11 +172,11 @@ def test_without_a_library(only, name):
     assert (caught.value.code, caught.value.retryable) == ("content_coding", False)
 
 
-@pytest.mark.parametrize("header", ["foo", "compress", "dcb", "gzip, foo", "x" * 5000])
+@pytest.mark.parametrize("header", ["foo", "compress", "dcb", "gzip, foo", "x" * 39, "x" * 5000])
 def test_an_unknown_coding_is_named(header):
     """A coding that nobody knows is named, not passed on as if it were text."""
     body = b"\x9d\x90\x81\x02" + bytes(100)
-    with pytest.raises(UpstreamError, match=rf"coding '{header.split(', ')[-1][:40]}'") as caught:
+    with pytest.raises(UpstreamError, match=rf"coding '{header.split(', ')[-1][:39]}") as caught:
         undone(header, body)
     assert len(str(caught.value)) < 300
 

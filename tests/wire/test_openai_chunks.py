@@ -464,6 +464,20 @@ def test_one_string_is_what_the_upstream_says(words):
     assert ending.message == words
 
 
+def test_words_that_came_last_are_told():
+    """An object that is no chunk and came after all text says what is wrong, if it has words."""
+    odd = {"message": "the worker is gone", "worker": 7}
+    usage = {"choices": [], "usage": {"prompt_tokens": 1}}
+    for payloads in ([say("a"), odd], [say("a"), odd, DONE], [say("a"), odd, usage, DONE]):
+        given, ending = taken(*payloads)
+        assert given == [TEXT("a")]
+        assert isinstance(ending, ie.UpstreamError)
+        assert ending.message == "the worker is gone"
+    for payloads in ([say("a"), odd, say("b"), DONE], [say("a"), STOP, odd, DONE]):
+        assert isinstance(taken(*payloads)[1], ie.Done)
+    assert isinstance(taken(say("a"), odd, say("b"))[1], ie.StreamInterruptedError)
+
+
 def test_done_alone_is_an_empty_answer():
     """S15: the mark of the end alone, without any payload, is an answer that holds nothing."""
     assert taken(DONE) == ([], ie.Done(ie.StopReason.END_TURN))
