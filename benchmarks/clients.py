@@ -325,7 +325,7 @@ def main() -> None:
             found = memory(ask, int(numbers[0]))
     with contextlib.suppress(ImportError):
         if options.client.startswith("inferd-engine"):
-            from inferd_engine.wire import sse
+            from inferd_engine.wire.sse import decoder as sse
 
             found |= {"implementation": sse.IMPLEMENTATION, "file": sse.__file__}
     print(json.dumps(found))

@@ -17,9 +17,9 @@ from upstream import event
 
 import inferd_engine as ie
 from inferd_engine.stream.buffer import EventBuffer
-from inferd_engine.wire.http_chunks import chunked_decoder
-from inferd_engine.wire.openai_answer import Answer
-from inferd_engine.wire.openai_chunks import ChunkAccumulator
+from inferd_engine.wire.http.chunks import chunked_decoder
+from inferd_engine.wire.openai.answer import Answer
+from inferd_engine.wire.openai.chunks import ChunkAccumulator
 from inferd_engine.wire.sse import SSEDecoder
 
 COUNT = 20_000

@@ -10,7 +10,7 @@ ffibuilder = FFI()
 for part in PARTS:
     ffibuilder.cdef((Path(__file__).parent / f"{part}.cdef").read_text(encoding="ascii"))
 ffibuilder.set_source(
-    "inferd_engine.wire._native",
+    "inferd_engine._native._compiled",
     "".join(f'#include "{header}.h"\n' for header in (*PARTS, "python_lock")),
     sources=[f"csrc/{part}.c" for part in PARTS],
     depends=[f"csrc/{header}.h" for header in (*PARTS, "python_lock")],

@@ -46,15 +46,15 @@ _HOMES = {
         "tool_result",
     ),
     "inferd_engine.proto.embed": ("EmbedRequest", "EmbedResolved", "EmbedResult"),
-    "inferd_engine.backends.openai_compat": ("OpenAiCompat",),
-    "inferd_engine.config": ("OpenAiCompatConfig",),
+    "inferd_engine.backends.openai_compat.backend": ("OpenAiCompat",),
+    "inferd_engine.backends.openai_compat.config": ("OpenAiCompatConfig",),
     "inferd_engine.backends.mock": ("Mock", "MockConfig"),
-    "inferd_engine.backend": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
+    "inferd_engine.backends.base": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
     "inferd_engine.cancel": ("CancelToken",),
     "inferd_engine.stream.token_stream": ("TokenStream",),
-    "inferd_engine.wire.sse": ("SSEDecoder", "ServerSentEvent"),
-    "inferd_engine.wire.openai_request": ("request_from_resolved",),
-    "inferd_engine.wire.openai_chunks": ("ChunkAccumulator",),
+    "inferd_engine.wire.sse.decoder": ("SSEDecoder", "ServerSentEvent"),
+    "inferd_engine.wire.openai.request": ("request_from_resolved",),
+    "inferd_engine.wire.openai.chunks": ("ChunkAccumulator",),
     "inferd_engine.events": (
         "TextDelta",
         "ThinkingDelta",
@@ -112,7 +112,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from inferd_engine.backend import (
+    from inferd_engine.backends.base import (
         AcceleratorInfo as AcceleratorInfo,
         Backend as Backend,
         BackendCapabilities as BackendCapabilities,
@@ -121,9 +121,9 @@ if TYPE_CHECKING:
         Mock as Mock,
         MockConfig as MockConfig,
     )
-    from inferd_engine.backends.openai_compat import OpenAiCompat as OpenAiCompat
+    from inferd_engine.backends.openai_compat.backend import OpenAiCompat as OpenAiCompat
+    from inferd_engine.backends.openai_compat.config import OpenAiCompatConfig as OpenAiCompatConfig
     from inferd_engine.cancel import CancelToken as CancelToken
-    from inferd_engine.config import OpenAiCompatConfig as OpenAiCompatConfig
     from inferd_engine.errors import (
         AttachmentUnsupportedError as AttachmentUnsupportedError,
         DeadlineError as DeadlineError,
@@ -192,9 +192,9 @@ if TYPE_CHECKING:
         user as user,
     )
     from inferd_engine.stream.token_stream import TokenStream as TokenStream
-    from inferd_engine.wire.openai_chunks import ChunkAccumulator as ChunkAccumulator
-    from inferd_engine.wire.openai_request import request_from_resolved as request_from_resolved
-    from inferd_engine.wire.sse import (
+    from inferd_engine.wire.openai.chunks import ChunkAccumulator as ChunkAccumulator
+    from inferd_engine.wire.openai.request import request_from_resolved as request_from_resolved
+    from inferd_engine.wire.sse.decoder import (
         ServerSentEvent as ServerSentEvent,
         SSEDecoder as SSEDecoder,
     )

@@ -20,8 +20,9 @@ import attrs
 import msgspec
 
 from inferd_engine._version import __version__
-from inferd_engine.backends.openai_compat import OpenAiCompat
-from inferd_engine.config import BASE_URL_VARIABLE, OpenAiCompatConfig
+from inferd_engine.backends.openai_compat.backend import OpenAiCompat
+from inferd_engine.backends.openai_compat.config import BASE_URL_VARIABLE, OpenAiCompatConfig
+from inferd_engine.backends.openai_compat.presets import PRESETS
 from inferd_engine.errors import (
     GenerateError,
     HttpStatusError,
@@ -29,10 +30,9 @@ from inferd_engine.errors import (
     StreamInterruptedError,
 )
 from inferd_engine.events import Done, TextDelta, ToolUse
-from inferd_engine.presets import PRESETS
 from inferd_engine.proto.v2 import system, user
-from inferd_engine.wire import sse
-from inferd_engine.wire.openai_urls import without_query
+from inferd_engine.wire.http.urls import without_query
+from inferd_engine.wire.sse import decoder as sse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

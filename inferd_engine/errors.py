@@ -7,7 +7,7 @@ if it is made again, the message names the place and the next step.
 Rules:
 
 * an error never carries a secret: not in its message, its attributes or its causes (what raised
-  it in ``requests`` holds the request's headers, so ``transport`` keeps only the root cause);
+  it in ``requests`` holds the request's headers, so ``net`` keeps only the root cause);
 * every error pickles with its attributes and its cause, because errors cross process pools;
 * ``retryable`` turns false as soon as one event was delivered: the caller has seen half an answer,
   and only the caller can know whether a second one may follow it.

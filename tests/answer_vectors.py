@@ -16,7 +16,7 @@ from inferd_engine.errors import (
     UpstreamError,
 )
 from inferd_engine.events import Done
-from inferd_engine.wire import content_codings
+from inferd_engine.wire.http import content_codings
 
 _FOLDER = Path(__file__).parent / "vectors"
 VECTORS = [

@@ -31,7 +31,7 @@ def source(tmp_path):
     source.mkdir()
     for name in BUILD_FILES:
         shutil.copy(ROOT / name, source)
-    ignore = shutil.ignore_patterns("*.so", "__pycache__", "_native.c")
+    ignore = shutil.ignore_patterns("*.so", "__pycache__", "_compiled.c")
     for name in ("inferd_engine", "csrc"):
         shutil.copytree(ROOT / name, source / name, ignore=ignore)
     return source
@@ -87,7 +87,7 @@ def test_with_a_compiler(build, switch, as_if):
     ran, wheel = build(as_if=as_if, **switch)
     assert wheel is not None, ran.stdout + ran.stderr
     assert "-cp310-abi3-" in wheel.name
-    assert extensions_in(wheel) == ["inferd_engine/wire/_native.abi3.so"]
+    assert extensions_in(wheel) == ["inferd_engine/_native/_compiled.abi3.so"]
     assert purity_of(wheel).endswith("false")
 
 

@@ -76,7 +76,7 @@ def test_architecture_names_every_file():
         for path in package.rglob("*.py")
         if path.name != "__init__.py" or path.parent == package
     }
-    named = set(re.findall(r"`(?:inferd_engine/)?((?:\w+/)?\w+\.py)`", text))
+    named = set(re.findall(r"`(?:inferd_engine/)?((?:\w+/)*\w+\.py)`", text))
     assert modules - named == set()
     assert {
         name for name in named if not (package / name).exists() and not (ROOT / name).exists()

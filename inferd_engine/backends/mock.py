@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from inferd_engine.backend import Backend, BackendCapabilities
+from inferd_engine.backends.base import Backend, BackendCapabilities
 from inferd_engine.errors import RequestCancelledError, StreamInterruptedError
 from inferd_engine.events import Done, StopReason, TextDelta, Token, Usage
 from inferd_engine.stream.token_stream import TokenStream

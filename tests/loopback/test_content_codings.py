@@ -9,7 +9,7 @@ import pytest
 
 import inferd_engine as ie
 from inferd_engine.testing import DONE, Gate, Reply, chunk, event
-from inferd_engine.wire import content_codings
+from inferd_engine.wire.http import content_codings
 
 WHOLE = b"".join([chunk("a"), chunk("b", finish_reason="stop"), DONE])
 

@@ -167,7 +167,7 @@ def test_the_consumers_time_counts_for_the_whole(ask):
 
 def test_after_the_finish_reason_silence_is_no_error(ask, buffer, monkeypatch):
     """A stream that said why it stopped waits for usage, and not for ever."""
-    monkeypatch.setattr("inferd_engine.deadlines.LINGER", 0.1)
+    monkeypatch.setattr("inferd_engine.net.deadlines.LINGER", 0.1)
     backend = ask(Reply([chunk("a", finish_reason="stop"), Stall()]), buffer=buffer)
     assert backend.complete("x").done.finish_reason == "stop"
 
@@ -180,7 +180,7 @@ def test_usage_after_the_finish_reason_is_waited_for(ask, buffer):
 
 def test_an_error_body_that_trickles_is_told(ask, monkeypatch):
     """Once a status is known it is told, however slowly its body comes."""
-    monkeypatch.setattr("inferd_engine.backends.openai_compat._ERROR_BODY_SECONDS", LIMIT)
+    monkeypatch.setattr("inferd_engine.backends.openai_compat.backend._ERROR_BODY_SECONDS", LIMIT)
     steps = [b'{"error": {"message": "no', Trickle(b"!" * 10_000, 0.05)]
     backend = ask(Reply(steps, 503, {"Content-Type": "application/json"}))
     with pytest.raises(ie.HttpStatusError, match="503") as caught:

@@ -15,9 +15,9 @@ import pytest
 from loopback.conftest import SOON, open_files
 
 import inferd_engine as ie
-from inferd_engine import dialing
-from inferd_engine.deadlines import Deadlines
-from inferd_engine.exchange import Exchange
+from inferd_engine.net import dialing
+from inferd_engine.net.deadlines import Deadlines
+from inferd_engine.net.exchange import Exchange
 from inferd_engine.testing import DONE, Pause, Reply, Upstream, chunk, text_reply
 
 IN_TIME = 1.0  # seconds, at the most, until the second address is asked: it takes 0.25

@@ -15,8 +15,8 @@ from loopback.conftest import SOON
 from raw_server import RawServer, answer_body, http_answer
 
 import inferd_engine as ie
-from inferd_engine import footing
-from inferd_engine.pool import LoneAdapter, OwningAdapter
+from inferd_engine.net import footing
+from inferd_engine.net.pool import LoneAdapter, OwningAdapter
 from inferd_engine.testing import DONE, Pause, Reply, Stall, Trickle, chunk, error_reply, text_reply
 
 NAMES = [name for _, names in footing.NEEDED for name in names.split()]

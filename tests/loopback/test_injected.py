@@ -21,12 +21,12 @@ START = threading.Thread.start  # which is one of the places
 WORDS = ["one ", "two ", "three "]
 ANSWER = Reply([*[chunk(word) for word in WORDS], chunk(finish_reason="stop"), DONE])
 CHUNKED_DECODER = {
-    "native": "inferd_engine.wire._http_chunks_native.NativeChunkedDecoder",
-    "pure": "inferd_engine.wire.http_chunks.PureChunkedDecoder",
+    "native": "inferd_engine.wire.http.chunks_native.NativeChunkedDecoder",
+    "pure": "inferd_engine.wire.http.chunks.PureChunkedDecoder",
 }[IMPLEMENTATION]
 SOCKET_READER = {
-    "native": "inferd_engine._socket_reader_native.NativeReader",
-    "pure": "inferd_engine.socket_reader.PythonReader",
+    "native": "inferd_engine.net._socket_reader_native.NativeReader",
+    "pure": "inferd_engine.net.socket_reader.PythonReader",
 }[IMPLEMENTATION]
 # Where something below or inside may fail: a class, by the path to it, and one of its methods.
 PLACES = [
@@ -42,14 +42,14 @@ PLACES = [
     ("ssl.SSLSocket", "recv_into"),
     ("ssl.SSLSocket", "recv"),
     ("http.client.HTTPResponse", "begin"),
-    ("inferd_engine.receiving.GuardedResponse", "receive"),
+    ("inferd_engine.net.response.GuardedResponse", "receive"),
     (SOCKET_READER, "read"),
     (CHUNKED_DECODER, "feed"),
     ("inferd_engine.wire.sse.SSEDecoder", "run"),
     ("inferd_engine.wire.sse.SSEDecoder", "runs"),
-    ("inferd_engine.wire.openai_chunks.ChunkAccumulator", "ingest_plain"),
-    ("inferd_engine.wire.openai_chunks.ChunkAccumulator", "ingest_into"),
-    ("inferd_engine.answer.AnswerSource", "read"),
+    ("inferd_engine.wire.openai.chunks.ChunkAccumulator", "ingest_plain"),
+    ("inferd_engine.wire.openai.chunks.ChunkAccumulator", "ingest_into"),
+    ("inferd_engine.backends.over_http.answer.AnswerSource", "read"),
 ]
 FAILURES = [
     *[(*place, error) for place in PLACES for error in (OSError, MemoryError, RuntimeError)],

@@ -18,7 +18,7 @@ import urllib3.util.ssl_
 from loopback.conftest import SOON
 
 import inferd_engine as ie
-from inferd_engine.pool import OwningAdapter
+from inferd_engine.net.pool import OwningAdapter
 from inferd_engine.testing import DONE, Reply, Stall, Upstream, chunk, text_reply
 
 KEY = "sk-real-0123456789"

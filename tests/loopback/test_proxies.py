@@ -9,8 +9,8 @@ from http_proxy import Proxy
 from loopback.test_secrets import everything_about
 
 import inferd_engine as ie
-from inferd_engine.masking import Mask
-from inferd_engine.proxies import proxies_for
+from inferd_engine.net.proxies import proxies_for
+from inferd_engine.secrets.masking import Mask
 
 KEY = "sk-of-the-environment-0123"
 PASSWORD = "canary-password"

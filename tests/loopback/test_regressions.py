@@ -166,7 +166,7 @@ def test_late_headers_without_a_deadline(ask, monkeypatch):
         settimeout(self, seconds)
 
     monkeypatch.setattr(socket.socket, "settimeout", noted)
-    monkeypatch.setattr("inferd_engine.deadlines.SLICE", 0.02)
+    monkeypatch.setattr("inferd_engine.net.deadlines.SLICE", 0.02)
     given = []
     asking = threading.Thread(target=lambda: given.append(backend.complete("y").text))
     asking.start()
@@ -538,7 +538,7 @@ def test_a_failed_answer_is_not_kept(ask, buffer, monkeypatch):
     """What was received of an answer that failed goes with it, not with a garbage collection."""
     import weakref
 
-    from inferd_engine.wire import openai_answer
+    from inferd_engine.wire.openai import answer as openai_answer
 
     kept = weakref.WeakSet()
 

@@ -265,7 +265,7 @@ def test_an_error_that_was_read_to_its_end_keeps_its_connection(ask):
 
 def test_an_error_that_was_not_read_to_its_end_does_not(ask, monkeypatch):
     """A refusal whose body has no end leaves a connection that nobody may use."""
-    monkeypatch.setattr("inferd_engine.backends.openai_compat._ERROR_BODY_SECONDS", 0.1)
+    monkeypatch.setattr("inferd_engine.backends.openai_compat.backend._ERROR_BODY_SECONDS", 0.1)
     backend = ask(Reply([b"no", Stall()], 500), text_reply("fine"))
     with pytest.raises(ie.HttpStatusError, match="500"):
         backend.complete("x")
@@ -288,7 +288,7 @@ def test_the_list_of_models_keeps_its_connection(ask):
 @pytest.mark.parametrize("close_after", [0.0, 50e-6, 0.005, 0.05])
 def test_a_server_that_closes_at_the_end_of_its_answer(serve, close_after, monkeypatch):
     """Keep-alive is promised and not kept: a few calls may run into it, and then none does."""
-    monkeypatch.setattr("inferd_engine.idle.A_MOMENT", 10.0)  # on a loaded machine
+    monkeypatch.setattr("inferd_engine.net.idle.A_MOMENT", 10.0)  # on a loaded machine
     answers = http_answer(
         chunked(sse("fine")),
         "Transfer-Encoding: chunked",
@@ -405,7 +405,7 @@ def wait_until(is_so):
 
 def test_a_server_that_closes_idle_connections_keeps_our_trust(ask_raw, monkeypatch):
     """A connection that was closed long after its answer says nothing against the next one."""
-    monkeypatch.setattr("inferd_engine.idle.A_MOMENT", 0.05)
+    monkeypatch.setattr("inferd_engine.net.idle.A_MOMENT", 0.05)
     backend = ask_raw(lambda question, _: [http_answer(answer_body("fine")), *closing(question)])
 
     def closing(question):
@@ -423,7 +423,7 @@ def test_a_server_that_closes_idle_connections_keeps_our_trust(ask_raw, monkeypa
 
 def test_a_server_that_goes_in_the_middle_keeps_our_trust(ask_raw, monkeypatch):
     """A server that took a request, worked on it for a while and died has broken no promise."""
-    monkeypatch.setattr("inferd_engine.idle.A_MOMENT", 0.05)
+    monkeypatch.setattr("inferd_engine.net.idle.A_MOMENT", 0.05)
     answers = {"die": [0.2, Close()], "fine": [http_answer(answer_body("fine"))]}
     backend = ask_raw(lambda question, _: answers[question])
     for _ in range(2):

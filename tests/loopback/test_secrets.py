@@ -171,7 +171,7 @@ def test_the_environment_does_not_weaken_verify(ask, authority, monkeypatch, tmp
 @pytest.mark.parametrize("way", WAYS)
 def test_somebody_elses_connections_are_told_all(ask_by, monkeypatch, way):
     """Where urllib3 is not the one that we know, everything is sent that has to be."""
-    monkeypatch.setattr("inferd_engine.footing.is_supported", lambda: False)
+    monkeypatch.setattr("inferd_engine.net.footing.is_supported", lambda: False)
     backend = ask_by(way, api_key=KEY, headers={"X-Secret": PASSWORD})
     base_url = f"{backend.config.base_url}/v1?key={PASSWORD}"
     with backend.with_options(base_url=base_url) as other:

@@ -15,11 +15,11 @@ from loopback.conftest import SOON
 
 import inferd_engine as ie
 from inferd_engine import failures, receiving, socket_reader as module
-from inferd_engine.deadlines import Deadlines
-from inferd_engine.exchange import Exchange
-from inferd_engine.socket_reader import BLOCK, PythonReader, socket_reader
+from inferd_engine.net.deadlines import Deadlines
+from inferd_engine.net.exchange import Exchange
+from inferd_engine.net.socket_reader import BLOCK, PythonReader, socket_reader
 from inferd_engine.testing import Reply, Stall, chunk
-from inferd_engine.wire.http_chunks import chunked_decoder
+from inferd_engine.wire.http.chunks import chunked_decoder
 from inferd_engine.wire.sse import IMPLEMENTATION
 
 IS_NATIVE = IMPLEMENTATION == "native" and sys.platform != "win32"
@@ -234,7 +234,7 @@ def test_the_kernel_s_own_timeout(ends, monkeypatch, way):
 
     sock = ends[1]
     if way == "best" and IS_NATIVE:
-        path = "inferd_engine._socket_reader_native._read"
+        path = "inferd_engine.net._socket_reader_native._read"
         monkeypatch.setattr(path, lambda *_: -errno.ETIMEDOUT)
     else:
         sock = Gone(fileno=sock.detach())

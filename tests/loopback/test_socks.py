@@ -19,7 +19,7 @@ from loopback.conftest import SOON, open_files
 from socks_proxy import SocksProxy
 
 import inferd_engine as ie
-from inferd_engine.socket_reader import socket_reader
+from inferd_engine.net.socket_reader import socket_reader
 from inferd_engine.testing import Reply, Stall, chunk, text_reply
 
 KINDS = ["socks4", "socks4a", "socks5", "socks5h"]

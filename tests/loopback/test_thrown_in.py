@@ -20,7 +20,7 @@ from loopback.conftest import RARE_WAYS, SOON, WAYS, open_files
 from socks_proxy import SocksProxy
 
 import inferd_engine as ie
-from inferd_engine.deadlines import SLICE
+from inferd_engine.net.deadlines import SLICE
 from inferd_engine.testing import DONE, Pause, Reply, Stall, chunk, text_reply
 
 SETTLE = 0.1  # seconds until whoever is to be hit waits
@@ -179,8 +179,8 @@ def test_waiting_in_slices_loses_nothing(ask_by, request, monkeypatch, way, body
 
         module.inject_into_urllib3()
         request.addfinalizer(module.extract_from_urllib3)
-    monkeypatch.setattr("inferd_engine.deadlines.SLICE", 0.05)
-    monkeypatch.setattr("inferd_engine.receiving.SLICE", 0.05)
+    monkeypatch.setattr("inferd_engine.net.deadlines.SLICE", 0.05)
+    monkeypatch.setattr("inferd_engine.net.response.SLICE", 0.05)
     data = [chunk("a"), chunk("b"), chunk("c", finish_reason="stop") + DONE]
     if body == "gzip":
         whole = gzip.compress(b"".join(data))
@@ -194,7 +194,7 @@ def test_waiting_in_slices_loses_nothing(ask_by, request, monkeypatch, way, body
 
 def test_a_large_request_is_sent_whole(deaf, monkeypatch):
     """A request that is taken slowly, slice by slice, arrives as it was."""
-    monkeypatch.setattr("inferd_engine.deadlines.SLICE", 0.02)
+    monkeypatch.setattr("inferd_engine.net.deadlines.SLICE", 0.02)
     results = []
     task = threading.Thread(target=lambda: results.append(fails(deaf)))
     task.start()

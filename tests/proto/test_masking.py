@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 import inferd_engine as ie
-from inferd_engine.masking import Mask
+from inferd_engine.backends.over_http.answer import _masked
+from inferd_engine.secrets.masking import Mask
 
 KEY = "sk-Canary_01/23+45=6789"
 OTHER = "hcanary-0987654321"
@@ -166,6 +167,6 @@ def test_the_models_text_is_given_as_it_is():
     error = ie.UpstreamError(KEY, partial=ie.Completion(text=KEY))
     assert Mask([KEY]).error(error).partial.text == KEY
     done = ie.Done(ie.StopReason.ERROR, None, f"error: {KEY}")
-    assert Mask([KEY]).ending(done).finish_reason == "error: ***"
-    assert Mask([OTHER]).ending(done) is done
-    assert Mask([KEY]).ending(None) is None
+    assert _masked(done, Mask([KEY])).finish_reason == "error: ***"
+    assert _masked(done, Mask([OTHER])) is done
+    assert _masked(None, Mask([KEY])) is None

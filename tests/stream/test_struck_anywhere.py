@@ -166,7 +166,7 @@ def test_the_same_fault_is_the_same_error(monkeypatch, asks, who, fault):
     def broken(*_):
         raise fault
 
-    monkeypatch.setattr("inferd_engine.wire.openai_answer.Answer.feed", broken)
+    monkeypatch.setattr("inferd_engine.wire.openai.answer.Answer.feed", broken)
     stream = asks["http"].stream("x")
     if who == "worker":
         gone(stream._worker)  # it reads what nobody else does, after a moment

@@ -8,9 +8,9 @@ import zlib
 import pytest
 
 from inferd_engine.errors import UpstreamError
-from inferd_engine.wire import content_codings
-from inferd_engine.wire.content_codings import undoing
-from inferd_engine.wire.gunzip import PIECE
+from inferd_engine.wire.http import content_codings
+from inferd_engine.wire.http.content_codings import undoing
+from inferd_engine.wire.http.gunzip import PIECE
 
 TEXT = b'data: {"a": "x"}\n\n' * 300
 ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from inferd_engine.wire.error_kinds import error_in_choice, is_error
-from inferd_engine.wire.openai_errors import http_error, upstream_error
+from inferd_engine.wire.openai.error_kinds import error_in_choice, is_error
+from inferd_engine.wire.openai.errors import http_error, upstream_error
 
 
 def refused(status, value, headers=None):

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from inferd_engine.wire.gunzip import MAGIC, PIECE, Gunzip
+from inferd_engine.wire.http.gunzip import MAGIC, PIECE, Gunzip
 
 TEXT = b'data: {"a": 1}\n\n' * 50
 

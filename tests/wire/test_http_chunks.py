@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from inferd_engine.wire.http_chunks import chunked_decoder
+from inferd_engine.wire.http.chunks import chunked_decoder
 from inferd_engine.wire.sse import IMPLEMENTATIONS
 
 WHOLE = b'5\r\nhello\r\n6; name="a;b"\r\n world\r\n0\r\nX-A: b\r\n\r\n'

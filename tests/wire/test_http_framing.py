@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inferd_engine.wire.http_framing import Framing, framing_of
+from inferd_engine.wire.http.framing import Framing, framing_of
 
 CERTAIN = [
     ((), (), Framing(is_chunked=False, length=None, is_certain=True)),

@@ -9,8 +9,8 @@ import pytest
 
 import inferd_engine as ie
 from inferd_engine.errors import EventTooLargeError
-from inferd_engine.wire import json_documents
-from inferd_engine.wire.json_documents import JsonDocuments, parse_json
+from inferd_engine.wire.text import json_documents
+from inferd_engine.wire.text.json_documents import JsonDocuments, parse_json
 
 PRETTY = json.dumps({"a": [1, {"b": 2}], "c": {}}, indent=2)
 
@@ -248,7 +248,7 @@ def test_memory_of_an_event():
     """An event of 60 MB that is made to cost 1.6 GB costs a fraction of that, and is refused."""
     program = """
         import resource
-        from inferd_engine.wire.openai_answer import Answer
+        from inferd_engine.wire.openai.answer import Answer
         answer, before = Answer(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         answer.feed(b'data: {"choices":[],"x":[')
         for _ in range(960):

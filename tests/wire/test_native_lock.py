@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from inferd_engine.wire.http_chunks import chunked_decoder
+from inferd_engine.wire.http.chunks import chunked_decoder
 from inferd_engine.wire.sse import IMPLEMENTATION, SSEDecoder, utf8_truncate
 
 pytestmark = pytest.mark.skipif(IMPLEMENTATION == "pure", reason="there is no C part")

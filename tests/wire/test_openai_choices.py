@@ -5,9 +5,9 @@ import json
 import pytest
 
 import inferd_engine as ie
-from inferd_engine.wire.openai_answer import Answer
-from inferd_engine.wire.openai_choices import Choices
-from inferd_engine.wire.openai_chunks import ChunkAccumulator
+from inferd_engine.wire.openai.answer import Answer
+from inferd_engine.wire.openai.choices import Choices
+from inferd_engine.wire.openai.chunks import ChunkAccumulator
 
 MISSING = object()
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import inferd_engine as ie
-from inferd_engine.wire.openai_answer import Answer
-from inferd_engine.wire.openai_chunks import ChunkAccumulator
+from inferd_engine.wire.openai.answer import Answer
+from inferd_engine.wire.openai.chunks import ChunkAccumulator
 
 DONE = "[DONE]"
 TEXT, THOUGHT = ie.TextDelta, ie.ThinkingDelta

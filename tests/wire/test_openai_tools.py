@@ -8,11 +8,11 @@ import pytest
 
 from inferd_engine.errors import ToolCallMalformedError
 from inferd_engine.events import ToolUse
-from inferd_engine.wire import openai_tools
-from inferd_engine.wire.json_shapes import objects_in
-from inferd_engine.wire.openai_chunks import ChunkAccumulator
-from inferd_engine.wire.openai_tools import CALL_CHARGE, ToolCalls
-from inferd_engine.wire.tool_arguments import read_arguments
+from inferd_engine.wire.openai import tools as openai_tools
+from inferd_engine.wire.openai.chunks import ChunkAccumulator
+from inferd_engine.wire.openai.tool_arguments import read_arguments
+from inferd_engine.wire.openai.tools import CALL_CHARGE, ToolCalls
+from inferd_engine.wire.text.json_shapes import objects_in
 
 PARIS = '{"city": "Paris"}'
 

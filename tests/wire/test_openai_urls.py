@@ -3,7 +3,7 @@
 import pytest
 
 from inferd_engine.errors import InvalidRequestError
-from inferd_engine.wire.openai_urls import CHAT, MODELS, endpoint_url, keeps_secrets, split_base_url
+from inferd_engine.wire.http.urls import CHAT, MODELS, endpoint_url, keeps_secrets, split_base_url
 
 H = "https://host.example"
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 import inferd_engine as ie
-from inferd_engine.wire.openai_chunks import ChunkAccumulator
-from inferd_engine.wire.reasoning_details import ReasoningDetails
+from inferd_engine.wire.openai.chunks import ChunkAccumulator
+from inferd_engine.wire.openai.reasoning_details import ReasoningDetails
 
 
 def blocks_of(*deltas):

@@ -14,7 +14,7 @@ import pytest
 
 from inferd_engine.errors import GenerateError
 from inferd_engine.events import Completion
-from inferd_engine.wire.openai_answer import Answer
+from inferd_engine.wire.openai.answer import Answer
 
 RECORDINGS = sorted((Path(__file__).parents[1] / "vectors").glob("*_stream.bin"))
 ROUNDS = 50

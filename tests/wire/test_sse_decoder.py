@@ -9,8 +9,7 @@ import sys
 import pytest
 
 from inferd_engine.errors import EventTooLargeError
-from inferd_engine.wire import sse
-from inferd_engine.wire.sse import IMPLEMENTATIONS, SSEDecoder, utf8_truncate
+from inferd_engine.wire.sse import IMPLEMENTATIONS, SSEDecoder, decoder as sse, utf8_truncate
 
 
 @pytest.fixture
@@ -158,7 +157,7 @@ def test_the_switch_names_the_default(switch, wanted):
 def test_native_demanded_but_missing_says_what_to_do():
     """INFERD_ENGINE_NATIVE=1 without the C part fails at import and names the next step."""
     code = (
-        "import sys; sys.modules['inferd_engine.wire._native'] = None\n"
+        "import sys; sys.modules['inferd_engine._native._compiled'] = None\n"
         "import inferd_engine.wire.sse"
     )
     ran = subprocess.run(

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from inferd_engine.wire.surrogates import (
+from inferd_engine.wire.text.surrogates import (
     TextChannel,
     has_surrogates,
     join_surrogates,

@@ -5,8 +5,8 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
-from inferd_engine.wire.openai_chunks import ChunkAccumulator
-from inferd_engine.wire.think_tags import ThinkTags
+from inferd_engine.wire.openai.chunks import ChunkAccumulator
+from inferd_engine.wire.openai.think_tags import ThinkTags
 
 
 def split(pieces, *, inside=False):

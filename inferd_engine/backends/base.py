@@ -1,0 +1,239 @@
+"""What every backend is: a thing that is asked and answers with a stream.
+
+Goal: programs are written against ``Backend`` and do not care whether a mock, a local server or a
+cloud answers.  A backend implements ``name``, ``ready``, ``capabilities``, ``generate`` and
+``generate_v2``; all that is convenient is built on these here, once.
+
+Rules, inferd's own: everything that fails before the first token is raised by ``generate_v2``; no
+retries and no failover inside, because only the caller knows what a second attempt may cost.
+"""
+
+from __future__ import annotations
+
+import abc
+import time
+from typing import TYPE_CHECKING
+
+import attrs
+
+from inferd_engine.cancel import LiveSet
+from inferd_engine.errors import InternalError, NotReadyError, UnsupportedError
+from inferd_engine.proto.fields import check_names
+from inferd_engine.stream.token_stream import TokenStream, collecting
+from inferd_engine.wire.openai.prompts import request_from
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from typing_extensions import Self, Unpack
+
+    from inferd_engine.cancel import Cancellable, CancelToken
+    from inferd_engine.events import Completion
+    from inferd_engine.proto.embed import EmbedResolved, EmbedResult
+    from inferd_engine.proto.fields import RequestFields
+    from inferd_engine.proto.v1 import Resolved
+    from inferd_engine.proto.v2 import ResolvedV2
+    from inferd_engine.wire.openai.messages import Prompt
+
+
+@attrs.frozen(slots=True)
+class AcceleratorInfo:
+    """What a backend computes on."""
+
+    kind: str = "cpu"
+    gpu_layers: int = 0
+    device_name: str | None = None
+    vram_total_bytes: int | None = None
+
+
+@attrs.frozen(slots=True)
+class BackendCapabilities:
+    """What a backend can do; all false unless it says so."""
+
+    v2: bool = False
+    vision: bool = False
+    audio: bool = False
+    video: bool = False
+    tools: bool = False
+    thinking: bool = False
+    embed: bool = False
+    accelerator: AcceleratorInfo = attrs.field(factory=AcceleratorInfo)
+
+
+class Backend(abc.ABC):
+    """Ask it with ``stream()`` or ``complete()``; share it between threads; close it at the end."""
+
+    def __init__(self) -> None:
+        # Calls that wait for headers, and streams that are open.
+        self._live: LiveSet[Cancellable] = LiveSet()
+        self._stopped = False
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """What kind of backend it is."""
+
+    @abc.abstractmethod
+    def ready(self) -> bool:
+        """Whether it can be asked now."""
+
+    @abc.abstractmethod
+    def capabilities(self) -> BackendCapabilities:
+        """What it can do."""
+
+    @abc.abstractmethod
+    def generate(self, request: Resolved) -> TokenStream:
+        """Ask with flat text (v1); the stream gives ``Token`` and ``Done``.
+
+        Raises:
+            GenerateError: Everything that fails before the first token.
+        """
+
+    @abc.abstractmethod
+    def generate_v2(
+        self,
+        request: ResolvedV2,
+        *,
+        cancel: CancelToken | None = None,
+        include_raw: bool = False,
+    ) -> TokenStream:
+        """Ask; return when the upstream has begun to answer.
+
+        Args:
+            request: What ``RequestV2.resolve()`` gave.
+            cancel: Ends the call while it waits, and the stream afterwards.
+            include_raw: Give a ``RawChunk`` before the events of each chunk.
+
+        Raises:
+            GenerateError: Everything that fails before the first token.
+        """
+
+    def embed(self, request: EmbedResolved) -> EmbedResult:  # noqa: ARG002 - for those who can
+        """Ask for vectors.
+
+        Raises:
+            UnsupportedError: This backend makes none.
+        """
+        msg = f"the backend {self.name!r} makes no embeddings"
+        raise UnsupportedError(msg)
+
+    def stream(
+        self,
+        prompt: Prompt,
+        *,
+        system: str | None = None,
+        cancel: CancelToken | None = None,
+        include_raw: bool = False,
+        **fields: Unpack[RequestFields],
+    ) -> TokenStream:
+        """Ask and get the answer as it comes.
+
+        Args:
+            prompt: A str (one user message), or messages: ours, or dicts in OpenAI's shape.
+            system: Put in front as a system message.
+            cancel: Ends the call while it waits, and the stream afterwards.
+            include_raw: Give a ``RawChunk`` before the events of each chunk.
+            fields: Fields of ``RequestV2``: ``max_tokens=100``, ``tools=[…]``, …; attachments that
+                no message shows are shown after the last text of the user.
+
+        Raises:
+            InvalidRequestError: The request cannot be sent; the message names the place.
+            GenerateError: Everything else that fails before the first token.
+            TypeError: There is no such field; the message names what is close.
+        """
+        self._check_names("stream()", fields)
+        request = request_from(prompt, system, fields)
+        return self.generate_v2(request.resolve(), cancel=cancel, include_raw=include_raw)
+
+    def complete(
+        self,
+        prompt: Prompt,
+        *,
+        system: str | None = None,
+        cancel: CancelToken | None = None,
+        include_raw: bool = False,
+        **fields: Unpack[RequestFields],
+    ) -> Completion:
+        """Ask and wait for the whole answer.
+
+        Args:
+            prompt: A str (one user message), or messages: ours, or dicts in OpenAI's shape.
+            system: Put in front as a system message.
+            cancel: Ends the call, whatever it waits for.
+            include_raw: As in ``stream()``.
+            fields: As in ``stream()``.
+
+        Raises:
+            GenerateError: As from ``stream()`` and ``TokenStream.collect()``; what had come is in
+                its ``partial``.
+            TypeError: There is no such field; the message names what is close.
+        """
+        self._check_names("complete()", fields)
+        with collecting():
+            stream = self.stream(
+                prompt, system=system, cancel=cancel, include_raw=include_raw, **fields
+            )
+        with stream:
+            return stream.collect()
+
+    def _check_names(self, call: str, fields: Iterable[str]) -> None:
+        """Refuse arguments that a call does not have, before anything else is looked at."""
+        config = type(getattr(self, "config", None))
+        settings = [field.name for field in attrs.fields(config)] if attrs.has(config) else ()
+        check_names(call, fields, settings)
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Cancel every live stream and waiting call, then release what the backend holds.
+
+        Afterwards ``ready()`` is false and ``generate_v2`` raises ``NotReadyError``.
+
+        Args:
+            timeout: Seconds to wait for workers that are on their way out.
+        """
+        self._stopped = True
+        members = list(self._live)
+        for member in members:
+            member.cancel()
+        deadline = time.monotonic() + timeout
+        for member in members:
+            if isinstance(member, TokenStream):
+                member.wait_released(deadline - time.monotonic())
+        self._release()
+
+    def _release(self) -> None:  # noqa: B027 - most backends hold nothing
+        """Let go of what the backend holds beside its streams."""
+
+    def close(self) -> None:
+        """Do what ``stop()`` does."""
+        self.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _check_ready(self) -> None:
+        """Refuse to be asked when there is nobody to answer."""
+        if self._stopped:
+            msg = f"the backend {self.name!r} was stopped: make a new one"
+            raise NotReadyError(msg, retryable=False)
+        if not self.ready():
+            msg = f"the backend {self.name!r} is not ready"
+            raise NotReadyError(msg)
+
+    def _opened(self, stream: TokenStream) -> TokenStream:
+        """Give a stream out, unless ``stop()`` came while it was being made."""
+        if self._stopped:
+            stream.close()
+            self._check_ready()
+        return stream
+
+    def _speaks_v2_only(self) -> InternalError:
+        return InternalError(f"the backend {self.name!r} speaks v2 only: use generate_v2()")

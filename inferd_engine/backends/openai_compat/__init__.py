@@ -1,0 +1,1 @@
+"""The backend for every upstream that speaks OpenAI's Chat Completions."""

@@ -1,0 +1,1 @@
+"""What every backend that asks over HTTP needs."""

@@ -1,0 +1,1 @@
+"""Bytes in and out of a connection, endable, in time.  Knows no event."""

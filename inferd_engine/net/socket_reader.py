@@ -1,0 +1,97 @@
+"""Read from a socket, so that the read ends in time, and take the body out of its framing.
+
+Goal: hand the interpreter's lock over as seldom as can be.  Beside threads that compute, getting it
+back takes milliseconds, and among many streams it costs more than all parsing.
+
+Strategy: with the C part a read is one call, which waits, receives and takes HTTP's chunks apart
+without the lock (``csrc/socket_read.h`` is its manual).  In Python the socket's own timeout ends
+it, which costs a hand-over more, over TLS two, and works everywhere: over TLS, on a socket whose
+``recv`` somebody has replaced (gevent, eventlet, whoever records traffic), on Windows, without the
+C part.
+
+Rejected: the kernel's timeout (SO_RCVTIMEO) below ``socket.recv``, which begins anew with every
+signal, so that a profiler's signals let no deadline pass.
+"""
+
+from __future__ import annotations
+
+import _socket  # what the interpreter itself put there, whoever has replaced socket's names
+from typing import TYPE_CHECKING, Protocol
+
+from inferd_engine._native import IMPLEMENTATION
+
+if TYPE_CHECKING:
+    import socket
+
+    from inferd_engine.wire.http.chunks import ChunkedDecoder
+
+BLOCK = 65536  # bytes of a read at the most: many small HTTP chunks in one system call
+_SHORTEST = 0.001  # seconds: 0 would mean something else to a socket
+
+
+class SocketReader(Protocol):
+    """Where the bytes of a body come in; for one thread at a time."""
+
+    @property
+    def taken(self) -> int:
+        """How many bytes the last read received and looked at, framing included."""
+
+    def read(self, size: int, seconds: float) -> bytes | None:
+        """Give what comes next; None if it is nothing yet, empty at the end.
+
+        Nothing yet is the answer when time is up, but also before: after a signal, and when framing
+        came and nothing else.  Whoever asks looks at the clock.
+
+        Args:
+            size: How many bytes are received at the most, framing included: 1 up to ``BLOCK``.
+            seconds: How long to wait; 0 or less takes what has come already.
+
+        Raises:
+            OSError: The connection broke.
+            ValueError: The framing is wrong; what came before that was given.
+        """
+
+
+def socket_reader(sock: socket.socket, chunks: ChunkedDecoder | None) -> SocketReader:
+    """Make the best one for a socket; with ``chunks``, for a body in HTTP's chunks."""
+    recv = getattr(type(sock), "recv", None)
+    if IMPLEMENTATION == "native" and recv is _socket.socket.recv:
+        from inferd_engine.net._socket_reader_native import WORKS, NativeReader  # noqa: PLC0415
+
+        if WORKS:
+            return NativeReader(sock, chunks, BLOCK)  # type: ignore[arg-type]  # both are native
+    return PythonReader(sock, chunks)
+
+
+class PythonReader:
+    """The one in Python: the socket's timeout is set only when it has to be another."""
+
+    def __init__(self, sock: socket.socket, chunks: ChunkedDecoder | None) -> None:
+        self._sock = sock
+        self._chunks = chunks
+        self._timeout: float | None = None
+        self.taken = 0
+
+    def read(self, size: int, seconds: float) -> bytes | None:
+        """Give what comes next; None if it is nothing yet, empty at the end."""
+        chunks = self._chunks
+        if chunks is not None and chunks.error is not None:
+            raise chunks.error
+        seconds = max(seconds, _SHORTEST)
+        if seconds != self._timeout:
+            self._timeout = seconds
+            self._sock.settimeout(seconds)
+        self.taken = 0
+        try:
+            data = self._sock.recv(size) or b""  # urllib3's TLS inside of TLS ends with 0
+        except TimeoutError as error:
+            if error.errno is not None:  # the kernel's: the peer is gone
+                raise
+            return None
+        self.taken = len(data)
+        if chunks is None or not data:
+            return data
+        body = chunks.feed(data)
+        if not body and chunks.error is not None:
+            raise chunks.error
+        return body if body or chunks.is_done else None

@@ -1,0 +1,1 @@
+"""What nobody is shown, and how it is kept out of what is shown."""

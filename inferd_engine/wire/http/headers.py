@@ -1,0 +1,47 @@
+"""Read what is of use in an answer's headers, whose names are in lower case here."""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import math
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LONGEST_WAIT = 86400.0  # seconds; an upstream that names more means no number at all
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """Give the seconds that the upstream wants us to wait, if it named any.
+
+    Args:
+        headers: The answer's headers, names in lower case.
+        now: Seconds since the epoch, for an HTTP date.
+
+    Source: RFC 9110, 10.2.3; ``retry-after-ms`` as OpenAI and Azure send it.
+    """
+    seconds: float | None = None
+    if "retry-after" not in headers and "llm_provider-retry-after" in headers:
+        # LiteLLM's proxy passes the header of the provider behind it on under this name.
+        headers = {**headers, "retry-after": headers["llm_provider-retry-after"]}
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        with contextlib.suppress(KeyError, ValueError):
+            found = float(headers[name].replace("_", "x")) * scale
+            if not math.isnan(found):
+                seconds = found
+                break
+    if seconds is None and "retry-after" in headers:
+        try:
+            date = email.utils.parsedate_to_datetime(headers["retry-after"])
+            seconds = date.timestamp() - (time.time() if now is None else now)
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return None if seconds is None else min(max(seconds, 0.0), _LONGEST_WAIT)
+
+
+def request_id_of(headers: Mapping[str, str], own: str) -> str | None:
+    """Give the upstream's id of the request, or the caller's own."""
+    return headers.get("x-request-id") or headers.get("request-id") or own or None

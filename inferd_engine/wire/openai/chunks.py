@@ -1,0 +1,304 @@
+"""Turn the payloads of an OpenAI-compatible stream into events.
+
+Goal: the same events from every server that calls itself compatible, and a file that stays small:
+eight rules instead of a case for each server.
+
+1.  A payload is taken apart into its documents (``payload_documents``), and each counts.  What is
+    no JSON is logged, counted and skipped.
+2.  An error is looked for in every document: ``error``, ``event: error``, ``object: "error"``, in
+    a choice too, and as flat objects without any of these (``error_kinds``).  A delta beside it is
+    given first.
+3.  Usage replaces what was known before, number by number (``usage``).
+4.  One choice is the answer (``choices``).  Its delta is read before its finish reason; a
+    whole ``message`` is the same once more (``deltas``).
+5.  A finish reason that says nothing is none (``finish_reasons``), the last other one counts, and
+    it does not end the stream: usage, errors and even text come after it.
+6.  The end: a finish reason makes the answer whole.  ``[DONE]`` does unless payloads came and none
+    of them held an answer, or the last of them could not be read.  Else the answer was cut.
+7.  Tool calls come whole, at the end (``tools``).  ``tool_use`` is the reason if there are
+    any and the upstream said stop or nothing; ``tool_calls`` without a call is ``end_turn``; of an
+    answer that was cut, blocked or failed a call that is not whole is left out.
+8.  Unknown keys, types, roles, finish words and part types never raise; one where a list belongs
+    is a list of one, and the other way round (``json_shapes``).
+
+The common chunk, which holds one piece of text and nothing else, has a way of its own
+(``plain_chunks``).  All others go the general way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, Literal
+
+from inferd_engine.errors import StreamInterruptedError
+from inferd_engine.events import Done, StopReason, Usage
+from inferd_engine.wire.openai.choices import Choices
+from inferd_engine.wire.openai.deltas import Deltas
+from inferd_engine.wire.openai.error_kinds import error_in_choice, is_error
+from inferd_engine.wire.openai.error_messages import find_message
+from inferd_engine.wire.openai.errors import upstream_error
+from inferd_engine.wire.openai.finish_reasons import ENDS_BY_ITSELF, stop_reason_of, word_in_choice
+from inferd_engine.wire.openai.payload_documents import DONE, SKIPPED, documents_in
+from inferd_engine.wire.openai.plain_chunks import add_events, plain_delta, plain_deltas
+from inferd_engine.wire.openai.usage import merged_usage
+from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
+from inferd_engine.wire.text.json_shapes import object_in, objects_in
+from inferd_engine.wire.text.printable import printable
+from inferd_engine.wire.text.surrogates import join_surrogates, joined_in_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from inferd_engine.events import TokenEventV2, ToolUse
+    from inferd_engine.wire.openai.plain_chunks import PlainDelta
+
+_log = logging.getLogger("inferd_engine")
+
+_CUT = "the answer was cut: the upstream ended it without a finish reason and without [DONE]"
+_NO_ANSWER = "the upstream ended without an answer: nothing of what it sent was a chat completion"
+_LOST_END = "the answer may be cut: the last that the upstream sent before [DONE] could not be read"
+
+
+class ChunkAccumulator:
+    """Feed it the payloads of one answer in order; it gives their events.
+
+    Args:
+        max_bytes: What all tool calls may cost together, in bytes.
+        split_think_tags: Take thoughts in tags out of the text; ``"inside"`` if the answer begins
+            inside of one, because the model's template wrote the opening tag.
+        choices: How many choices were asked for (``n``).
+        request_id: The upstream's id of the request, for errors.
+        mask: Takes secrets out of what is logged.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int = MAX_EVENT_BYTES,
+        split_think_tags: bool | Literal["inside"] = False,
+        choices: Any = 1,  # noqa: ANN401 - of the request's JSON
+        request_id: str | None = None,
+        mask: Callable[[str], str] = str,
+    ) -> None:
+        self._mask = mask
+        self._request_id = request_id
+        self._choices = Choices(choices)
+        self._deltas = Deltas(
+            max_bytes=max_bytes, split_think_tags=split_think_tags, request_id=request_id
+        )
+        self._is_delicate = self._deltas.is_delicate  # plain chunks go the general way too
+        self._usage: Usage | None = None
+        self._has_payload = False
+        self._saw_choice = False
+        self._stray: Any = None  # the last object since the last choice that was no chunk
+        self._lost_end = False  # whether the last payload could not be read
+        self._saw_call = False
+        self.skipped = 0
+        """How many payloads, or stretches of them, were no JSON and were left out."""
+        self.finish_reason: str | None = None
+        """The upstream's word for why it stopped, once it has said so."""
+        self.is_done = False
+        """Whether ``[DONE]`` has come: nothing after it counts."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the answer has begun: text, a thought, a call."""
+        return self._deltas.has_begun or bool(self._choices)
+
+    def ingest(self, payload: bytes | str, event: str = "message") -> list[TokenEventV2]:
+        """Take one payload; give the events that it holds.
+
+        Args:
+            payload: The data of one server-sent event, or one JSON document.
+            event: The event's type; ``"error"`` makes any payload an error.
+
+        Raises:
+            UpstreamError: The payload is an error, or tool calls outgrew ``max_bytes``.
+        """
+        events: list[TokenEventV2] = []
+        self.ingest_into(events, payload, event)
+        return events
+
+    def ingest_into(
+        self, events: list[TokenEventV2], payload: bytes | str, event: str = "message"
+    ) -> None:
+        """Do the same, but add the events to a list: what came before an error is in it."""
+        if self.is_done:
+            return
+        if event != "error" and not self._is_delicate:
+            delta = plain_delta(payload)
+            if delta is not None:
+                self._add_plain(events, [delta])
+                return
+        try:
+            events.extend(self._take(payload, event))
+        except RecursionError:
+            self._skip("a payload that is nested too deeply")
+
+    def ingest_plain(self, events: list[TokenEventV2], payloads: str) -> int:
+        """Add the events of payloads, one a line, if all of them are plain; give how many.
+
+        Returns:
+            How many payloads there were; 0 if one of them is not plain, and nothing was taken.
+        """
+        if self._is_delicate or self.is_done:
+            return 0
+        deltas = plain_deltas(payloads)
+        if deltas and self._deltas.saw_text and not self._lost_end:
+            add_events(events, deltas)  # which changes nothing here
+        elif deltas:
+            self._add_plain(events, deltas)
+        return len(deltas)
+
+    def finalize(self) -> list[TokenEventV2]:
+        """End the answer: give the whole tool calls and ``Done``.
+
+        Raises:
+            StreamInterruptedError: The answer was cut: no finish reason and no ``[DONE]``.
+            ToolCallMalformedError: A tool call's arguments are no JSON.
+        """
+        held = self.flush()
+        self.check_whole()
+        return [*held, *(tool_use for tool_use, _ in self.tool_uses()), self.done()]
+
+    def check_whole(self) -> None:
+        """Look whether the answer is whole.
+
+        Raises:
+            StreamInterruptedError: It was cut, or was no answer at all.
+            UpstreamError: It was none, but says what is wrong.
+        """
+        if self.finish_reason is not None:
+            return
+        if self.is_done and not self._has_payload:
+            _log.warning("the upstream ended an answer that held nothing")
+            return
+        if self.is_done and self._saw_choice and not self._lost_end:
+            return
+        if find_message(self._stray):
+            raise upstream_error(self._stray, request_id=self._request_id)
+        said = _CUT if not self.is_done else _LOST_END if self._saw_choice else _NO_ANSWER
+        raise StreamInterruptedError(said, request_id=self._request_id)
+
+    def flush(self) -> list[TokenEventV2]:
+        """Give what was held back of the text; nothing more comes."""
+        held = [event for choice in self._choices.flush() for event in self._take_choice(choice)]
+        return [*held, *self._deltas.flush()]
+
+    def tool_uses(self) -> Iterator[tuple[ToolUse, int]]:
+        """Give the whole tool calls, one at a time, each with its size in bytes.
+
+        Raises:
+            ToolCallMalformedError: The next one's arguments are no JSON.
+        """
+        cut = stop_reason_of(self.finish_reason) not in ENDS_BY_ITSELF
+        for sized in self._deltas.tool_uses(cut=cut):
+            self._saw_call = True
+            yield sized
+
+    def done(self) -> Done:
+        """Give the end of the answer, once its tool calls were given."""
+        reason = stop_reason_of(self.finish_reason)
+        if reason in (StopReason.END_TURN, StopReason.TOOL_USE):
+            reason = StopReason.TOOL_USE if self._saw_call else StopReason.END_TURN
+        word, usage = self.finish_reason, self._usage
+        if usage is not None:
+            with contextlib.suppress(ValueError):  # nested too deeply: as it came
+                details = joined_in_value(usage.details)
+                usage = Usage(usage.input_tokens, usage.output_tokens, details)
+        return Done(reason, usage, word and join_surrogates(word))
+
+    # --- one payload -----------------------------------------------------------------------------
+
+    def _add_plain(self, events: list[TokenEventV2], deltas: list[PlainDelta]) -> None:
+        count = len(events)
+        add_events(events, deltas)
+        self._has_payload = self._saw_choice = self._deltas.saw_delta = True
+        self._stray, self._lost_end = None, False
+        self._deltas.saw_text = self._deltas.saw_text or len(events) > count
+
+    def _take(self, payload: bytes | str, event: str) -> Iterator[TokenEventV2]:
+        text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
+        text = text.strip()
+        if not text and event == "error":
+            raise upstream_error({}, request_id=self._request_id)
+        for document in documents_in(text):
+            if document is SKIPPED and event == "error":
+                raise upstream_error(text, request_id=self._request_id)
+            if document is SKIPPED:
+                self._skip(f"a payload of {len(text)} characters that is no JSON")
+                _log.debug("the skipped payload: %s", self._mask(printable(text)))
+            elif document == DONE:
+                self.is_done = True
+                return
+            else:
+                self._take_string(document)
+                self._has_payload = True
+                yield from self._take_document(document, event, len(text))
+
+    def _take_string(self, document: Any) -> None:  # noqa: ANN401 - JSON
+        """Keep a string that is all that comes: it is what the upstream says is wrong."""
+        if isinstance(self._stray, str):
+            self._stray = None
+        if isinstance(document, str) and not self._has_payload:
+            self._stray = document
+
+    def _skip(self, what: str) -> None:
+        _log.warning("skipped %s", what)
+        self.skipped += 1
+        self._has_payload = self._lost_end = True
+
+    def _take_document(self, document: Any, event: str, size: int) -> Iterator[TokenEventV2]:  # noqa: ANN401
+        chunks = objects_in(document)
+        if not chunks and event == "error":
+            raise upstream_error(document, request_id=self._request_id)
+        for chunk in chunks:
+            failed = is_error(chunk, event)
+            if not failed or event == "message":
+                yield from self._take_chunk(chunk, size, deltas_alone=failed)
+            if failed:
+                raise upstream_error(chunk, request_id=self._request_id)
+
+    def _take_chunk(
+        self, chunk: dict[str, Any], size: int, *, deltas_alone: bool
+    ) -> Iterator[TokenEventV2]:
+        has_usage = self._take_usage(chunk.get("usage"))
+        if "x_groq" in chunk:
+            has_usage = self._take_usage(object_in(chunk["x_groq"]).get("usage")) or has_usage
+        choices = objects_in(chunk.get("choices"))
+        if deltas_alone:
+            choices = [choice for choice in choices if choice.get("delta")]
+        if "choices" not in chunk and not has_usage:
+            self._take_stray(chunk)
+        if choices:
+            for choice in self._choices.take(choices, size, _says_why):
+                if not has_usage:
+                    self._take_usage(choice.get("usage"))
+                yield from self._take_choice(choice)
+                if error := error_in_choice(choice):
+                    raise upstream_error(error, request_id=self._request_id)
+        self._is_delicate = self._deltas.is_delicate or bool(self._choices)
+
+    def _take_stray(self, chunk: dict[str, Any]) -> None:
+        """Take note of an object that is no chunk: a ping, an event of another kind, an error."""
+        if not chunk.get("type"):
+            self._stray = chunk
+            self._lost_end = bool(find_message(chunk)) or self._lost_end
+
+    def _take_usage(self, usage: Any) -> bool:  # noqa: ANN401 - JSON
+        """Take a usage object; give whether it said anything."""
+        merged = merged_usage(self._usage, usage)
+        self._usage = merged or self._usage
+        return merged is not None
+
+    def _take_choice(self, choice: dict[str, Any]) -> Iterator[TokenEventV2]:
+        self._saw_choice = True
+        self._stray, self._lost_end = None, False
+        yield from self._deltas.take(choice)
+        self.finish_reason = word_in_choice(choice) or self.finish_reason
+
+
+def _says_why(choice: dict[str, Any]) -> bool:
+    """Whether a choice says why it ended, or that it failed."""
+    return word_in_choice(choice) is not None or error_in_choice(choice) is not None

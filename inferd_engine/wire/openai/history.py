@@ -1,0 +1,236 @@
+"""Map the messages of a request to those of OpenAI's Chat Completions.
+
+Goal: a history that every compatible server takes.  The rules that all share:
+
+* text blocks of a message are joined; only beside an image or a sound is the content a list;
+* a tool result is a message of its own with the role ``tool`` and, where it is known, the tool's
+  name; it comes before the text beside it, because servers want it right after its call;
+* a call's arguments are a JSON string, an assistant's ``content`` is null only beside calls;
+* thoughts are left out: most servers ignore them, some refuse them.
+
+What upstreams differ in is asked of the settings: ``replay_thinking_as`` names the field for
+thoughts where the upstream wants them back, ``short_tool_call_ids`` writes all ids anew where only
+nine letters and digits will do, ``strict_turns`` makes the speakers take turns.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, Any, Protocol
+
+from inferd_engine.errors import (
+    AttachmentUnsupportedError,
+    InvalidRequestError,
+    NonTextToolResultError,
+    UnknownContentBlockError,
+)
+from inferd_engine.proto.v2 import (
+    AudioBlock,
+    ImageBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+    VideoBlock,
+)
+from inferd_engine.wire.openai.media import audio_part, image_part
+from inferd_engine.wire.openai.reasoning_details import REASONING_DETAILS
+from inferd_engine.wire.openai.tools import CUSTOM
+from inferd_engine.wire.text.json_documents import parse_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from inferd_engine.proto.v2 import Attachment, ContentBlock, MessageV2
+
+_SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}")
+_AFTER_RESULTS = "I have read the results."  # what an assistant says where one has to speak
+
+
+class HistorySettings(Protocol):
+    """What this mapper needs to know of a configuration."""
+
+    @property
+    def vision(self) -> bool: ...  # noqa: D102
+    @property
+    def audio(self) -> bool: ...  # noqa: D102
+    @property
+    def replay_thinking_as(self) -> str: ...  # noqa: D102
+    @property
+    def short_tool_call_ids(self) -> bool: ...  # noqa: D102
+    @property
+    def strict_turns(self) -> bool: ...  # noqa: D102
+
+
+def history_from(
+    messages: Sequence[MessageV2], attachments: Sequence[Attachment], settings: HistorySettings
+) -> list[dict[str, Any]]:
+    """Give the ``messages`` to post.
+
+    Raises:
+        InvalidRequestError: Something cannot be sent; the message names the place.
+    """
+    history = _History(attachments, settings)
+    mapped: list[dict[str, Any]] = []
+    for index, message in enumerate(messages):
+        mapped += history.message(message, f"messages[{index}].content")
+    if not mapped:
+        msg = "messages holds thoughts alone, which are not sent: say something"
+        raise InvalidRequestError(msg)
+    return list(_taking_turns(mapped)) if settings.strict_turns else mapped
+
+
+class _History:
+    """What has to be known of the whole conversation while its messages are mapped."""
+
+    def __init__(self, attachments: Sequence[Attachment], settings: HistorySettings) -> None:
+        self._settings = settings
+        self._attachments: Mapping[str, Any] = {item.id: item for item in attachments}
+        self._names: dict[str, str] = {}  # of the tools that were called, by the call's id
+        self._ids = _ShortIds() if settings.short_tool_call_ids else None
+
+    def message(self, message: MessageV2, place: str) -> list[dict[str, Any]]:
+        """Give what a message becomes: the results in it, then what is said itself."""
+        results: list[dict[str, Any]] = []
+        calls: list[dict[str, Any]] = []
+        parts: list[dict[str, Any]] = []
+        thoughts: list[str] = []
+        details: list[Any] = []
+        for number, block in enumerate(message.content):
+            where = f"{place}[{number}]"
+            if isinstance(block, ThinkingBlock):
+                thoughts.append(block.text)
+            elif isinstance(block, ToolUseBlock):
+                kept = block.extra.get(REASONING_DETAILS)
+                details += kept if isinstance(kept, list) else ()
+                calls.append(self._call(block, where))
+            elif isinstance(block, ToolResultBlock):
+                results.append(self._result(block, where))
+            else:
+                parts.append(self._part(block, where))
+        if not parts and not calls and (results or thoughts):
+            return results
+        content = _content(parts)
+        own: dict[str, Any] = {"role": str(message.role), "content": content}
+        if calls:
+            own["content"] = content or None
+            own["tool_calls"] = calls
+        if thoughts and self._settings.replay_thinking_as:
+            own[self._settings.replay_thinking_as] = "".join(thoughts)
+        if details:
+            own[REASONING_DETAILS] = details
+        return [*results, own]
+
+    def _part(self, block: ContentBlock, place: str) -> dict[str, Any]:
+        if isinstance(block, TextBlock):
+            return {"type": "text", "text": block.text}
+        if isinstance(block, ImageBlock) and self._settings.vision:
+            return image_part(self._attachments[block.attachment_id], place)
+        if isinstance(block, AudioBlock) and self._settings.audio:
+            return audio_part(self._attachments[block.attachment_id], place)
+        if isinstance(block, (ImageBlock, AudioBlock, VideoBlock)):
+            switch = {"image": "vision=True", "audio": "audio=True"}.get(block.type)
+            step = f": configure {switch} if the model takes it" if switch else ""
+            msg = f"{place} shows {block.type}, which this backend does not send{step}"
+            raise AttachmentUnsupportedError(msg)
+        msg = f"{place} has the unknown block type {block.type!r}: remove it"
+        raise UnknownContentBlockError(msg)
+
+    def _call(self, block: ToolUseBlock, place: str) -> dict[str, Any]:
+        self._names[block.tool_call_id] = block.name
+        extra = {key: value for key, value in block.extra.items() if key != REASONING_DETAILS}
+        if extra.get("type") == CUSTOM:
+            custom = {"name": block.name, "input": _text_of(block.input, place)}
+            return {**extra, "id": self._id(block.tool_call_id), CUSTOM: custom}
+        return {
+            **extra,
+            "id": self._id(block.tool_call_id),
+            "type": "function",
+            "function": {"name": block.name, "arguments": _arguments(block.input, place)},
+        }
+
+    def _result(self, block: ToolResultBlock, place: str) -> dict[str, Any]:
+        text: list[str] = []
+        for number, inner in enumerate(block.content):
+            if not isinstance(inner, TextBlock):
+                msg = f"{place}.content[{number}] is {inner.type}: this upstream takes text alone"
+                raise NonTextToolResultError(msg)
+            text.append(inner.text)
+        message = {
+            "role": "tool",
+            "tool_call_id": self._id(block.tool_call_id),
+            "content": "".join(text),
+        }
+        if block.tool_call_id in self._names:
+            message["name"] = self._names[block.tool_call_id]
+        return message
+
+    def _id(self, call_id: str) -> str:
+        return call_id if self._ids is None else self._ids[call_id]
+
+
+class _ShortIds(dict[str, str]):
+    """Ids of nine letters and digits: the same for the same id, in every request."""
+
+    def __missing__(self, call_id: str) -> str:
+        short = call_id
+        while not _SHORT_ID.fullmatch(short) or short in self.values():
+            digest = hashlib.sha256(short.encode("utf-8", "surrogatepass")).digest()
+            short = base64.b32encode(digest)[:9].decode("ascii")
+        self[call_id] = short
+        return short
+
+
+def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    if all(part["type"] == "text" for part in parts):
+        return "".join(part["text"] for part in parts)
+    return parts
+
+
+def _arguments(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
+    """Give a call's arguments as the JSON text of an object, where they are one at all."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):  # a tool may take a plain string
+            decoded = parse_json(value or "{}")
+            value = decoded if isinstance(decoded, dict) else value
+    try:
+        return json.dumps({} if value is None else value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"{place}.input is something that JSON cannot hold: {error}"
+        raise InvalidRequestError(msg) from None
+
+
+def _text_of(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
+    """Give the input of a custom call, which is text."""
+    return value if isinstance(value, str) else _arguments(value, place)
+
+
+def _taking_turns(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Let nobody speak twice in a row, and the assistant between a tool and the user."""
+    last: dict[str, Any] = {}
+    for message in messages:
+        role = message["role"]
+        mergeable = role in ("system", "user", "assistant") and role == last.get("role")
+        if mergeable and "tool_calls" not in last and "tool_calls" not in message:
+            last["content"] = _merged_content(last["content"], message["content"])
+            continue
+        if last:
+            yield last
+        if role == "user" and last.get("role") == "tool":
+            yield {"role": "assistant", "content": _AFTER_RESULTS}
+        last = dict(message)
+    yield last
+
+
+def _merged_content(first: Any, second: Any) -> Any:  # noqa: ANN401 - text or parts
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}\n\n{second}"
+    return [
+        part
+        for content in (first, second)
+        for part in ([{"type": "text", "text": content}] if isinstance(content, str) else content)
+    ]

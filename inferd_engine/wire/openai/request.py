@@ -1,0 +1,193 @@
+"""Map a checked request to the JSON of OpenAI's Chat Completions.
+
+Only what the caller set is sent: servers differ in what they refuse, and a default of ours could
+be a 400.  What the wire cannot carry is refused here, before a connection is opened, with the
+place in the request.
+
+* ``tools`` is left out when empty, and ``tool_choice`` with it.
+* Whether to think is asked in the words of the upstream (``THINKING_STYLES``).
+* ``extra_body`` is merged last, object by object; where both have a value the caller's stands.
+* Halves of characters are joined or replaced: strict JSON parsers refuse them.
+
+The history has a file of its own (``history``).  OpenAI API reference, "Create chat
+completion".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from inferd_engine.errors import InvalidRequestError
+from inferd_engine.proto.tool_choice import ANY, REQUIRED, named_in
+from inferd_engine.wire.openai.history import HistorySettings, history_from
+from inferd_engine.wire.text.surrogates import joined_in_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inferd_engine.proto.v2 import ResolvedV2, Tool
+
+_FORMAT = "json_schema"
+_FORMAT_NAME = "response"  # of a schema without one: OpenAI wants one
+
+
+class RequestSettings(HistorySettings, Protocol):
+    """What the mapper needs to know of a configuration."""
+
+    @property
+    def model(self) -> str: ...  # noqa: D102
+    @property
+    def max_tokens_field(self) -> str: ...  # noqa: D102
+    @property
+    def include_usage(self) -> bool: ...  # noqa: D102
+    @property
+    def thinking_style(self) -> str: ...  # noqa: D102
+    @property
+    def tool_name_pattern(self) -> str: ...  # noqa: D102
+    @property
+    def extra_body(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+# --- whether to think ----------------------------------------------------------------------------
+
+
+def _effort(thinking: bool | str) -> str:  # noqa: FBT001 - the contract's type
+    if isinstance(thinking, bool):
+        return "medium" if thinking else "none"
+    return thinking
+
+
+def _level(thinking: bool | str) -> dict[str, str]:  # noqa: FBT001
+    """Give the level beside a switch: only if the caller named one."""
+    return {"reasoning_effort": thinking} if isinstance(thinking, str) else {}
+
+
+def _switch(thinking: bool | str) -> dict[str, str]:  # noqa: FBT001
+    return {"type": "enabled" if thinking else "disabled"}
+
+
+THINKING_STYLES: dict[str, Callable[[bool | str], dict[str, Any]]] = {
+    "reasoning_effort": lambda asked: {"reasoning_effort": _effort(asked)},
+    "reasoning": lambda asked: {"reasoning": {"effort": _effort(asked)}},
+    "thinking": lambda asked: {"thinking": _switch(asked), **_level(asked)},
+    "enable_thinking": lambda asked: {"enable_thinking": bool(asked), **_level(asked)},
+    "chat_template_kwargs": lambda asked: {
+        "chat_template_kwargs": {
+            "enable_thinking": bool(asked),
+            "thinking": bool(asked),
+            **_level(asked),
+        }
+    },
+}
+"""How upstreams are told to think: OpenAI's way; OpenRouter's; DeepSeek's and Z.ai's; DashScope's;
+and that of servers which hand it to the model's chat template, as vLLM, SGLang and llama.cpp:
+Qwen's and GLM's templates know the first word, those of DeepSeek, Granite and Kimi the second, and
+a word that a template does not know does no harm."""
+
+
+def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict[str, Any]:
+    """Give the JSON object to post.
+
+    Args:
+        resolved: The checked request.
+        config: The upstream's model and ways, an ``OpenAiCompatConfig``.
+
+    Raises:
+        AttachmentUnsupportedError: A message shows what this upstream is not sent: a video, or an
+            image or a sound without ``vision`` or ``audio``.
+        NonTextToolResultError: A tool result holds something else than text.
+        UnknownContentBlockError: A block of a type that nobody here knows.
+        InvalidRequestError: A tool call's input is nothing that JSON can hold, or a tool has a
+            name that the upstream refuses.
+    """
+    streams = resolved.stream is not False
+    body: dict[str, Any] = {
+        "model": resolved.model or config.model,
+        "messages": history_from(resolved.messages, resolved.attachments, config),
+        "stream": streams,
+    }
+    if streams and config.include_usage:
+        body["stream_options"] = {"include_usage": True}
+    body |= _sampling(resolved, config.max_tokens_field)
+    if resolved.thinking is not None:
+        body |= THINKING_STYLES[config.thinking_style](resolved.thinking)
+    if resolved.tools:
+        body["tools"] = [
+            _tool(tool, f"tools[{index}]", config.tool_name_pattern)
+            for index, tool in enumerate(resolved.tools)
+        ]
+        if resolved.tool_choice is not None:
+            body["tool_choice"] = _tool_choice(resolved.tool_choice)
+        if resolved.parallel_tool_calls is not None:
+            body["parallel_tool_calls"] = resolved.parallel_tool_calls
+    try:
+        extra = _merged(config.extra_body, resolved.extra_body)
+        whole: dict[str, Any] = joined_in_value(_merged(body, extra))
+    except ValueError:
+        msg = "the request holds a value that is nested too deeply"
+        raise InvalidRequestError(msg) from None
+    return whole
+
+
+def _sampling(resolved: ResolvedV2, max_tokens_field: str) -> dict[str, Any]:
+    fields = {
+        "temperature": resolved.temperature,
+        "top_p": resolved.top_p,
+        "top_k": resolved.top_k,
+        max_tokens_field: resolved.max_tokens,
+        "stop": list(resolved.stop) or None,
+        "seed": resolved.seed,
+        "response_format": _response_format(resolved.response_format),
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _tool(tool: Tool, place: str, name_pattern: str) -> dict[str, Any]:
+    if name_pattern and not re.fullmatch(name_pattern, tool.name):
+        msg = f"{place}.name is {tool.name!r}: this upstream takes names like {name_pattern}"
+        raise InvalidRequestError(msg)
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    function["parameters"] = _parameters(tool.input_schema)
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+def _parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a tool's schema; some upstreams refuse an object that does not list its properties."""
+    schema = dict(schema) or {"type": "object"}
+    if schema.get("type") == "object" and schema.get("properties") is None:
+        schema["properties"] = {}
+    return schema
+
+
+def _tool_choice(choice: Any) -> Any:  # noqa: ANN401 - JSON
+    """Give a choice in OpenAI's shape; an object that is nobody's else is sent as it is."""
+    kind = choice.get("type") if isinstance(choice, Mapping) else None
+    if ANY in (choice, kind):
+        return REQUIRED
+    is_flat = kind in ("function", "tool") and "function" not in choice  # Responses; Anthropic
+    if is_flat or (isinstance(choice, str) and named_in(choice)):
+        return {"type": "function", "function": {"name": named_in(choice)[0]}}
+    return choice
+
+
+def _response_format(wanted: Any) -> Any:  # noqa: ANN401 - JSON
+    """Give a response format in OpenAI's shape; inferd's has the schema beside the type."""
+    if not isinstance(wanted, Mapping) or wanted.get("type") != _FORMAT or _FORMAT in wanted:
+        return wanted
+    inner = {key: value for key, value in wanted.items() if key != "type"}
+    return {"type": _FORMAT, _FORMAT: {"name": _FORMAT_NAME, **inner}} if inner else wanted
+
+
+def _merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(body)
+    for key, value in extra.items():
+        known = merged.get(key)
+        both = isinstance(known, dict) and isinstance(value, dict)
+        merged[key] = _merged(known, value) if both else value  # type: ignore[arg-type]
+    return merged

@@ -1,0 +1,1 @@
+"""JSON and text as servers write them."""
