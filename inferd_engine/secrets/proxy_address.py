@@ -21,8 +21,12 @@ def check_proxy(place: str, address: object) -> None:
     shown = str(address) if isinstance(address, str) else ""
     host = host_of_proxy(shown)
     scheme = shown.partition("://")[0].lower() if "://" in shown else "http"
-    if scheme not in _PROXY_SCHEMES or not is_host(host):
-        msg = f"{place} is no address of a proxy (it is not shown here)"
+    if scheme not in _PROXY_SCHEMES:
+        known = ", ".join(_PROXY_SCHEMES)
+        msg = f"{place} begins with no kind of proxy: take one of {known} (it is not shown here)"
+        raise InvalidRequestError(msg)
+    if not is_host(host):
+        msg = f"{place} is not the address of a proxy (it is not shown here)"
         raise InvalidRequestError(msg)
     if isinstance(address, Secret) and not address.is_left_out:
         _check_user_info(place, address, host)

@@ -39,14 +39,14 @@ MAX_BYTES = 4 * 1024 * 1024  # of queued events, half of what may be undelivered
 
 if TYPE_CHECKING:
     _Queue = queue.Queue[Any]
-elif "gevent.monkey" in sys.modules:
-    # gevent and eventlet put queues of their own in place, without these hooks; the standard one
-    # works on the locks that they have put in place as well.
-    _Queue = sys.modules["gevent.monkey"].get_original("queue", "Queue")
-elif "eventlet.patcher" in sys.modules:
-    _Queue = sys.modules["eventlet.patcher"].original("queue").Queue
-else:
+elif queue.Queue.__module__ == "queue":
     _Queue = queue.Queue
+# gevent and eventlet put queues of their own in place, without these hooks; the standard one works
+# on the locks that they have put in place as well.
+elif "gevent.monkey" in sys.modules:
+    _Queue = sys.modules["gevent.monkey"].get_original("queue", "Queue")
+else:
+    _Queue = sys.modules["eventlet.patcher"].original("queue").Queue
 
 
 class EventBuffer(_Queue):
