@@ -45,6 +45,8 @@ _HOMES = {
         "assistant",
         "tool_result",
     ),
+    "inferd_engine.proto.fields": ("RequestFields",),
+    "inferd_engine.wire.openai.messages": ("Prompt",),
     "inferd_engine.proto.embed": ("EmbedRequest", "EmbedResolved", "EmbedResult"),
     "inferd_engine.backends.openai_compat.backend": ("OpenAiCompat",),
     "inferd_engine.backends.openai_compat.config": ("OpenAiCompatConfig",),
@@ -96,15 +98,17 @@ __all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 - they are all str
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
-    """Load a public name when it is first asked for."""
-    home = _HOME_OF.get(name)
-    if home is None:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # with it in sight, every name would be there for a type checker
+
+    def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
+        """Load a public name when it is first asked for."""
+        home = _HOME_OF.get(name)
+        if home is None:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        value = getattr(importlib.import_module(home), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
@@ -162,6 +166,7 @@ if TYPE_CHECKING:
         EmbedResolved as EmbedResolved,
         EmbedResult as EmbedResult,
     )
+    from inferd_engine.proto.fields import RequestFields as RequestFields
     from inferd_engine.proto.v1 import (
         Message as Message,
         Request as Request,
@@ -193,6 +198,7 @@ if TYPE_CHECKING:
     )
     from inferd_engine.stream.token_stream import TokenStream as TokenStream
     from inferd_engine.wire.openai.chunks import ChunkAccumulator as ChunkAccumulator
+    from inferd_engine.wire.openai.messages import Prompt as Prompt
     from inferd_engine.wire.openai.request import request_from_resolved as request_from_resolved
     from inferd_engine.wire.sse.decoder import (
         ServerSentEvent as ServerSentEvent,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import math
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -36,12 +36,15 @@ class Role(str, enum.Enum):
         return self.value
 
 
-def to_role(value: object) -> Any:  # noqa: ANN401 - an unknown role is kept for resolve() to name
+RoleName = Literal["system", "user", "assistant"]
+
+
+def to_role(value: Role | RoleName) -> Role:
     """Turn a role's word into the ``Role``; keep what is none, so that ``resolve()`` names it."""
     try:
         return Role(value)
     except ValueError:
-        return value
+        return value  # type: ignore[return-value]  # resolve() refuses it
 
 
 def _to_messages(messages: Iterable[Message]) -> tuple[Message, ...]:

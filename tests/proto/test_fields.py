@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import attrs
 import pytest
 
 import inferd_engine as ie
+from inferd_engine.backends.openai_compat.fields import (
+    OpenAiCompatFields,
+    PresetName,
+    UpstreamFields,
+)
+from inferd_engine.backends.openai_compat.presets import PRESETS
 from inferd_engine.proto.fields import RequestFields
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 16
@@ -28,6 +36,20 @@ def test_the_fields_are_those_of_a_request():
     """What editors complete is what RequestV2 has, without the messages."""
     names = {field.name for field in attrs.fields(ie.RequestV2)}
     assert set(RequestFields.__annotations__) == names - {"messages"}
+
+
+def test_the_fields_of_a_configuration():
+    """What editors complete for a backend is what its configuration has; likewise its presets."""
+    names = {field.name for field in attrs.fields(ie.OpenAiCompatConfig)}
+    known = UpstreamFields.__annotations__ | OpenAiCompatFields.__annotations__
+    assert set(known) == names
+    assert get_args(PresetName) == tuple(PRESETS)
+
+
+def test_a_base_url_in_front():
+    """A str in front is the base URL."""
+    backend = ie.OpenAiCompat("http://localhost:8080", model="m", api_key="")
+    assert (backend.config.base_url, backend.config.model) == ("http://localhost:8080", "m")
 
 
 @pytest.mark.parametrize("call", ["stream", "complete"])

@@ -93,6 +93,12 @@ def test_azure():
         ie.OpenAiCompatConfig.preset("azure")
 
 
+def test_a_preset_that_is_nearly_there():
+    """A near miss is told what it may have meant."""
+    with pytest.raises(ie.InvalidRequestError, match=r"'olama' \(did you mean 'ollama'\?\)"):
+        ie.OpenAiCompatConfig.preset("olama")
+
+
 @pytest.mark.parametrize("name", ["nobody", "", None, ["groq"]])
 def test_unknown_presets(name):
     """A preset that is not there is refused, and those that are there are named."""

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from requests import PreparedRequest
+    from typing_extensions import Unpack
 
+    from inferd_engine.backends.openai_compat.fields import OpenAiCompatFields
     from inferd_engine.cancel import CancelToken
     from inferd_engine.net.transport import Body, Reply, Transport
     from inferd_engine.proto.v1 import Resolved
@@ -49,14 +51,23 @@ _USER_AGENT = f"inferd-engine/{__version__}"
 
 
 class OpenAiCompat(Backend):
-    """Ask any OpenAI-compatible upstream, as ``OpenAiCompat(base_url=…, model=…)``.
+    """Ask any OpenAI-compatible upstream, as ``OpenAiCompat("http://localhost:8080", model=…)``.
 
     Args:
-        config: The upstream; or give the fields of ``OpenAiCompatConfig`` one by one.
+        config: The upstream: its base URL as a str, or a configuration.
+        fields: Those of ``OpenAiCompatConfig``, one by one; they win over the configuration's.
     """
 
-    def __init__(self, config: OpenAiCompatConfig | None = None, **fields: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        config: OpenAiCompatConfig | str | None = None,
+        **changed: Unpack[OpenAiCompatFields],
+    ) -> None:
         super().__init__()
+        fields: dict[str, Any] = {**changed}
+        del changed  # a traceback shows it
+        if isinstance(config, str):
+            config, fields = None, {"base_url": config, **fields}
         hide_secrets(fields)
         if config is None:
             self.config = OpenAiCompatConfig(**fields)
@@ -85,13 +96,15 @@ class OpenAiCompat(Backend):
         config = self.config
         return BackendCapabilities(v2=True, tools=True, vision=config.vision, audio=config.audio)
 
-    def with_options(self, **changed: Any) -> OpenAiCompat:  # noqa: ANN401 - fields of the config
+    def with_options(self, **fields: Unpack[OpenAiCompatFields]) -> OpenAiCompat:
         """Give a backend of its own with other settings, over the same connections.
 
         ``stop()`` on one ends its own streams; it leaves those of the other alone.
         """
         other = OpenAiCompat.__new__(OpenAiCompat)
         Backend.__init__(other)
+        changed: dict[str, Any] = {**fields}
+        del fields  # a traceback shows it
         hide_secrets(changed)
         other.config = attrs.evolve(self.config, **changed)
         other._transport = self._transport.share()  # noqa: SLF001 - one of us

@@ -10,6 +10,7 @@ first call of the copy says so.  Unpickling never raises: it would break a pool 
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 import re
@@ -47,7 +48,9 @@ from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
+
+    from inferd_engine.backends.openai_compat.fields import OpenAiCompatFields, PresetName
 
 BASE_URL_VARIABLE = "OPENAI_BASE_URL"
 API_KEY_VARIABLE = "OPENAI_API_KEY"
@@ -236,12 +239,12 @@ class OpenAiCompatConfig:
     tcp_keepalive: float | None = _seconds(60.0)
 
     @classmethod
-    def preset(cls, name: str, **fields: Any) -> Self:  # noqa: ANN401 - fields of this class
+    def preset(cls, name: PresetName, **given: Unpack[OpenAiCompatFields]) -> Self:
         """Fill in what is known of a provider or a server; the fields given win.
 
         Args:
             name: ``"ollama"``, ``"vllm"``, ``"openrouter"``, …: see ``presets.PRESETS``.
-            fields: Those of this class; ``model`` at the least, in most cases.
+            given: Fields of this class; ``model`` at the least, in most cases.
 
         Raises:
             InvalidRequestError: There is no such preset, or it needs a ``base_url`` to be given.
@@ -250,8 +253,12 @@ class OpenAiCompatConfig:
             known = PRESETS[name]
         except (KeyError, TypeError):
             there = ", ".join(PRESETS)
-            msg = f"there is no preset {name!r}: take one of {there}"
+            close = difflib.get_close_matches(name, PRESETS, n=1) if isinstance(name, str) else ()
+            meant = "".join(f" (did you mean {word!r}?)" for word in close)
+            msg = f"there is no preset {name!r}{meant}: take one of {there}"
             raise InvalidRequestError(msg) from None
+        fields: dict[str, Any] = {**given}
+        del given  # a traceback shows it
         hide_secrets(fields)
         if "base_url" not in known and not fields.get("base_url"):
             msg = f"the preset {name!r} needs a base_url: every account has its own"
