@@ -108,6 +108,14 @@ def test_testing_needs_the_standard_library_alone():
             assert root in sys.stdlib_module_names | {"inferd_engine"}
 
 
+def test_the_command_line_uses_the_front_door():
+    """It is a program like any other; only the names of the presets are not at the door."""
+    for path in (PACKAGE / "cli").glob("*.py"):
+        for name in imports_of(path):
+            if name.startswith("inferd_engine."):
+                assert top(name) in ("cli", "testing", "presets"), f"{path.name} imports {name}"
+
+
 def test_only_one_file_shuts_connections_down():
     """shutdown() is called on the kill handle alone: on a TLS socket it drops the TLS layer."""
     calls = [
