@@ -14,6 +14,7 @@ from inferd_engine.errors import (
     GenerateError,
     RequestCancelledError,
     StreamInterruptedError,
+    UpstreamError,
 )
 from inferd_engine.events import Done
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from inferd_engine.transport import Body
     from inferd_engine.wire.openai_answer import Answer
 
-_DRAIN_SECONDS = 0.01  # for the end of the body, which comes right after [DONE] if it comes at all
+DRAIN_SECONDS = 0.01  # for the end of the body, which comes right after [DONE] if it comes at all
 
 
 class AnswerSource:
@@ -40,6 +41,7 @@ class AnswerSource:
         self.ending: Done | GenerateError | None = None
         self.can_wait = body.can_wait
         """Whether ``wait()`` waits, and ``read()`` gives up in time."""
+        self.skipped = 0
         self.started = exchange.deadlines.started
         self.away = exchange.deadlines.away
         self.back = exchange.deadlines.back
@@ -92,13 +94,12 @@ class AnswerSource:
         before = answer.payloads
         events: Any = answer.feed(block) if block else answer.end()
         if answer.payloads != before:
-            deadlines.payload()
+            deadlines.payload(has_begun=answer.has_begun)
+            self.skipped = answer.skipped
             if answer.has_finish_reason:
                 deadlines.linger()
         if answer.is_over:
             self._rest = answer.rest()
-        if (answer.is_over or answer.has_finish_reason) and answer.is_whole:
-            self._exchange.reusable = True
         return events, len(block)
 
     def _read_aside(self) -> tuple[list[Event], int]:
@@ -107,7 +108,7 @@ class AnswerSource:
             return self._early.pop(0)
         for event, size in self._rest or ():
             return [event], size
-        self.ending = self._answer.ending
+        self.ending = self._exchange.mask.ending(self._answer.ending)
         return [], 0
 
     def _broken(self, error: GenerateError) -> tuple[list[Event], int]:
@@ -117,7 +118,7 @@ class AnswerSource:
             self.ending = error
             return [], 0
         events: list[Event] = list(self._answer.end())
-        if not isinstance(error, DeadlineError):
+        if not isinstance(error, (DeadlineError, UpstreamError)):
             broken = StreamInterruptedError(f"the answer was cut: {error}")
             broken.__cause__ = error
             error = broken
@@ -137,13 +138,14 @@ class AnswerSource:
         self._exchange.cancel()
 
     def close(self) -> None:
-        """Give the connection back if the answer was whole, and close it if it was not."""
+        """Let the connection be used again if the answer was whole, and close it if it was not."""
         # What was kept of the answer goes now, and not with a garbage collection, which counts
         # objects and not bytes.
+        self.skipped = self._answer.skipped
         del self._answer
         self._rest = None
         try:
             if isinstance(self.ending, Done):
-                self._body.drain(_DRAIN_SECONDS)
+                self._body.drain(DRAIN_SECONDS)
         finally:
             self._body.close()

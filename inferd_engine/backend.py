@@ -12,24 +12,26 @@ from __future__ import annotations
 
 import abc
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
 from inferd_engine.cancel import LiveSet
 from inferd_engine.errors import InternalError, NotReadyError, UnsupportedError
-from inferd_engine.proto.v2 import RequestV2
+from inferd_engine.proto.fields import check_names
 from inferd_engine.stream.token_stream import TokenStream, collecting
-from inferd_engine.wire.openai_messages import messages_from
+from inferd_engine.wire.prompts import request_from
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from inferd_engine.cancel import Cancellable, CancelToken
     from inferd_engine.events import Completion
     from inferd_engine.proto.embed import EmbedResolved, EmbedResult
+    from inferd_engine.proto.fields import RequestFields
     from inferd_engine.proto.v1 import Resolved
     from inferd_engine.proto.v2 import ResolvedV2
     from inferd_engine.wire.openai_messages import Prompt
@@ -120,45 +122,66 @@ class Backend(abc.ABC):
         self,
         prompt: Prompt,
         *,
+        system: str | None = None,
         cancel: CancelToken | None = None,
         include_raw: bool = False,
-        **fields: Any,  # noqa: ANN401 - the fields of RequestV2
+        **fields: Unpack[RequestFields],
     ) -> TokenStream:
         """Ask and get the answer as it comes.
 
         Args:
             prompt: A str (one user message), or messages: ours, or dicts in OpenAI's shape.
+            system: Put in front as a system message.
             cancel: Ends the call while it waits, and the stream afterwards.
             include_raw: Give a ``RawChunk`` before the events of each chunk.
-            fields: Fields of ``RequestV2``: ``max_tokens=100``, ``tools=[…]``, …
+            fields: Fields of ``RequestV2``: ``max_tokens=100``, ``tools=[…]``, …; attachments that
+                no message shows are shown after the last text of the user.
 
         Raises:
             InvalidRequestError: The request cannot be sent; the message names the place.
             GenerateError: Everything else that fails before the first token.
+            TypeError: There is no such field; the message names what is close.
         """
-        messages, shown = messages_from(prompt)
-        if shown:
-            fields["attachments"] = (*shown, *(fields.get("attachments") or ()))
-        request = RequestV2(messages, **fields)
+        self._check_names("stream()", fields)
+        request = request_from(prompt, system, fields)
         return self.generate_v2(request.resolve(), cancel=cancel, include_raw=include_raw)
 
     def complete(
         self,
         prompt: Prompt,
         *,
+        system: str | None = None,
         cancel: CancelToken | None = None,
         include_raw: bool = False,
-        **fields: Any,  # noqa: ANN401 - the fields of RequestV2
+        **fields: Unpack[RequestFields],
     ) -> Completion:
-        """Ask and wait for the whole answer; the arguments are those of ``stream()``.
+        """Ask and wait for the whole answer.
+
+        Args:
+            prompt: A str (one user message), or messages: ours, or dicts in OpenAI's shape.
+            system: Put in front as a system message.
+            cancel: Ends the call, whatever it waits for.
+            include_raw: As in ``stream()``.
+            fields: As in ``stream()``.
 
         Raises:
-            GenerateError: As from ``stream()`` and ``TokenStream.collect()``.
+            GenerateError: As from ``stream()`` and ``TokenStream.collect()``; what had come is in
+                its ``partial``.
+            TypeError: There is no such field; the message names what is close.
         """
+        self._check_names("complete()", fields)
         with collecting():
-            stream = self.stream(prompt, cancel=cancel, include_raw=include_raw, **fields)
+            stream = self.stream(
+                prompt, system=system, cancel=cancel, include_raw=include_raw, **fields
+            )
         with stream:
             return stream.collect()
+
+    def _check_names(self, call: str, fields: Iterable[str]) -> None:
+        """Refuse arguments that a call does not have, before anything else is looked at."""
+        config = type(getattr(self, "config", None))
+        settings = [field.name for field in attrs.fields(config)] if attrs.has(config) else ()
+        check_names(call, fields, settings)
 
     def stop(self, timeout: float = 5.0) -> None:
         """Cancel every live stream and waiting call, then release what the backend holds.

@@ -3,7 +3,9 @@
 What is known of a provider is data (``presets.py``): a preset is this value with some fields filled
 in, and nothing else asks who the provider is.
 
-A pickle holds no key: whoever unpickles reads the environment again (``secret.py``).
+What is secret in it is hidden (``secret.py``) and checked (``credentials.py``).  A pickle holds
+no secret: a key that came from a variable is read from it again, all else is left out, and the
+first call of the copy says so.  Unpickling never raises: it would break a pool of processes.
 """
 
 from __future__ import annotations
@@ -12,27 +14,38 @@ import functools
 import os
 import re
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 import attrs
 
+from inferd_engine.credentials import (
+    check_base_url,
+    check_header_name,
+    check_headers,
+    check_key,
+    check_proxies,
+    check_way,
+    key_from_environment,
+)
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.presets import PRESETS
 from inferd_engine.proto.v1 import check_integer
 from inferd_engine.secret import (
     Secret,
     hide_secrets,
+    is_harmless,
+    revealed,
+    to_address,
     to_dict,
-    to_masked,
-    to_masked_or_none,
-    to_secret,
+    to_headers,
+    to_key,
+    to_proxies,
 )
 from inferd_engine.wire.openai_request import THINKING_STYLES
-from inferd_engine.wire.openai_urls import keeps_secrets, split_base_url, without_query
+from inferd_engine.wire.openai_urls import without_query
 from inferd_engine.wire.sse import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from typing_extensions import Self
 
@@ -41,58 +54,12 @@ API_KEY_VARIABLE = "OPENAI_API_KEY"
 _SPLITTING = (False, True, "inside")
 _LONGEST = 1e9  # seconds, 30 years: sockets refuse much more
 _OPENAI = "https://api.openai.com"
-_NOT_A_KEY = re.compile(r"[^\x21-\x7e]")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2 "token"
-_HEADER_VALUE = re.compile(r"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?|")
-
-
-def _key_from_environment(config: OpenAiCompatConfig) -> Secret:
-    variable = config.api_key_variable
-    return Secret(os.environ.get(variable, "") if variable else "", variable)
 
 
 def _to_base_url(value: str | None) -> str:
-    return os.environ.get(BASE_URL_VARIABLE) or _OPENAI if value is None or value == "" else value
-
-
-def _check_base_url(config: OpenAiCompatConfig, _: Any, value: str) -> None:  # noqa: ANN401
-    if not isinstance(value, str):
-        msg = f"base_url is a {type(value).__name__}: it has to be a str"
-        raise InvalidRequestError(msg)
-    split_base_url(value)
-    key = config.api_key
-    if key and key.source and not keeps_secrets(value):
-        msg = (
-            f"the key in {key.source} is not sent to an upstream without https: "
-            "pass api_key explicitly if that is what you want, or api_key='' to send none"
-        )
-        raise InvalidRequestError(msg)
-
-
-def _check_key(_: Any, __: Any, value: Secret) -> None:  # noqa: ANN401 - attrs' signature
-    if _NOT_A_KEY.search(value):
-        place = value.source or "api_key"
-        msg = (
-            f"{place} holds a blank, a line end or a character beyond ASCII: "
-            "look whether it was copied whole (it is not shown here)"
-        )
-        raise InvalidRequestError(msg)
-
-
-def _check_headers(_: Any, __: Any, value: Mapping[str, str]) -> None:  # noqa: ANN401
-    for name, content in value.items():
-        if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
-            msg = "headers holds a name that is no header name (RFC 9110, 5.6.2)"
-            raise InvalidRequestError(msg)
-        if not (isinstance(content, str) and _HEADER_VALUE.fullmatch(content)):
-            msg = f"headers[{name!r}] is no str that a header can hold (RFC 9110, 5.5)"
-            raise InvalidRequestError(msg)
-
-
-def _check_header_name(_: Any, field: Any, value: str) -> None:  # noqa: ANN401
-    if not (isinstance(value, str) and _HEADER_NAME.fullmatch(value)):
-        msg = f"{field.name} is {value!r}: that is no header name (RFC 9110, 5.6.2)"
-        raise InvalidRequestError(msg)
+    is_unset = value is None or value == ""
+    url: str = to_address(os.environ.get(BASE_URL_VARIABLE) or _OPENAI if is_unset else value)
+    return url
 
 
 def _check_word(_: Any, field: Any, value: object) -> None:  # noqa: ANN401 - attrs' signature
@@ -125,17 +92,28 @@ def _check_name(_: Any, field: Any, value: str) -> None:  # noqa: ANN401 - attrs
         raise InvalidRequestError(msg)
 
 
-def _check_proxies(_: Any, __: Any, value: Mapping[str, str] | None) -> None:  # noqa: ANN401
-    for scheme, proxy in (value or {}).items():
-        if scheme == "no_proxy":
-            continue
-        try:
-            host = urlsplit(proxy if "://" in proxy else f"http://{proxy}").hostname
-        except (TypeError, ValueError):
-            host = None
-        if not host:
-            msg = f"proxies[{scheme!r}] is no address of a proxy (it is not shown here)"
-            raise InvalidRequestError(msg)
+def _to_verify(value: str | os.PathLike[str] | bool | None) -> bool | str | None:  # noqa: FBT001
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _to_cert(value: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> Any:  # noqa: ANN401 - what is no path is left for the check to name
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_to_cert, value))
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _check_verify(_: Any, __: Any, value: object) -> None:  # noqa: ANN401 - attrs' signature
+    # An empty str would switch verification off.
+    if value is not None and not isinstance(value, bool) and not (isinstance(value, str) and value):
+        msg = f"verify is {value!r}: it has to be True, False, or the path of a CA file or folder"
+        raise InvalidRequestError(msg)
+
+
+def _check_cert(_: Any, __: Any, value: object) -> None:  # noqa: ANN401 - attrs' signature
+    paths = value if isinstance(value, tuple) and len(value) == 2 else (value,)  # noqa: PLR2004
+    if value is not None and not all(isinstance(path, str) and path for path in paths):
+        msg = f"cert is {value!r}: it has to be the path of a file, or two: certificate and key"
+        raise InvalidRequestError(msg)
 
 
 def _check_seconds(_: Any, field: Any, value: float | None) -> None:  # noqa: ANN401
@@ -164,13 +142,15 @@ class OpenAiCompatConfig:
         base_url: With or without ``/v1``; ``OPENAI_BASE_URL`` or OpenAI if None.  Without a path
             ``/v1/chat/completions`` is asked; with one, ``/chat/completions`` below it.
         api_key: Sent as ``Authorization: Bearer …``; ``OPENAI_API_KEY`` if None, and that goes
-            only to https or to this machine.  Empty: no header.
+            only to https or to this machine, and through no proxy in clear.  Empty: no header.  A
+            function without arguments gives the key anew for each call.  It reads ``***``;
+            ``api_key.reveal()`` gives it.
         api_key_variable: The variable of the environment that ``api_key`` is read from if None.
         api_key_header: Where the key goes, alone, if not into ``Authorization``.
         model: The upstream's name of the model.
         timeout: Seconds for the whole request; None sets no limit, here and below.
         connect_timeout: Seconds for TCP and TLS.
-        first_token_timeout: Seconds from sending to the first event with data.
+        first_token_timeout: Seconds from sending to the first text, thought or tool call.
         idle_timeout: Seconds of silence between events with data.
         buffer: Undelivered events that are read ahead; 0 for no worker thread.
         max_event_bytes: The largest event, JSON body or sum of tool calls that is no error.
@@ -188,12 +168,17 @@ class OpenAiCompatConfig:
         tool_name_pattern: A regular expression that names of tools have to match.
         vision: Send images.
         audio: Send sounds.
-        headers: Sent with every request.
+        headers: Sent with every request; those that set how it is framed are refused.
         extra_body: Merged into the body of every request.
         verify: As in requests; None follows ``REQUESTS_CA_BUNDLE``.
         cert: As in requests.
-        proxies: As in requests; None follows ``HTTPS_PROXY`` and ``NO_PROXY``.
+        proxies: As in requests; None follows ``HTTPS_PROXY`` and ``NO_PROXY``, but never on the
+            way to this machine.
         max_connections: Idle connections that are kept; more streams than that still work.
+        keepalive_expiry: Seconds after which an idle connection is not used again: a firewall may
+            have forgotten it without a word.
+        tcp_keepalive: Seconds of silence after which the kernel asks whether the other side is
+            still there; None for never.
 
     Raises:
         InvalidRequestError: A field cannot be used; the message names it.
@@ -201,14 +186,14 @@ class OpenAiCompatConfig:
 
     api_key_variable: str = attrs.field(default=API_KEY_VARIABLE, validator=_check_word)
     api_key: Secret = attrs.field(
-        default=attrs.Factory(_key_from_environment, takes_self=True),
-        converter=to_secret,
-        validator=_check_key,
+        default=attrs.Factory(key_from_environment, takes_self=True),
+        converter=to_key,
+        validator=check_key,
     )
     base_url: str = attrs.field(
         default=None,
         converter=_to_base_url,
-        validator=_check_base_url,
+        validator=check_base_url,
         repr=lambda url: repr(without_query(url)),
     )
     model: str = attrs.field(default="gpt-4o-mini", validator=_check_name)
@@ -232,17 +217,23 @@ class OpenAiCompatConfig:
     tool_name_pattern: str = attrs.field(default="", validator=_check_pattern)
     vision: bool = False
     audio: bool = False
-    api_key_header: str = attrs.field(default="Authorization", validator=_check_header_name)
+    api_key_header: str = attrs.field(default="Authorization", validator=check_header_name)
     headers: Mapping[str, str] = attrs.field(
-        factory=dict, converter=to_masked, validator=_check_headers
+        factory=dict, converter=to_headers, validator=check_headers
     )
     extra_body: Mapping[str, Any] = attrs.field(factory=dict, converter=to_dict)
-    verify: bool | str | None = None
-    cert: str | tuple[str, str] | None = None
+    verify: bool | str | None = attrs.field(
+        default=None, converter=_to_verify, validator=_check_verify
+    )
+    cert: str | tuple[str, str] | None = attrs.field(
+        default=None, converter=_to_cert, validator=_check_cert
+    )
     proxies: Mapping[str, str] | None = attrs.field(
-        default=None, converter=to_masked_or_none, validator=_check_proxies
+        default=None, converter=to_proxies, validator=check_proxies
     )
     max_connections: int = attrs.field(default=256, validator=_check_count(1))
+    keepalive_expiry: float | None = _seconds(60.0)
+    tcp_keepalive: float | None = _seconds(60.0)
 
     @classmethod
     def preset(cls, name: str, **fields: Any) -> Self:  # noqa: ANN401 - fields of this class
@@ -267,15 +258,24 @@ class OpenAiCompatConfig:
             raise InvalidRequestError(msg)
         return cls(**{**known, **fields})
 
+    def __attrs_post_init__(self) -> None:
+        check_way(self)
+
+    def __hash__(self) -> int:
+        # Of what is never secret: hashes end up in logs and in the names of files.
+        return hash((type(self), without_query(self.base_url), self.model))
+
     def __getstate__(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
+        state = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}
+        state["headers"] = {
+            name: revealed(value) if is_harmless(name) else value
+            for name, value in self.headers.items()
+        }
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
+        for name, value in {**state, "headers": to_headers(state["headers"])}.items():
             object.__setattr__(self, name, value)
-        if self.api_key is None:
-            object.__setattr__(self, "api_key", _key_from_environment(self))
-        attrs.validate(self)  # the key is that of this environment now
 
 
 def _hiding(make: Callable[..., None]) -> Callable[..., None]:

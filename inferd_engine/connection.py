@@ -1,68 +1,77 @@
 """Connections of urllib3 that can be ended from outside and keep their deadlines.
 
 Goal: everything that blocks between ``connect()`` and the last byte asks one ``Exchange`` first:
-was I cancelled, and how long may I wait?  Three places of urllib3 and http.client are enough:
+was I cancelled, and how long may I wait?  A few places of urllib3 and http.client are enough:
 
-* ``_new_conn`` makes the socket: here the kill handle is made before ``connect()``, and all
-  addresses of a host share one connect budget (urllib3 gives each the whole);
-* ``response_class`` reads everything that comes (``receiving.py``);
-* ``_put_conn`` takes a connection back into the pool: here the stream stops owning it.
+* ``_new_conn`` makes the socket (``dialing.py``), with the kill handle from the first moment;
+* ``send`` and ``response_class`` (``receiving.py``) do all writing and reading, a slice at a time;
+* ``_put_conn`` takes a connection back into the pool (``pool.py``): here the exchange stops owning
+  it; ``QueueCls`` keeps it until it is used again (``idle.py``).
+
+Whether a connection is used again is decided in one place, ``give_back()``, and everybody has to
+agree: the reader of the answer that it was whole, its receiver that it had ended and that nothing
+came behind it, the layers of TLS that they hold nothing, and the kill handle by being still there.
 
 Rejected: a watchdog thread (needs waking itself), ``raw.shutdown()`` of urllib3 (unsafe on TLS),
-per-read timeouts (no deadline at all).
+per-read timeouts (no deadline at all), and sending a request again, however sure it may seem that
+nobody has seen it.
 
-``_new_conn`` and ``_put_conn`` are not public.  Where they are missing, because another package
-has replaced urllib3, ``is_supported()`` is false and the plain adapter of requests is used: all
-works but cancelling, which then waits for the next byte.
+Nobody promises most of these names; ``footing.py`` looks whether they are there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
-import queue
 import socket
+import ssl
 import sys
 from typing import TYPE_CHECKING, Any
 
-import requests.adapters
 import urllib3.connection
-import urllib3.connectionpool
 import urllib3.util.connection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
+from inferd_engine.dialing import dial
+from inferd_engine.hidden_head import HiddenHead
 from inferd_engine.receiving import GuardedResponse, current_exchange
+from inferd_engine.tls import has_unread, patient_context
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from inferd_engine.exchange import Exchange
+    from inferd_engine.idle import Idle
 
 _RECORD = 16384  # bytes that TLS encrypts and writes at once
+_ERROR = 400  # the first status that tells of one
+_PROBES = 4  # that go unanswered, over as many seconds as came before them in silence
 
 
-def is_supported() -> bool:
-    """Whether urllib3 is the one that these classes were made for."""
-    return issubclass(urllib3.connection.HTTPConnection, http.client.HTTPConnection) and all(
-        hasattr(cls, name)
-        for cls, name in (
-            (urllib3.connection.HTTPConnection, "_new_conn"),
-            (urllib3.connectionpool.HTTPConnectionPool, "_put_conn"),
-        )
-    )
-
-
-class _OwnedConnection(urllib3.connection.HTTPConnection):
+class OwnedConnection(urllib3.connection.HTTPConnection):
     """A connection that knows which exchange it serves."""
 
     response_class = GuardedResponse
+    home: Idle | None = None
+    """Where it waited before it was taken out for this exchange; None for a fresh one."""
+    idle_since = 0.0
     _exchange: Exchange | None = None
     _handle: socket.socket | None = None
+    _head: HiddenHead | None = None
+    """What is secret in the head that is being made."""
+    _probed_after: float | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's own
+        # What a program has put there, and not what was there when urllib3 was imported.
+        kwargs.setdefault(
+            "socket_options", urllib3.connection.HTTPConnection.default_socket_options
+        )
+        super().__init__(*args, **kwargs)
 
     def _new_conn(self) -> socket.socket:
         exchange = current_exchange()
         if exchange is None:
             return super()._new_conn()
         exchange.deadlines.connecting()
-        self._exchange = exchange
         try:
             sock = self._connect_to_any(exchange)
         except socket.gaierror as error:
@@ -77,61 +86,63 @@ class _OwnedConnection(urllib3.connection.HTTPConnection):
         return sock
 
     def _connect_to_any(self, exchange: Exchange) -> socket.socket:
-        """Connect to the first address that answers, within one budget for all of them."""
-        failure: OSError = OSError("the name has no address")
-        family = urllib3.util.connection.allowed_gai_family()
-        host = self._dns_host.strip("[]")
-        for kind, *_, address in _addresses(host, self.port, family):
-            exchange.check()
-            left = exchange.deadlines.left()
-            if left is not None and left <= 0:
-                raise TimeoutError from failure
-            sock = socket.socket(kind, socket.SOCK_STREAM)
-            try:
-                self._take_over(exchange, sock.dup())
-                for option in self.socket_options or ():
-                    sock.setsockopt(*option)
-                sock.settimeout(left)
-                sock.connect(address)
-                sock.settimeout(exchange.deadlines.left_or_raise())  # for the handshake
-            except BaseException as error:
-                sock.close()
-                exchange.end()
-                exchange.check()
-                if not isinstance(error, OSError):
-                    raise
-                failure = error
-            else:
-                return sock
-        raise failure
+        """Connect to whichever address of the host answers first."""
+        return self._dial(exchange, getattr(self, "_dns_host", self.host), self.port)
 
-    def _take_over(self, exchange: Exchange, handle: socket.socket) -> None:
+    def _dial(self, exchange: Exchange, host: str, port: int) -> socket.socket:
+        family = getattr(urllib3.util.connection, "allowed_gai_family", lambda: 0)()
+        found = socket.getaddrinfo(host.strip("[]"), port, family, socket.SOCK_STREAM)
+        try:
+            sock, handle = dial(exchange, found, self.socket_options or ())
+        except BaseException:
+            exchange.end()
+            exchange.check()
+            raise
         self._exchange, self._handle = exchange, handle
-        exchange.give_handle(handle)
+        self._probe(exchange.tcp_keepalive, handle)
+        return sock
+
+    def _probe(self, seconds: float | None, handle: socket.socket) -> None:
+        """Let the kernel probe in silence, as far as it can and the program has not said how."""
+        self._probed_after = seconds
+        said = {option[:2] for option in self.socket_options or ()}
+        for level, name, value in _probing(seconds):
+            if (level, name) not in said:
+                with contextlib.suppress(OSError):
+                    handle.setsockopt(level, name, value)
 
     def _tunnel(self) -> None:
         super()._tunnel()
         self._give_time_left()
 
     def _give_time_left(self) -> None:
-        """Let the socket's own timeout bound what does not go through the guarded file."""
+        """Let the socket's own timeout bound what does not go through the exchange."""
         exchange = self._exchange
         if exchange is not None and self.sock is not None:
             self.sock.settimeout(exchange.deadlines.left_or_raise())
 
     def send(self, data: Any) -> None:  # noqa: ANN401 - http.client's own
-        """Send in pieces of a TLS record: each write of one may take the whole timeout."""
-        exchange = self._exchange
-        if exchange is None or self.sock is None or not isinstance(data, bytes):
+        """Send in pieces of a TLS record, and no longer at a time than a slice."""
+        exchange, sock = self._exchange, self.sock
+        if exchange is None or sock is None or not isinstance(data, bytes):
             super().send(data)
             return
-        pieces = memoryview(data)
-        for start in range(0, len(data), _RECORD):
-            exchange.check()
-            self._give_time_left()
-            super().send(pieces[start : start + _RECORD])
+        sys.audit("http.client.send", self, data)
+        head, self._head = self._head, None
+        rest = head.filled(data) if head is not None else memoryview(data)
+        while rest:
+            piece = rest[:_RECORD]
+            if isinstance(sock, socket.socket):
+                rest = rest[exchange.in_time(sock, sock.send, piece) :]
+            else:  # a layer that cannot go on where time has interrupted it
+                exchange.check()
+                self._give_time_left()
+                sock.sendall(piece)
+                rest = rest[len(piece) :]
 
     def connect(self) -> None:
+        """Connect, to a host that has made no promise yet."""
+        self.home = None
         super().connect()
         exchange = self._exchange
         if exchange is not None:
@@ -140,105 +151,120 @@ class _OwnedConnection(urllib3.connection.HTTPConnection):
             self._give_time_left()
 
     def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's own
+        """Send a request, for the exchange of this thread."""
         exchange = current_exchange()
         if exchange is not None and self._exchange is None and self._handle is not None:
-            self._take_over(exchange, self._handle)  # it comes from the pool
-            exchange.deadlines.sending()
+            self._serve(exchange, self._handle)
+        if self.sock is None:
+            self.connect()  # before the head is made, which http.client would hold meanwhile
         self._give_time_left()
-        super().request(*args, **kwargs)
+        with self._on_trial():
+            super().request(*args, **kwargs)
+
+    def _serve(self, exchange: Exchange, handle: socket.socket) -> None:
+        """Belong to an exchange, fresh from the pool."""
+        self._exchange = exchange
+        exchange.give_handle(handle)
+        exchange.deadlines.sending()
+        if exchange.tcp_keepalive != self._probed_after:
+            self._probe(exchange.tcp_keepalive, handle)
+
+    def getresponse(self) -> Any:  # noqa: ANN401 - urllib3's own
+        """Wait for the status line and the headers."""
+        with self._on_trial():
+            response = super().getresponse()
+        if self.sock is None and response.status >= _ERROR:
+            self._doubt()  # an error, and the last: who knows what it is the answer to
+        return response
+
+    @contextlib.contextmanager
+    def _on_trial(self) -> Iterator[None]:
+        """Take note of a peer that closes what it promised to keep, at the end of its answer."""
+        try:
+            yield
+        except (ConnectionError, ssl.SSLEOFError):
+            if self._exchange is None or not self._exchange.cancelled:
+                self._doubt()
+            raise
+
+    def set_tunnel(
+        self,
+        host: str,
+        port: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        scheme: str = "http",
+    ) -> None:
+        """Tunnel through a proxy, which is told what is secret when it is sent."""
+        if current_exchange() is not None:
+            self._head = HiddenHead()
+            headers = self._head.without(headers)
+        super().set_tunnel(host, port, headers, scheme)
+
+    def putrequest(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's own
+        """Begin a request's head."""
+        if self._exchange is not None:
+            self._head = HiddenHead(self._exchange.query)
+        super().putrequest(*args, **kwargs)
+
+    def putheader(self, header: str, *values: str) -> None:  # type: ignore[override]
+        """Add a header, out of sight if it is secret."""
+        if self._head is None or not self._head.take(header, *values):
+            super().putheader(header, *values)
+
+    def _doubt(self) -> None:
+        """Keep no more connections to this address, if this one was given back a moment ago."""
+        if self.home is not None and self.home.is_moment_after(self):
+            self.home.distrust()
 
     def give_back(self) -> bool:
-        """End the ownership of the exchange; False if the connection is not to be used again."""
+        """End the ownership of the exchange; say whether the connection may be used again."""
         exchange, self._exchange = self._exchange, None
         if exchange is None:
-            return True
-        if not exchange.reusable:
-            self._handle = None  # it stays with the exchange, which may still be ended
+            return False
+        receiver, self._handle = exchange.receiver, None  # it stays with the exchange
+        if not exchange.is_whole or receiver is None or not receiver.is_clean:
+            return False
+        if self.sock is None or has_unread(self.sock):
             return False
         self._handle = exchange.take_handle()
         return self._handle is not None
 
     def close(self) -> None:
+        """Close the connection, and the handle if no exchange has it."""
         # An answer without length closes its connection while the body is still read: then the
         # handle stays with the exchange, which closes it at its end.
         if self._exchange is None and self._handle is not None:
             self._handle.close()
-        self._exchange = self._handle = None
+        self._exchange = self._handle = self._head = None
         super().close()
 
 
-def _addresses(host: str, port: int, family: socket.AddressFamily) -> list[Any]:
-    return socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
+def _probing(seconds: float | None) -> list[tuple[int, int, int]]:
+    """Give the socket options that find out about a peer that has gone without a word.
+
+    After so many seconds of silence the kernel asks, and after as many again it gives up.  That
+    keeps NATs from forgetting the connection while a model thinks, too.  ``TCP_USER_TIMEOUT``
+    would also bound how long a peer may not read, which may be long for good reasons.
+    """
+    if seconds is None:
+        return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)]
+    idle = min(max(1, round(seconds)), 32767)  # the most that Linux takes: 9 hours
+    values = {
+        "TCP_KEEPIDLE": idle,
+        "TCP_KEEPALIVE": idle,  # its name on macOS
+        "TCP_KEEPINTVL": max(1, idle // _PROBES),
+        "TCP_KEEPCNT": _PROBES,
+    }
+    known = [(getattr(socket, name, None), value) for name, value in values.items()]
+    options = [(socket.IPPROTO_TCP, name, value) for name, value in known if name is not None]
+    return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *options]
 
 
-class _OwnedTLSConnection(_OwnedConnection, urllib3.connection.HTTPSConnection):
+class OwnedTLSConnection(OwnedConnection, urllib3.connection.HTTPSConnection):
     """The same, with TLS on top of the socket that the handle was made from."""
 
-
-class _Idle:
-    """A pool's idle connections, the newest first: a ``queue.LifoQueue`` without its lock.
-
-    A signal handler that raises while that lock is being taken may leave it taken, and then every
-    later request of the pool waits for ever.  A list's ``append`` and ``pop`` need none.
-    """
-
-    def __init__(self, maxsize: int) -> None:
-        self._maxsize = maxsize
-        self._connections: list[Any] = []
-
-    def put(self, connection: Any, *_: object, **__: object) -> None:  # noqa: ANN401 - urllib3's own
-        if len(self._connections) >= self._maxsize:
-            raise queue.Full
-        self._connections.append(connection)
-
-    def get(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - urllib3's own
-        try:
-            return self._connections.pop()
-        except IndexError:
-            raise queue.Empty from None
-
-    def qsize(self) -> int:
-        return len(self._connections)
-
-
-class _OwningPool(urllib3.connectionpool.HTTPConnectionPool):
-    """A pool that takes no connection back that was ended, or whose answer was cut."""
-
-    ConnectionCls = _OwnedConnection
-    QueueCls = _Idle  # type: ignore[assignment]  # it need not be a queue
-
-    def _put_conn(self, conn: Any) -> None:  # noqa: ANN401 - urllib3's own
-        if isinstance(conn, _OwnedConnection) and not conn.give_back():
-            conn.close()
-        super()._put_conn(conn)
-
-
-class _OwningTLSPool(_OwningPool, urllib3.connectionpool.HTTPSConnectionPool):
-    ConnectionCls = _OwnedTLSConnection
-
-
-_POOLS = {"http": _OwningPool, "https": _OwningTLSPool}
-
-
-class OwningAdapter(requests.adapters.HTTPAdapter):
-    """An adapter of requests whose connections belong to exchanges, through proxies too."""
-
-    def close(self) -> None:
-        """Close the idle connections now, whoever still refers to their pool."""
-        for manager in (self.poolmanager, *self.proxy_manager.values()):
-            for key in list(manager.pools.keys()):
-                with contextlib.suppress(KeyError):
-                    manager.pools[key].close()
-        super().close()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' own
-        """Let direct connections be ours."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401 - requests' own
-        """Let connections through proxies be ours; SOCKS has classes of its own."""
-        manager = super().proxy_manager_for(proxy, **kwargs)
-        if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = _POOLS
-        return manager
+    def connect(self) -> None:
+        """Connect and shake hands."""
+        if self.ssl_context is None:
+            self.ssl_context = patient_context(self)
+        super().connect()

@@ -1,8 +1,9 @@
 """The clocks of one request: four limits, one of which counts at any time beside the total.
 
     connect      from the first address to the end of the TLS handshake, all addresses together
-    first_token  from sending the request to the first payload
-    idle         from one payload to the next; comments are no payload
+    first_token  from sending the request to the first token: text, a thought, a call
+    idle         from one payload to the next; comments are no payload, and before the first token
+                 this clock and that one run side by side
     total        the whole request, always
     linger       from the finish reason to the end: passing it is no error, the answer is there
 
@@ -13,6 +14,7 @@ spends elsewhere is not the upstream's silence: ``away()`` and ``back()`` take i
 
 from __future__ import annotations
 
+import operator
 import time
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 _NEVER = float("inf")
 LINGER = 5.0  # seconds: what a server needs to count tokens after its last one
+SLICE = 1.0  # seconds that one wait takes at the most: what is thrown in meanwhile is raised then
 
 Phase = Literal["connect", "first_token", "idle", "linger"]
 
@@ -35,7 +38,7 @@ class Deadlines:
         total: Seconds.
     """
 
-    __slots__ = ("_away", "_phase", "_phase_end", "limits", "started", "total_end")
+    __slots__ = ("_away", "_phase", "_phase_end", "_token_end", "limits", "started", "total_end")
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Deadlines:
         self.total_end = self.started + self._limit("total")
         self._phase: Phase = "connect"
         self._phase_end = _NEVER
+        self._token_end = _NEVER  # of the first token's clock, once payloads have come without one
         self._away: float | None = None
 
     def _limit(self, name: str) -> float:
@@ -73,8 +77,16 @@ class Deadlines:
         """Begin the clock of the first payload."""
         self._enter("first_token", self._limit("first_token"))
 
-    def payload(self) -> None:
-        """Begin the idle clock anew: a payload has come."""
+    def payload(self, *, has_begun: bool = True) -> None:
+        """Begin the idle clock anew: a payload has come.
+
+        Args:
+            has_begun: It held a token, or one before it did; else it is life and no more.
+        """
+        if has_begun:
+            self._token_end = _NEVER
+        elif self._phase == "first_token":
+            self._token_end = self._phase_end
         if self._phase == "linger":
             self.linger()
             return
@@ -84,6 +96,7 @@ class Deadlines:
 
     def linger(self) -> None:
         """Begin the clock of what may come after the finish reason."""
+        self._token_end = _NEVER
         self._enter("linger", min(LINGER, self._limit("idle")))
 
     def limit_total(self, seconds: float) -> None:
@@ -92,18 +105,20 @@ class Deadlines:
 
     def away(self) -> None:
         """Stop the clocks of silence: nobody is reading."""
-        if self._away is None and self._phase_end != _NEVER:
+        if self._away is None and min(self._phase_end, self._token_end) != _NEVER:
             self._away = time.monotonic()
 
     def back(self) -> None:
         """Let the clocks of silence go on."""
         if self._away is not None:
-            self._phase_end += time.monotonic() - self._away
+            away = time.monotonic() - self._away
+            self._phase_end += away
+            self._token_end += away
             self._away = None
 
     def left(self) -> float | None:
         """Give the seconds that a read may take, 0 or less if time is up; None for no limit."""
-        end = min(self._phase_end, self.total_end)
+        end = min(self._phase_end, self._token_end, self.total_end)
         return None if end == _NEVER else end - time.monotonic()
 
     def left_or_raise(self) -> float | None:
@@ -117,12 +132,24 @@ class Deadlines:
             raise TimeoutError
         return left
 
+    def slice_or_raise(self) -> float:
+        """Give the seconds that one wait may take: what is left, and a slice at the most.
+
+        Raises:
+            TimeoutError: Time is up.
+        """
+        left = self.left_or_raise()
+        return SLICE if left is None else min(left, SLICE)
+
     def passed(self) -> DeadlinePhase | Literal["linger"] | None:
-        """Say which clock has run out."""
-        now = time.monotonic()
-        if now >= self.total_end:
-            return "total"
-        return self._phase if now >= self._phase_end else None
+        """Say which clock has run out; the first of them, if there are several."""
+        ends: tuple[tuple[float, Phase | Literal["total"]], ...] = (
+            (self._token_end, "first_token"),
+            (self._phase_end, self._phase),
+            (self.total_end, "total"),
+        )
+        end, name = min(ends, key=operator.itemgetter(0))
+        return name if time.monotonic() >= end else None
 
     @property
     def phase(self) -> DeadlinePhase:
@@ -133,7 +160,7 @@ class Deadlines:
         """Say in words what a clock that ran out means."""
         what = {
             "connect": "no connection within connect_timeout",
-            "first_token": "no event from the upstream within first_token_timeout",
+            "first_token": "no token from the upstream within first_token_timeout",
             "idle": "the upstream fell silent for longer than idle_timeout",
             "total": "the answer took longer than timeout",
         }[phase]

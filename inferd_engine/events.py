@@ -133,12 +133,14 @@ class StreamStats:
         duration: Seconds from the request to the end, or to now.
         events: How many events the consumer was given.
         bytes: How many bytes of the body were read.
+        skipped: How many payloads were no JSON and were left out.
     """
 
     ttft: float | None
     duration: float
     events: int
     bytes: int
+    skipped: int = 0
 
 
 _SHOWN = 60  # characters of a text in a repr: one line, with what is around it

@@ -14,7 +14,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 import requests
-from urllib3.exceptions import HTTPError, ProxyError
+from urllib3.exceptions import HTTPError, LocationParseError, ProxyError
 
 from inferd_engine.errors import (
     DeadlineError,
@@ -23,6 +23,7 @@ from inferd_engine.errors import (
     RequestCancelledError,
     TransportError,
 )
+from inferd_engine.tls_settings import refusal_of
 from inferd_engine.wire.openai_errors import printable
 
 if TYPE_CHECKING:
@@ -45,8 +46,11 @@ def mapped(error: BaseException, exchange: Exchange, place: str) -> GenerateErro
         said = exchange.deadlines.describe(phase)
         return DeadlineError(f"{said}: {place}", phase=phase)
     if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
-        said = printable(str(root)).replace(place, "the address")
-        return InvalidRequestError(f"{place} cannot be asked, look at base_url and proxies: {said}")
+        # Not what could not be parsed: it may be a proxy's address, with its password.
+        said = "" if isinstance(root, LocationParseError) else f": {printable(str(root))}"
+        return InvalidRequestError(f"{place} cannot be asked, check base_url and proxies{said}")
+    if isinstance(root, OSError) and root.filename is not None:  # of sockets none has a name
+        return refusal_of(root)
     distrusted = isinstance(root, ssl.SSLCertVerificationError)
     mapped = TransportError(_describe(root, chain, place), retryable=not distrusted)
     mapped.__cause__ = bare(root) if _is_ours_to_keep(root) else None

@@ -69,7 +69,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "together": _provider("TOGETHER_API_KEY", "https://api.together.xyz/v1"),
     "fireworks": _provider("FIREWORKS_API_KEY", "https://api.fireworks.ai/inference/v1"),
     "perplexity": _provider("PERPLEXITY_API_KEY", "https://api.perplexity.ai/chat/completions"),
-    "moonshot": _provider("MOONSHOT_API_KEY", "https://api.moonshot.ai/v1"),
+    "moonshot": _provider(
+        "MOONSHOT_API_KEY",
+        "https://api.moonshot.ai/v1",
+        replay_thinking_as="reasoning_content",  # kimi-k2-thinking, in tool loops
+    ),
     "zai": _provider("ZAI_API_KEY", "https://api.z.ai/api/paas/v4", thinking_style="thinking"),
     "dashscope": _provider(
         "DASHSCOPE_API_KEY",

@@ -9,6 +9,10 @@ http.client reads the status line and the headers through it.  The body is recei
 of one read at once, taken apart strictly: what http.client and urllib3 do for each chunk costs more
 than all that comes after.
 
+Whether the connection may serve another request is known here in part (``is_clean``): the body has
+come to its end, everybody finds that end at the same place (``wire/http_framing.py``), and nothing
+that came is left: neither in the reader of the headers nor behind the last chunk.
+
 The exchange is passed by a thread-local, because a request is sent in one thread and ``requests``
 has no way through for it.
 """
@@ -18,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import math
 import socket
 import threading
 import time
@@ -25,8 +30,10 @@ from typing import TYPE_CHECKING, Any
 
 from urllib3.util.wait import wait_for_read
 
+from inferd_engine.deadlines import SLICE
 from inferd_engine.socket_reader import BLOCK, socket_reader
 from inferd_engine.wire.http_chunks import chunked_decoder
+from inferd_engine.wire.http_framing import framing_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +42,11 @@ if TYPE_CHECKING:
     from inferd_engine.socket_reader import SocketReader
     from inferd_engine.wire.http_chunks import ChunkedDecoder
 
-_SLICE = 5.0  # seconds of a read at the most
-_GRACE = 4 * 1024 * 1024  # bytes that the kernel may hold, given after time is up
+_BODILESS = (101, 204, 304)  # RFC 9112, 6.3
+# What had come when time was up is given all the same: as much as the kernel may hold, and for as
+# long as it takes to read that when it is not made to be slow.
+_GRACE = 4 * 1024 * 1024  # bytes
+_GRACE_SECONDS = 0.05
 
 _local = threading.local()
 
@@ -71,6 +81,8 @@ class _GuardedFile(io.RawIOBase):
         self._sock = sock
         self._exchange = exchange
         self._grace = _GRACE
+        self._grace_end = 0.0
+        self._late = math.inf
         self.is_shut = False
         """Give nothing more as a file, so that what its reader has buffered can be taken."""
 
@@ -80,21 +92,24 @@ class _GuardedFile(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - a writable buffer
         if self.is_shut:
             return None
-        exchange = self._exchange
-        exchange.check()
-        self._sock.settimeout(exchange.deadlines.left_or_raise())
-        count: int | None = self._raw.readinto(buffer)
+        exchange, sock = self._exchange, self._sock
+        count: int | None = exchange.in_time(sock, sock.recv_into, buffer)
         if not count:
             exchange.check()  # an end of file after a cancel is none
         return count
 
     def wait(self) -> None:
         """Wait until there is something to read, or time is up."""
-        self._exchange.check()
-        sock = self._sock
-        if isinstance(sock, socket.socket) and not getattr(sock, "pending", int)():
-            left = self._exchange.deadlines.left()
-            wait_for_read(sock, timeout=None if left is None else max(left, 0.0))
+        exchange, sock = self._exchange, self._sock
+        if not isinstance(sock, socket.socket):
+            return  # a layer of TLS that cannot be looked through
+        while not getattr(sock, "pending", int)():
+            exchange.check()
+            left = exchange.deadlines.left()
+            if wait_for_read(sock, timeout=SLICE if left is None else max(0.0, min(left, SLICE))):
+                return
+            if left is not None and left <= SLICE:
+                return
 
     def expect_body(self, chunks: ChunkedDecoder | None) -> None:
         """Receive a body from now on, by itself or in chunks."""
@@ -104,8 +119,9 @@ class _GuardedFile(io.RawIOBase):
         """Give what one read gives, empty at the end; None if nothing came until ``give_up``.
 
         When time is up, what has come already is given first, without waiting: nobody may have
-        read for a while.  A read wakes every few seconds: a signal that came just before it is
-        handled then, and a socket may keep its timeout, which is a system call to set.
+        read for a while.  A read wakes after a slice: what was thrown into the thread meanwhile is
+        raised then, and a signal that came just before it is handled.  A socket may keep its
+        timeout as long as slices are whole; setting it is a system call.
 
         Raises:
             TimeoutError: Time is up, and what had come until then was given.
@@ -116,13 +132,14 @@ class _GuardedFile(io.RawIOBase):
                 exchange.check()
             left = exchange.deadlines.left()
             is_late = left is not None and left <= 0
-            if left is None or left > _SLICE:
-                left = _SLICE
+            seconds = SLICE if left is None or left > SLICE else left
             if give_up is not None:
-                left = min(left, give_up - time.monotonic())
-            data = self._reader.read(size, left)
+                seconds = min(seconds, give_up - time.monotonic())
+            data = self._reader.read(size, seconds)
             if is_late:
-                self._take_from_grace(data)
+                self._take_from_grace(data, -(left or 0.0))
+            elif self._late != math.inf:
+                self._late = math.inf
             if data is not None:
                 if not data:
                     exchange.check()  # an end of file after a cancel is none
@@ -130,14 +147,21 @@ class _GuardedFile(io.RawIOBase):
             if give_up is not None and time.monotonic() >= give_up:
                 return None
 
-    def _take_from_grace(self, data: bytes | None) -> None:
+    def _take_from_grace(self, data: bytes | None, late: float) -> None:
         """Count what came when time was up, framing too.
+
+        Args:
+            data: What came.
+            late: Seconds since time was up; less than before if it is another clock's.
 
         Raises:
             TimeoutError: It was nothing, or more than may be.
         """
+        if late < self._late:
+            self._grace_end = time.monotonic() + _GRACE_SECONDS
+        self._late = late
         taken = self._reader.taken
-        if self._grace <= 0 or (data is None and not taken):
+        if self._grace <= 0 or (data is None and not taken) or time.monotonic() > self._grace_end:
             raise TimeoutError
         self._grace -= taken
 
@@ -156,6 +180,8 @@ class GuardedResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(sock, *args, **kwargs)
         self._exchange = current_exchange()
+        self.is_clean = False
+        """Whether the body has ended, where it had to end, and nothing had come behind it."""
         if self._exchange is not None:
             self._chunks: ChunkedDecoder | None = None
             self._file = _GuardedFile(self.fp.detach(), sock, self._exchange)
@@ -172,11 +198,30 @@ class GuardedResponse(http.client.HTTPResponse):
             http.client.parse_headers(self.fp)
 
     def begin(self) -> None:
-        """Read up to the body."""
+        """Read up to the body, and see to it that a doubtful one is the last on its connection."""
         super().begin()
-        if self._exchange is not None:
-            self._chunks = chunked_decoder() if self.chunked else None
-            self._file.expect_body(self._chunks)
+        if self._exchange is None:
+            return
+        headers = self.headers
+        _mask_what_is_no_header(headers, self._exchange)
+        framing = framing_of(
+            headers.get_all("transfer-encoding", ()), headers.get_all("content-length", ())
+        )
+        if self.status in _BODILESS:
+            self.chunked, self.length = False, 0
+        else:
+            self.chunked = framing.is_chunked
+            self.length = None if framing.is_chunked else framing.length
+        if not framing.is_certain or self.status == http.client.SWITCHING_PROTOCOLS:
+            self.will_close = True
+        self._chunks = chunked_decoder() if self.chunked else None
+        self._file.expect_body(self._chunks)
+
+    def _end(self) -> None:
+        """Let go of the file at the end of the body."""
+        surplus = self._chunks is not None and self._chunks.surplus
+        self.is_clean = not (surplus or self._buffered())
+        self._close_conn()  # type: ignore[attr-defined]
 
     def wait(self) -> None:
         """Wait for the next bytes outside of all parsing: an exception in here changes nothing."""
@@ -214,11 +259,9 @@ class GuardedResponse(http.client.HTTPResponse):
             raise http.client.HTTPException(str(error)) from None
         if not chunks.is_done:
             raise http.client.IncompleteRead(b"")
-        # Only now: the connection goes back as soon as the file is closed, and what is above has
-        # to see the last bytes first.
-        if chunks.surplus and self._exchange is not None:
-            self._exchange.reusable = False
-        self._close_conn()  # type: ignore[attr-defined]
+        # Only now: where urllib3 decompresses, it lets the connection go as soon as the file is
+        # closed, and what is above has to see the last bytes first.
+        self._end()
         return b""
 
     def _receive_plain(self, give_up: float | None) -> bytes | None:
@@ -231,7 +274,7 @@ class GuardedResponse(http.client.HTTPResponse):
                 raise http.client.IncompleteRead(b"", self.length)
             self.length -= len(data or b"")
         if data == b"":
-            self._close_conn()  # type: ignore[attr-defined]
+            self._end()
         return data
 
     def _take(self, size: int, give_up: float | None) -> bytes | None:
@@ -240,6 +283,13 @@ class GuardedResponse(http.client.HTTPResponse):
     def read1(self, n: int = -1) -> bytes:
         """Do the same for urllib3, which decompresses what it gets."""
         return super().read1(n) if self._exchange is None else self.receive() or b""
+
+
+def _mask_what_is_no_header(headers: http.client.HTTPMessage, exchange: Exchange) -> None:
+    """Mask what could not be parsed: urllib3 logs it."""
+    if headers.defects or headers.get_payload():
+        headers.set_payload(exchange.mask.text(str(headers.get_payload())))
+        headers.defects = [type(defect)() for defect in headers.defects]
 
 
 def _is_interim(status: int) -> bool:

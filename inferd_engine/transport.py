@@ -9,33 +9,35 @@ Rules:
   cookies, no ``.netrc``, no redirects (and no reading of a redirect's endless body) to switch off.
 * Blocks are what one read of the connection gives (``receiving.py``): at once what is there,
   whatever the framing.  ``iter_content`` holds a body without chunks back until it is complete.
+* A connection is used again only if whoever read the answer says that it was whole (``drain``), and
+  if those below have nothing against it.
+* Where somebody stands in requests' place, or urllib3 is not the one that we know, a request goes
+  the public way, over a connection of its own (``interception.py``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pathlib
-import ssl
+import weakref
 import zlib
 from typing import TYPE_CHECKING, Any
 
 import requests
 import requests.adapters
-import requests.utils
-import urllib3.util.ssl_
+import urllib3.response
+from requests.utils import requote_uri
 from urllib3.util import Timeout
 
-from inferd_engine.connection import OwningAdapter, is_supported
-from inferd_engine.errors import (
-    GenerateError,
-    InternalError,
-    InvalidRequestError,
-)
+from inferd_engine.errors import GenerateError
 from inferd_engine.failures import FAILURES, bare, mapped
+from inferd_engine.interception import is_intercepted, send_publicly
+from inferd_engine.proxies import proxies_for
 from inferd_engine.receiving import serving
+from inferd_engine.secret import MASK, Secret, revealed
 from inferd_engine.socket_reader import BLOCK
-from inferd_engine.wire.gunzip import Gunzip
+from inferd_engine.tls_settings import check_cert, verify_of
+from inferd_engine.wire.content_codings import undoing
 from inferd_engine.wire.openai_urls import without_query
 
 if TYPE_CHECKING:
@@ -51,15 +53,20 @@ class Body:
 
     def __init__(self, response: requests.Response, exchange: Exchange, place: str) -> None:
         self._raw: Any = response.raw
+        self._response = response
         self._exchange = exchange
         self._place = place
-        # The way round urllib3, which would only decompress.
-        self._receiver = None if "content-encoding" in response.headers else exchange.receiver
+        self._is_owned = exchange.receiver is not None
+        self._receiver = exchange.receiver  # the way round urllib3
         self._receive = self._receiver.receive if self._receiver else self._read_through_urllib3
+        self._content: Iterator[bytes] | None = None
+        if not isinstance(self._raw, urllib3.response.HTTPResponse):
+            self._content = response.iter_content(BLOCK)  # somebody's own idea of an answer
         self.can_wait = self._receiver is not None
         """Whether ``wait()`` waits, and ``read()`` gives up in time."""
-        self._gunzip = Gunzip()
-        self._is_plain = False  # known not to be gzip
+        coding = "" if self._content else response.headers.get("content-encoding", "")
+        self._codings = undoing(coding)
+        self._is_plain = False  # known to have no coding
         self._pieces: Iterator[bytes] = iter(())
         self.bytes = 0
         """How many bytes were given, after decompression."""
@@ -81,17 +88,16 @@ class Body:
 
         Raises:
             TransportError: The connection broke.
+            UpstreamError: The body is compressed in a way that cannot be undone here.
             DeadlineError: A deadline passed.
             RequestCancelledError: The exchange was ended.
         """
         try:
-            block = self._receive(give_up) if self._is_plain else self._gunzipped(give_up)
+            block = self._receive(give_up) if self._is_plain else self._decoded(give_up)
             if self._exchange.cancelled:
                 self._exchange.check()
             if block:
                 self.bytes += len(block)
-            elif block is not None:
-                self._raw.release_conn()  # urllib3 does not see the end when it is gone round
             return block
         except (*FAILURES, zlib.error) as error:
             failure: BaseException = mapped(error, self._exchange, self._place)
@@ -100,11 +106,15 @@ class Body:
         raise failure
 
     def _read_through_urllib3(self, _: float | None) -> bytes:
-        block: bytes = self._raw.read1(BLOCK, decode_content=True)
+        if not self._is_owned:
+            self._exchange.deadlines.left_or_raise()  # nobody below looks at it
+        if self._content is not None:
+            return next(self._content, b"")
+        block: bytes = self._raw.read1(BLOCK, decode_content=False)
         return block
 
-    def _gunzipped(self, give_up: float | None) -> bytes | None:
-        """Do the same for a body that may be gzip, or is."""
+    def _decoded(self, give_up: float | None) -> bytes | None:
+        """Do the same for a body that may be compressed, or is."""
         while True:
             for piece in self._pieces:
                 if piece:
@@ -112,15 +122,16 @@ class Body:
             block = self._receive(give_up)
             if not block:
                 return block
-            self._pieces = self._gunzip.feed(block)
-            self._is_plain = self._gunzip.is_passive
-            self.can_wait = not self._gunzip.is_active and self.can_wait
+            self._pieces = self._codings.feed(block)
+            self._is_plain = self._codings.is_passive
+            self.can_wait = not self._codings.is_active and self.can_wait
 
     def drain(self, seconds: float) -> bool:
-        """Read the end of a body whose answer is over, so that its connection can be used again.
+        """Read the end of a body whose answer was whole, so that its connection can be used again.
 
         Returns whether the end was reached within that time and 64 KiB.
         """
+        self._exchange.keep()
         self._exchange.deadlines.limit_total(seconds)
         read = 0
         with contextlib.suppress(GenerateError):
@@ -132,10 +143,14 @@ class Body:
         return False
 
     def close(self) -> None:
-        """Close the connection, unless the body was read to its end; no answer is waited for."""
+        """Let the connection go: back to its pool, or closed; nothing is waited for."""
         try:
             with contextlib.suppress(*FAILURES):
+                if self._is_owned and self._exchange.is_whole:
+                    self._raw.release_conn()
                 self._raw.close()
+                if not self._is_owned:
+                    self._response.close()
         finally:
             self._exchange.end()
 
@@ -145,7 +160,10 @@ class Reply:
 
     def __init__(self, response: requests.Response, exchange: Exchange, place: str) -> None:
         self.status: int = response.status_code
-        self.headers = {name.lower(): value for name, value in response.headers.items()}
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        self.is_event_stream = headers.get("content-type", "").startswith("text/event-stream")
+        # Masked at once: what is said back in them would come into ids and reprs.
+        self.headers = exchange.mask.headers(headers)
         self.body = Body(response, exchange, place)
 
 
@@ -159,14 +177,27 @@ class Transport:
     def __init__(self, max_connections: int) -> None:
         self._max_connections = max_connections
         self._adapters: dict[int, requests.adapters.HTTPAdapter] = {}  # by process
+        self._users = weakref.WeakSet([self])  # one that is dropped uses them no more
+
+    def share(self) -> Transport:
+        """Give another user of the same connections."""
+        other = Transport(self._max_connections)
+        other._adapters, other._users = self._adapters, self._users
+        self._users.add(other)
+        return other
 
     def _own_adapter(self) -> requests.adapters.HTTPAdapter:
         """Give this process's adapter; a parent's is left alone, its sockets are the parent's."""
         pid = os.getpid()
         adapter = self._adapters.get(pid)
         if adapter is None:
-            _check_patched_early()
-            kind = OwningAdapter if is_supported() else requests.adapters.HTTPAdapter
+            # Not before: nobody stands in between now, of whose classes ours would be made.
+            from inferd_engine.footing import is_supported  # noqa: PLC0415
+            from inferd_engine.pool import LoneAdapter, OwningAdapter  # noqa: PLC0415
+            from inferd_engine.tls import check_patched_early  # noqa: PLC0415
+
+            check_patched_early()
+            kind = OwningAdapter if is_supported() else LoneAdapter
             made = kind(pool_maxsize=self._max_connections)
             adapter = self._adapters.setdefault(pid, made)
         return adapter
@@ -177,6 +208,7 @@ class Transport:
         method: str,
         url: str,
         *,
+        query: Secret | None = None,
         body: bytes | None = None,
         headers: Mapping[str, str],
         auth: Callable[[requests.PreparedRequest], requests.PreparedRequest],
@@ -190,32 +222,42 @@ class Transport:
             exchange: Ends the call from outside and keeps its deadlines.
             method: ``"POST"`` or ``"GET"``.
             url: Where to.
+            query: What ``***`` stands for, if that is the query of ``url``.
             body: What to post.
             headers: Without credentials.
             auth: Adds the credentials to the prepared request, out of sight.
             verify: As in requests; None follows the environment.
             cert: As in requests.
-            proxies: As in requests; None follows the environment.
+            proxies: As in requests; None follows the environment, except to this machine.
 
         Raises:
             TransportError: There is no connection, or it broke before the headers.
             DeadlineError: A deadline passed.
             RequestCancelledError: The exchange was ended.
-            InvalidRequestError: The address cannot be used.
+            InvalidRequestError: The address, a proxy or a setting of TLS cannot be used.
         """
         place = without_query(url)
-        _check_files(verify, cert)
+        verify = verify_of(verify, url)
+        check_cert(cert)
+        proxies = proxies_for(url, proxies, exchange.mask)
         try:
             exchange.check()
             request = requests.Request(method, url, dict(headers), data=body, auth=auth).prepare()
+            adapter = None if is_intercepted() else self._own_adapter()
+            if getattr(adapter, "keeps_secrets", False):
+                exchange.query = query and Secret(requote_uri(query.reveal()))
+            else:  # somebody else's connections: they are told all
+                proxies = {scheme: revealed(proxy) for scheme, proxy in proxies.items()}
+                if query is not None:
+                    request.prepare_url(url.replace(f"?{MASK}", f"?{query.reveal()}"), None)
             with serving(exchange):
-                response = self._own_adapter().send(
+                response = (send_publicly if adapter is None else adapter.send)(
                     request,
                     stream=True,
                     timeout=_coarse_timeout(exchange),  # type: ignore[arg-type]  # taken, not typed
-                    verify=_verify_of(verify),
+                    verify=verify,
                     cert=cert,
-                    proxies=_proxies_of(url, proxies),
+                    proxies=proxies,
                 )
             exchange.check()  # a header that a cancel cut short parses as a header
             return Reply(response, exchange, place)
@@ -226,7 +268,10 @@ class Transport:
         raise failure
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Let go of the connections; the last of their users closes those that are idle."""
+        self._users.discard(self)
+        if self._users:
+            return
         adapter = self._adapters.pop(os.getpid(), None)
         if adapter is not None:
             adapter.close()
@@ -235,37 +280,3 @@ class Transport:
 def _coarse_timeout(exchange: Exchange) -> Timeout:
     """Give urllib3 a timeout too: it is all there is where its connections are not ours."""
     return Timeout(connect=exchange.deadlines.limits["connect"], read=exchange.deadlines.left())
-
-
-def _check_patched_early() -> None:
-    """Refuse to work half patched: TLS would end in a RecursionError that explains nothing."""
-    if getattr(urllib3.util.ssl_, "SSLContext", ssl.SSLContext) is not ssl.SSLContext:
-        msg = (
-            "ssl was replaced after requests had been imported (by gevent's monkey patching?): "
-            "call monkey.patch_all() before anything else"
-        )
-        raise InternalError(msg)
-
-
-def _check_files(*paths: object) -> None:
-    """Refuse files that are not there: requests would say so as if the network had failed."""
-    for path in paths:
-        if isinstance(path, tuple):
-            _check_files(*path)
-        elif isinstance(path, str) and not pathlib.Path(path).exists():
-            msg = f"verify or cert names {path!r}, which is not there"
-            raise InvalidRequestError(msg)
-
-
-def _verify_of(verify: bool | str | None) -> bool | str:  # noqa: FBT001 - requests' own type
-    if verify is not None:
-        return verify
-    environ = os.environ
-    return environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE") or True
-
-
-def _proxies_of(url: str, proxies: Mapping[str, str] | None) -> dict[str, str]:
-    found: dict[str, str] = (
-        requests.utils.get_environ_proxies(url) if proxies is None else dict(proxies)
-    )
-    return found

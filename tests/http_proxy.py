@@ -8,24 +8,38 @@ import threading
 from urllib.parse import urlsplit
 
 
+def _head_from(client):
+    """Receive a request's head."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        data = client.recv(65536)
+        if not data:
+            raise ConnectionError
+        head += data
+    return head
+
+
 class Proxy:
     """Serve as a proxy until the ``with`` block ends.
 
     Args:
-        stalls: Take a CONNECT and never answer it.
-        refuses: Answer a CONNECT with 407.
+        stalls: Take a request and never answer it.
+        refuses: Answer a CONNECT with 407, or with this status and reason.
+        context: Speak TLS with the clients.
     """
 
-    def __init__(self, *, stalls=False, refuses=False):
+    def __init__(self, *, stalls=False, refuses=False, context=None):
         self.heads: list[str] = []
         self._stalls = stalls
         self._refuses = refuses
+        self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self.client_gone = threading.Event()
         self.arrived = threading.Event()
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        scheme = "https" if context else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self):
         self._start(self._accept)
@@ -59,21 +73,21 @@ class Proxy:
     def _serve(self, client):
         upstream = None
         try:
-            head = b""
-            while b"\r\n\r\n" not in head:
-                data = client.recv(65536)
-                if not data:
-                    return
-                head += data
+            if self._context is not None:
+                client = self._context.wrap_socket(client, server_side=True)
+            head = _head_from(client)
             self.heads.append(head.decode("latin-1"))
             self.arrived.set()
             method, target, _ = head.split(b" ", 2)
+            if self._stalls:
+                while client.recv(65536):
+                    pass
+                return
             if method == b"CONNECT":
-                if self._stalls:
-                    client.recv(1)
-                    return
                 if self._refuses:
-                    client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+                    asks = "407 Proxy Authentication Required"
+                    status = self._refuses if isinstance(self._refuses, str) else asks
+                    client.sendall(f"HTTP/1.1 {status}\r\n\r\n".encode())
                     return
                 host, _, port = target.decode().rpartition(":")
                 upstream = socket.create_connection((host, int(port)))

@@ -17,13 +17,16 @@ ROOT = Path(__file__).parents[1]
 NO_COMPILER = str(ROOT / "no" / "compiler")
 HAS_COMPILER = shutil.which(os.environ.get("CC", "cc")) is not None
 BUILD_FILES = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")
+# What an interpreter runs before anything else, to be taken for another one.
+FREE_THREADED = "import sysconfig; sysconfig.get_config_vars()['Py_GIL_DISABLED'] = 1"
+NAMED_BY_PLATFORM = "import sysconfig; sysconfig.get_config_vars()['SOABI_PLATFORM'] = 'x86_64'"
 
 pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
-def build(tmp_path):
-    """Build a wheel from a copy of the source; give the finished process and the wheel, if any."""
+def source(tmp_path):
+    """Give a copy of the source, as an export of the repository would be."""
     source = tmp_path / "source"
     source.mkdir()
     for name in BUILD_FILES:
@@ -31,15 +34,24 @@ def build(tmp_path):
     ignore = shutil.ignore_patterns("*.so", "__pycache__", "_native.c")
     for name in ("inferd_engine", "csrc"):
         shutil.copytree(ROOT / name, source / name, ignore=ignore)
+    return source
 
-    def run(**environment):
+
+@pytest.fixture
+def build(tmp_path, source):
+    """Build a wheel; give the finished process and the wheel, if any."""
+
+    def run(origin=source, *, as_if=None, **environment):
         clean = {k: v for k, v in os.environ.items() if k not in ("INFERD_ENGINE_NATIVE", "CC")}
+        if as_if:
+            (tmp_path / "sitecustomize.py").write_text(as_if, "utf-8")
+            environment["PYTHONPATH"] = str(tmp_path)
         wheels = tmp_path / "wheels"
         shutil.rmtree(wheels, ignore_errors=True)
         ran = subprocess.run(
             [
                 *(sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps"),
-                *("--no-cache-dir", "--disable-pip-version-check", "-w", str(wheels), str(source)),
+                *("--no-cache-dir", "--disable-pip-version-check", "-w", str(wheels), str(origin)),
             ],
             env={**clean, **environment},
             capture_output=True,
@@ -51,9 +63,13 @@ def build(tmp_path):
     return run
 
 
-def extensions_in(wheel):
+def names_in(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        return [name for name in archive.namelist() if name.endswith((".so", ".pyd"))]
+        return sorted(archive.namelist())
+
+
+def extensions_in(wheel):
+    return [name for name in names_in(wheel) if name.endswith((".so", ".pyd"))]
 
 
 def purity_of(wheel):
@@ -64,10 +80,11 @@ def purity_of(wheel):
 
 
 @pytest.mark.skipif(not HAS_COMPILER, reason="needs a C compiler")
+@pytest.mark.parametrize("as_if", [None, NAMED_BY_PLATFORM], ids=["as here", "as on 3.15"])
 @pytest.mark.parametrize("switch", [{}, {"INFERD_ENGINE_NATIVE": "1"}], ids=["unset", "1"])
-def test_with_a_compiler(build, switch):
-    """With a compiler the wheel holds the C part and is tagged for every CPython from 3.10 on."""
-    ran, wheel = build(**switch)
+def test_with_a_compiler(build, switch, as_if):
+    """With a compiler the wheel holds the C part, tagged and named for every CPython from 3.10."""
+    ran, wheel = build(as_if=as_if, **switch)
     assert wheel is not None, ran.stdout + ran.stderr
     assert "-cp310-abi3-" in wheel.name
     assert extensions_in(wheel) == ["inferd_engine/wire/_native.abi3.so"]
@@ -76,11 +93,11 @@ def test_with_a_compiler(build, switch):
 
 @pytest.mark.parametrize(
     "environment",
-    [{"CC": NO_COMPILER}, {"INFERD_ENGINE_NATIVE": "0"}],
-    ids=["no compiler", "switched off"],
+    [{"CC": NO_COMPILER}, {"INFERD_ENGINE_NATIVE": "0"}, {"as_if": FREE_THREADED}],
+    ids=["no compiler", "switched off", "free-threaded"],
 )
 def test_without_the_c_part(build, environment):
-    """Without a compiler, or switched off, the wheel is pure and tagged so."""
+    """Without a compiler, switched off, or without the GIL, the wheel is pure and tagged so."""
     ran, wheel = build(**environment)
     assert wheel is not None, ran.stdout + ran.stderr
     assert wheel.name.endswith("-py3-none-any.whl")
@@ -88,11 +105,46 @@ def test_without_the_c_part(build, environment):
     assert purity_of(wheel).endswith("true")
 
 
-def test_demanded_without_a_compiler(build):
-    """INFERD_ENGINE_NATIVE=1 without a compiler fails instead of leaving the C part out."""
-    ran, wheel = build(INFERD_ENGINE_NATIVE="1", CC=NO_COMPILER)
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"CC": NO_COMPILER}, NO_COMPILER),
+        ({"as_if": FREE_THREADED}, "the C part cannot be built for a free-threaded Python"),
+    ],
+    ids=["no compiler", "free-threaded"],
+)
+def test_demanded_where_it_cannot_be(build, environment, reason):
+    """INFERD_ENGINE_NATIVE=1 where there can be no C part fails and says why."""
+    ran, wheel = build(INFERD_ENGINE_NATIVE="1", **environment)
     assert ran.returncode != 0
     assert wheel is None
+    assert reason in ran.stdout + ran.stderr
+
+
+def test_a_checkout_is_only_read(build, source):
+    """A checkout that nobody may write to installs; a build creates and deletes nothing there."""
+    folders = [source, *(path for path in source.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o555)  # binds everybody but root; for root the times tell
+    before = [(folder.name, folder.stat().st_mtime_ns) for folder in folders]
+    try:
+        ran, wheel = build()
+        assert wheel is not None, ran.stdout + ran.stderr
+        assert [(folder.name, folder.stat().st_mtime_ns) for folder in folders] == before
+    finally:
+        for folder in folders:
+            folder.chmod(0o755)
+
+
+def test_from_an_sdist(build, source, tmp_path):
+    """What is built from an sdist is what is built from its source."""
+    make = "import sys, setuptools.build_meta as backend; backend.build_sdist(sys.argv[1])"
+    sdists = tmp_path / "sdists"
+    subprocess.run([sys.executable, "-c", make, sdists], cwd=source, check=True)
+    [sdist] = sdists.iterdir()
+    from_sdist = names_in(build(sdist)[1])
+    assert from_sdist == names_in(build()[1])
+    assert "inferd_engine/py.typed" in from_sdist
 
 
 @pytest.mark.skipif(not HAS_COMPILER, reason="needs a C compiler")

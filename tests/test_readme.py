@@ -39,14 +39,26 @@ def test_snippets_run(capsys):
     assert printed.endswith("You said: What is this?\n")
 
 
-def test_two_set_up_commands_stand_alone():
-    """The two set-up commands come first, each alone in its block, and CI runs both."""
-    demo, tests, *_ = blocks("sh")
+def test_set_up_commands_stand_alone():
+    """The set-up commands come first, each alone in its block, and CI runs all of them."""
+    demo, tests, quick, *_ = blocks("sh")
     assert demo == "python -m pip install . && inferd-engine demo\n"
     assert tests == "python -m pip install tox && python -m tox\n"
+    assert quick.startswith('python -m pip install -e ".[tests]" && pytest ')
     gate = (ROOT / ".ci" / "run").read_text("utf-8")
-    assert demo in gate
-    assert tests in gate
+    for command in (demo, tests, quick):
+        assert command in gate
+
+
+def test_the_quick_round_is_named_alike():
+    """README, CONTRIBUTING and tox name one quick round, and one number of minutes."""
+    contributing = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    toxfile = (ROOT / "toxfile.py").read_text("utf-8")
+    quick = blocks("sh")[2]
+    assert quick in contributing
+    assert quick.partition("&& ")[2] in toxfile
+    texts = (README, contributing, toxfile)
+    assert len({re.search(r"about (\d+)\s+minutes", text)[1] for text in texts}) == 1
 
 
 def test_eight_lines():

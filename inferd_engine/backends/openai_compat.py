@@ -8,29 +8,31 @@ that fails before that is raised from the call.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from inferd_engine._version import __version__
-from inferd_engine.answer import AnswerSource
+from inferd_engine.answer import DRAIN_SECONDS, AnswerSource
 from inferd_engine.backend import Backend, BackendCapabilities
 from inferd_engine.config import OpenAiCompatConfig
+from inferd_engine.credentials import key_for_call, secrets_in
 from inferd_engine.deadlines import Deadlines
 from inferd_engine.errors import GenerateError, InvalidRequestError, UpstreamError
 from inferd_engine.exchange import Exchange
-from inferd_engine.secret import hide_secrets
+from inferd_engine.masking import without_frames
+from inferd_engine.secret import HeaderValue, hide_secrets, is_harmless, query_of, revealed
 from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.wire.error_hints import hint_of
-from inferd_engine.wire.json_documents import parse_json
 from inferd_engine.wire.openai_answer import Answer
 from inferd_engine.wire.openai_errors import (
     READ_BODY_BYTES,
     http_error,
     request_id_of,
-    upstream_error,
 )
+from inferd_engine.wire.openai_models import names_of_models
 from inferd_engine.wire.openai_request import request_from_resolved
 from inferd_engine.wire.openai_urls import CHAT, MODELS, endpoint_url, without_query
 
@@ -42,9 +44,9 @@ if TYPE_CHECKING:
     from inferd_engine.cancel import CancelToken
     from inferd_engine.proto.v1 import Resolved
     from inferd_engine.proto.v2 import ResolvedV2
+    from inferd_engine.secret import Secret
     from inferd_engine.transport import Body, Reply, Transport
 
-_SHORTEST_KEY = 8  # characters; a shorter one is a dummy, and its letters are in every text
 _ERROR_BODY_SECONDS = 5.0  # a status that is known is told, however slowly its body comes
 _USER_AGENT = f"inferd-engine/{__version__}"
 
@@ -59,7 +61,10 @@ class OpenAiCompat(Backend):
     def __init__(self, config: OpenAiCompatConfig | None = None, **fields: Any) -> None:  # noqa: ANN401
         super().__init__()
         hide_secrets(fields)
-        self.config = attrs.evolve(config, **fields) if config else OpenAiCompatConfig(**fields)
+        if config is None:
+            self.config = OpenAiCompatConfig(**fields)
+        else:  # as it is if nothing is changed: one from a pickle is checked at its first call
+            self.config = attrs.evolve(config, **fields) if fields else config
         self._transport = _new_transport(self.config)
 
     def __repr__(self) -> str:
@@ -92,7 +97,7 @@ class OpenAiCompat(Backend):
         Backend.__init__(other)
         hide_secrets(changed)
         other.config = attrs.evolve(self.config, **changed)
-        other._transport = self._transport  # noqa: SLF001 - one of us
+        other._transport = self._transport.share()  # noqa: SLF001 - one of us
         return other
 
     def generate(self, request: Resolved) -> TokenStream:  # noqa: ARG002 - Backend's signature
@@ -103,6 +108,7 @@ class OpenAiCompat(Backend):
         """
         raise self._speaks_v2_only()
 
+    @without_frames
     def generate_v2(
         self,
         request: ResolvedV2,
@@ -121,22 +127,21 @@ class OpenAiCompat(Backend):
             RequestCancelledError: ``cancel`` or ``stop()`` ended the call.
         """
         config = self.config
-        body = _encoded(request_from_resolved(request, config))
-        with self._exchange(cancel, request.id) as exchange:
-            reply = self._send(exchange, "POST", self.chat_url, body, own_id=request.id)
+        asked = request_from_resolved(request, config)
+        body = _encoded(asked)
+        with self._exchange(cancel, request.id) as (exchange, key):
+            reply = self._send(exchange, key, "POST", self.chat_url, body, own_id=request.id)
             request_id = request_id_of(reply.headers, request.id)
             answer = Answer(
                 max_event_bytes=config.max_event_bytes,
                 include_raw=include_raw,
                 split_think_tags=config.split_think_tags,
+                choices=asked.get("n") or 1,
                 request_id=request_id,
+                mask=exchange.mask.text,
             )
             source = AnswerSource(reply.body, answer, exchange)
-            if reply.headers.get("content-type", "").startswith("text/event-stream"):
-                # A server that cuts a stream off with a proper end of the body closes the
-                # connection next: the pool gets it back only once the answer is whole.
-                exchange.reusable = False
-            else:
+            if not reply.is_event_stream:
                 try:
                     source.judge()
                 except BaseException:
@@ -153,42 +158,38 @@ class OpenAiCompat(Backend):
 
     @property
     def chat_url(self) -> str:
-        """Where requests are posted."""
+        """Where requests are posted, as it may be shown."""
         return endpoint_url(self.config.base_url, CHAT)
 
     @property
     def models_url(self) -> str:
-        """Where the models are listed."""
+        """Where the models are listed, as it may be shown."""
         return endpoint_url(self.config.base_url, MODELS)
 
+    @without_frames
     def models(self, *, cancel: CancelToken | None = None) -> list[str]:
         """Ask the upstream which models it has.
 
         Raises:
             GenerateError: As from ``generate_v2``.
         """
-        with self._exchange(cancel, "") as exchange:
-            reply = self._send(exchange, "GET", self.models_url, None, own_id="")
+        with self._exchange(cancel, "") as (exchange, key):
+            reply = self._send(exchange, key, "GET", self.models_url, None, own_id="")
             try:
                 text = _read_all(reply.body, self.config.max_event_bytes)
+                reply.body.drain(DRAIN_SECONDS)
             finally:
                 reply.body.close()
-        try:
-            listed = parse_json(text.decode("utf-8", "replace"))
-        except ValueError:
-            listed = None
-        if isinstance(listed, dict) and listed.get("error"):
-            raise upstream_error(listed, request_id=request_id_of(reply.headers, ""))
-        try:
-            items = listed if isinstance(listed, list) else listed.get("data", listed.get("models"))
-            return [str(item.get("id") or item["name"]) for item in items]
-        except (AttributeError, KeyError, TypeError):
-            msg = "the upstream's list of models has another shape than OpenAI's"
-            raise UpstreamError(msg, code="malformed", retryable=False) from None
+            return names_of_models(text, request_id_of(reply.headers, ""))
 
     @contextlib.contextmanager
-    def _exchange(self, cancel: CancelToken | None, own_id: str) -> Iterator[Exchange]:
-        """Make a call that ``stop()`` and a token can end; whatever ends it leaves nothing open."""
+    def _exchange(
+        self, cancel: CancelToken | None, own_id: str
+    ) -> Iterator[tuple[Exchange, Secret]]:
+        """Make a call that ``stop()`` and a token can end; whatever ends it leaves nothing open.
+
+        Gives the key too.  What it knows of the call's secrets leaves with no error.
+        """
         config = self.config
         exchange = Exchange(
             Deadlines(
@@ -196,18 +197,23 @@ class OpenAiCompat(Backend):
                 first_token=config.first_token_timeout,
                 idle=config.idle_timeout,
                 total=config.timeout,
-            )
+            ),
+            keepalive_expiry=config.keepalive_expiry,
+            tcp_keepalive=config.tcp_keepalive,
         )
         self._live.add(exchange)
         if cancel is not None:
             cancel.join(exchange)
         try:
             self._check_ready()  # after joining: either stop() sees the call, or the call sees it
-            yield exchange
+            key = key_for_call(config)
+            exchange.mask.add([key.reveal(), *secrets_in(config)])
+            yield exchange, key
         except BaseException as error:
             exchange.cancel()
-            if isinstance(error, GenerateError) and error.request_id is None:
-                error.request_id = own_id or None
+            if isinstance(error, GenerateError):
+                error.request_id = error.request_id or own_id or None
+                exchange.mask.error(error)
             raise
         finally:
             self._live.discard(exchange)
@@ -215,7 +221,14 @@ class OpenAiCompat(Backend):
                 cancel.leave(exchange)
 
     def _send(
-        self, exchange: Exchange, method: str, url: str, body: bytes | None, *, own_id: str
+        self,
+        exchange: Exchange,
+        key: Secret,
+        method: str,
+        url: str,
+        body: bytes | None,
+        *,
+        own_id: str,
     ) -> Reply:
         """Send a request and refuse every status but 2xx."""
         config = self.config
@@ -223,6 +236,7 @@ class OpenAiCompat(Backend):
             exchange,
             method,
             url,
+            query=query_of(config.base_url),
             body=body,
             headers={
                 "Accept": "text/event-stream, application/json",
@@ -230,7 +244,7 @@ class OpenAiCompat(Backend):
                 "User-Agent": _USER_AGENT,
                 **({"Content-Type": "application/json"} if body is not None else {}),
             },
-            auth=self._authorize,
+            auth=functools.partial(self._authorize, key),
             verify=config.verify,
             cert=config.cert,
             proxies=config.proxies,
@@ -239,28 +253,27 @@ class OpenAiCompat(Backend):
             return reply
         exchange.deadlines.limit_total(_ERROR_BODY_SECONDS)
         text = _read_error(reply.body)
+        reply.body.drain(DRAIN_SECONDS)
         reply.body.close()
         place = without_query(url)
-        headers, key = reply.headers, config.api_key
-        if len(key) >= _SHORTEST_KEY:  # some upstreams say it back, and errors are logged
-            text = text.replace(key.encode(), b"***")
-            headers = {name: value.replace(key, "***") for name, value in headers.items()}
         raise http_error(
             reply.status,
-            headers,
+            reply.headers,
             text,
             place=place,
             hint=hint_of(reply.status, text, place, config),
             own_id=own_id,
         )
 
-    def _authorize(self, request: PreparedRequest) -> PreparedRequest:
-        """Add the key and the configured headers, out of sight of every frame but this one."""
-        header, key = self.config.api_key_header, self.config.api_key
+    def _authorize(self, key: Secret, request: PreparedRequest) -> PreparedRequest:
+        """Add the key and the configured headers, in no frame's sight."""
+        name = self.config.api_key_header
         if key:
-            is_bearer = header.lower() == "authorization"
-            request.headers[header] = "Bearer " + key if is_bearer else str(key)
-        request.headers.update(self.config.headers)
+            scheme = "Bearer " if name.lower() == "authorization" else ""
+            request.headers[name] = HeaderValue(scheme + key.reveal())
+        for name, value in self.config.headers.items():
+            is_known = is_harmless(name)
+            request.headers[name] = revealed(value) if is_known else HeaderValue(revealed(value))
         return request
 
     def _release(self) -> None:

@@ -166,11 +166,13 @@ class Tool:
         name: Unique in the request.
         description: What it does and when to use it.
         input_schema: JSON schema of its arguments.
+        strict: Whether the upstream has to keep to the schema exactly; sent only if it is set.
     """
 
     name: str
     description: str = ""
     input_schema: Mapping[str, Any] = attrs.field(factory=dict)
+    strict: bool | None = None
 
 
 def _shown(data: bytes | str) -> str:
@@ -244,7 +246,26 @@ class VideoAttachment:
     data: bytes = attrs.field(repr=_shown)
 
 
-Attachment = Union[ImageAttachment, AudioAttachment, VideoAttachment]
+@attrs.frozen(slots=True)
+class UnknownAttachment:
+    """An attachment of a kind that this version does not know; ``resolve()`` refuses it.
+
+    Args:
+        kind: What inferd's JSON calls it.
+        fields: All of that JSON, as it came.
+    """
+
+    kind: str
+    fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+    @property
+    def id(self) -> Any:  # noqa: ANN401 - whatever the JSON has
+        """What content blocks refer to it by."""
+        return self.fields.get("id")
+
+
+KnownAttachment = Union[ImageAttachment, AudioAttachment, VideoAttachment]
+Attachment = Union[KnownAttachment, UnknownAttachment]
 KNOWN_ATTACHMENTS = {
     attachment.kind: attachment
     for attachment in (ImageAttachment, AudioAttachment, VideoAttachment)

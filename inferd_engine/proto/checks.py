@@ -15,15 +15,18 @@ from inferd_engine.proto.blocks import (
     ContentBlock,
     ImageAttachment,
     ImageBlock,
+    KnownAttachment,
     MessageV2,
     TextBlock,
     ThinkingBlock,
     Tool,
     ToolResultBlock,
     ToolUseBlock,
+    UnknownAttachment,
     VideoBlock,
 )
 from inferd_engine.proto.media import audio_format_of, image_format_of
+from inferd_engine.proto.tool_choice import complaint_of
 from inferd_engine.proto.v1 import check_integer, check_role, check_sampling
 
 if TYPE_CHECKING:
@@ -42,8 +45,15 @@ def check_request(request: RequestV2) -> None:
     """
     if not request.messages:
         refuse("messages", "is empty: give at least one message")
+    if not isinstance(request.model, str):
+        refuse("model", f"is {request.model!r}: it has to be a str, empty for the backend's own")
+    if not isinstance(request.extra_body, Mapping):
+        refuse("extra_body", f"is a {type(request.extra_body).__name__}: it has to be a mapping")
     kinds = _check_attachments(request.attachments)
-    _check_tools(request.tools)
+    names = _check_tools(request.tools)
+    complaint = complaint_of(request.tool_choice, names)
+    if complaint is not None:
+        refuse("tool_choice", complaint)
     for index, message in enumerate(request.messages):
         _check_message(message, f"messages[{index}]", kinds)
     check_sampling(request.temperature, request.top_p, request.top_k, request.max_tokens)
@@ -61,18 +71,22 @@ def _check_attachments(attachments: Sequence[Attachment]) -> dict[str, str]:
     kinds: dict[str, str] = {}
     for index, attachment in enumerate(attachments):
         place = f"attachments[{index}]"
+        if isinstance(attachment, UnknownAttachment):
+            refuse(place, f"has the unknown kind {attachment.kind!r}: take image, audio or video")
         if type(attachment) not in KNOWN_ATTACHMENTS.values():
             refuse(place, "is no attachment: use ImageAttachment, AudioAttachment, VideoAttachment")
         if not isinstance(attachment.id, str) or not attachment.id:
             refuse(place, "has no id: give it a name that content blocks can refer to")
         if attachment.id in kinds:
             refuse(place, f"repeats the id {attachment.id!r}: ids are unique in a request")
+        if attachment.data is None:
+            refuse(place, "has no data: give its bytes" + _or_address(attachment))
         _check_size(attachment, place)
         kinds[attachment.id] = attachment.kind
     return kinds
 
 
-def _check_size(attachment: Attachment, place: str) -> None:
+def _check_size(attachment: KnownAttachment, place: str) -> None:
     if isinstance(attachment, ImageAttachment) and isinstance(attachment.data, str):
         _check_address(attachment.data, place)
         return
@@ -103,6 +117,10 @@ def _check_size(attachment: Attachment, place: str) -> None:
             refuse(place, f"has {size} bytes: float32 samples have {_SAMPLE_BYTES} bytes each")
 
 
+def _or_address(attachment: KnownAttachment) -> str:
+    return ", or a URL" if isinstance(attachment, ImageAttachment) else ""
+
+
 def _check_address(url: str, place: str) -> None:
     if not re.match(r"(https?://|data:image/)\S+\Z", url, re.IGNORECASE):
         refuse(place, "has a str as data that is no URL: give http:, https:, data:image/, or bytes")
@@ -113,7 +131,7 @@ def _check_above_0(value: object, place: str) -> None:
         refuse(place, f"is {value!r}: it has to be a whole number, 1 or more")
 
 
-def _check_tools(tools: Sequence[Tool]) -> None:
+def _check_tools(tools: Sequence[Tool]) -> set[str]:
     names: set[str] = set()
     for index, tool in enumerate(tools):
         place = f"tools[{index}]"
@@ -123,7 +141,10 @@ def _check_tools(tools: Sequence[Tool]) -> None:
             refuse(place, f"repeats the name {tool.name!r}: names are unique in a request")
         if not isinstance(tool.input_schema, Mapping):
             refuse(place, "has an input_schema that is no mapping: give a JSON schema")
+        if tool.strict not in (None, True, False):
+            refuse(f"{place}.strict", f"is {tool.strict!r}: take a bool")
         names.add(tool.name)
+    return names
 
 
 def _check_message(message: MessageV2, place: str, kinds: Mapping[str, str]) -> None:

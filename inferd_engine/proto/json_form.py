@@ -13,8 +13,10 @@ from inferd_engine.proto.blocks import (
     KNOWN_BLOCKS,
     Attachment,
     ContentBlock,
+    Tool,
     ToolResultBlock,
     ToolUseBlock,
+    UnknownAttachment,
     UnknownBlock,
     to_blocks,
 )
@@ -76,36 +78,79 @@ def _block_from_dict(data: Any, place: str) -> ContentBlock:  # noqa: ANN401 - J
     return made
 
 
+def tool_from_json(data: Any) -> Any:  # noqa: ANN401 - JSON; a Tool, if it is one
+    """Read a tool in inferd's shape or in OpenAI's; what has neither is given as it is."""
+    if not isinstance(data, dict):
+        return data
+    inner = data.get("function")
+    fields: dict[str, Any] = inner if isinstance(inner, dict) else data
+    if "name" not in fields:
+        return data
+    schema = fields.get("input_schema", fields.get("parameters"))
+    return Tool(
+        fields["name"],
+        fields.get("description") or "",
+        {} if schema is None else schema,
+        fields.get("strict"),
+    )
+
+
+def tool_from_dict(data: Any, place: str) -> Tool:  # noqa: ANN401 - JSON
+    """Read a tool.
+
+    Raises:
+        InvalidRequestError: It has no name.
+    """
+    tool = tool_from_json(data)
+    if not isinstance(tool, Tool):
+        take(data, "name", place)
+    made: Tool = tool
+    return made
+
+
+def tool_to_dict(tool: Tool) -> dict[str, Any]:
+    """Give a tool's JSON; ``strict`` only if it is set."""
+    return attrs.asdict(
+        tool, filter=lambda field, value: field.name != "strict" or value is not None
+    )
+
+
 def attachment_to_dict(attachment: Attachment) -> dict[str, Any]:
     """Give an attachment's JSON: its bytes as base64, an address as ``url``."""
+    if isinstance(attachment, UnknownAttachment):
+        return {"kind": attachment.kind, **attachment.fields}
     fields = {f.name: getattr(attachment, f.name) for f in attrs.fields(type(attachment))}
     data = fields.pop("data")
     if not fields.get("detail"):
         fields.pop("detail", None)
+    if data is None:
+        return {"kind": attachment.kind, **{k: v for k, v in fields.items() if v is not None}}
     if isinstance(data, str):
         return {"kind": attachment.kind, **fields, "url": data}
     return {"kind": attachment.kind, **fields, "bytes": base64.b64encode(data).decode("ascii")}
 
 
 def attachment_from_dict(data: Any, place: str) -> Attachment:  # noqa: ANN401 - JSON
-    """Read an attachment."""
+    """Read an attachment; one of an unknown kind or without bytes is kept for ``resolve()``."""
     kind = take(data, "kind", place)
     attachment = KNOWN_ATTACHMENTS.get(str(kind))
     if attachment is None:
-        refuse(place, f"has the unknown kind {kind!r}: take image, audio or video")
+        return UnknownAttachment(str(kind), dict(data))
+    attached = _attached(data, place)
     fields = {
-        f.name: take(data, f.name, place)
+        f.name: data.get(f.name) if attached is None else take(data, f.name, place)
         for f in attrs.fields(attachment)
         if f.name != "data" and (f.default is attrs.NOTHING or f.name in data)
     }
-    made: Attachment = attachment(**fields, data=_attached(data, place))
+    made: Attachment = attachment(**fields, data=attached)
     return made
 
 
-def _attached(data: Mapping[str, Any], place: str) -> Any:  # noqa: ANN401 - bytes, or a URL
-    if isinstance(data.get("url"), str) and "bytes" not in data:
-        return data["url"]
-    encoded = take(data, "bytes", place)
+def _attached(data: Mapping[str, Any], place: str) -> Any:  # noqa: ANN401 - bytes, a URL, or None
+    encoded = data.get("bytes")
+    if encoded is None:
+        url = data.get("url")
+        return url if isinstance(url, str) else None
     try:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, TypeError, ValueError):

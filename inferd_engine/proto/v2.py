@@ -52,6 +52,9 @@ from inferd_engine.proto.json_form import (
     if_any,
     list_or_none,
     stop_from_json,
+    tool_from_dict,
+    tool_from_json,
+    tool_to_dict,
 )
 from inferd_engine.proto.v1 import set_fields, take, take_list
 
@@ -91,8 +94,12 @@ def _to_attachments(attachments: Iterable[Attachment] | None) -> tuple[Attachmen
     return tuple(attachments or ())
 
 
-def _to_tools(tools: Iterable[Tool] | None) -> tuple[Tool, ...]:
-    return tuple(tools or ())
+def _to_tools(tools: Iterable[Tool | dict[str, Any]] | None) -> tuple[Tool, ...]:
+    return tuple(map(tool_from_json, tools or ()))
+
+
+def _to_mapping(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return {} if value is None else value
 
 
 def _to_stop(value: str | Iterable[str] | None) -> tuple[str, ...]:
@@ -118,6 +125,8 @@ class ResolvedV2:
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     thinking: bool | str | None = None
+    model: str = ""
+    extra_body: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen(slots=True)
@@ -128,7 +137,7 @@ class RequestV2:
         messages: The conversation, oldest first.
         id: Your own id of the request; it comes back on errors.
         attachments: Binary data that content blocks refer to by id.
-        tools: Tools that the model may call.
+        tools: Tools that the model may call; a dict in OpenAI's shape does as well.
         temperature: Sampling temperature, 0 or more.
         top_p: Nucleus sampling, above 0 and at most 1.
         top_k: Tokens sampled from, 0 (all) or more.
@@ -136,10 +145,13 @@ class RequestV2:
         stream: Sent as it is; the events are the same either way.  True if None.
         stop: Sequences that end the answer; a str is one.
         seed: Makes sampling repeatable where the upstream can.
-        response_format: OpenAI's object, e.g. ``{"type": "json_object"}``.
+        response_format: OpenAI's object, e.g. ``{"type": "json_object"}``, or inferd's,
+            ``{"type": "json_schema", "schema": …}``.
         tool_choice: ``"auto"``, ``"none"``, ``"required"``, a tool's name, or OpenAI's object.
         parallel_tool_calls: Whether the model may call several tools at once.
         thinking: True, False, ``"low"``, ``"medium"`` or ``"high"``.
+        model: The upstream's name of the model; empty: the backend's own.
+        extra_body: Merged into the body, over the backend's own ``extra_body``.
     """
 
     messages: tuple[MessageV2, ...] = attrs.field(converter=_to_messages)
@@ -157,6 +169,8 @@ class RequestV2:
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
     thinking: bool | str | None = None
+    model: str = ""
+    extra_body: Mapping[str, Any] = attrs.field(factory=dict, converter=_to_mapping)
 
     def resolve(self) -> ResolvedV2:
         """Check the request; nothing is filled in.
@@ -176,9 +190,11 @@ class RequestV2:
                 for m in self.messages
             ],
             **if_any("attachments", [attachment_to_dict(a) for a in self.attachments]),
-            **if_any("tools", [attrs.asdict(tool) for tool in self.tools]),
+            **if_any("tools", [tool_to_dict(tool) for tool in self.tools]),
             **if_any("stop", list(self.stop)),
             **set_fields(self, _OPTIONAL),
+            **({"model": self.model} if self.model else {}),
+            **({"extra_body": dict(self.extra_body)} if self.extra_body else {}),
         }
 
     @classmethod
@@ -203,18 +219,15 @@ class RequestV2:
                 for index, item in enumerate(list_or_none(data, "attachments"))
             ],
             tools=[
-                Tool(
-                    take(item, "name", f"tools[{index}]"),
-                    item.get("description") or "",
-                    item.get("input_schema") or {},
-                )
+                tool_from_dict(item, f"tools[{index}]")
                 for index, item in enumerate(list_or_none(data, "tools"))
             ],
             stop=stop_from_json(data),
-            **{name: data[name] for name in (*_OPTIONAL, "id") if name in data},
+            **{name: data[name] for name in (*_OPTIONAL, *_WITH_DEFAULTS) if name in data},
         )
 
 
+_WITH_DEFAULTS = ("id", "model", "extra_body")
 _OPTIONAL = (
     "temperature",
     "top_p",

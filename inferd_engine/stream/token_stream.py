@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 
 
 _numbers = itertools.count(1)
+_SHOWN = 64  # characters of a request id in a repr
 _local = threading.local()
 
 
@@ -372,6 +373,8 @@ class TokenStream:
 
     def __del__(self) -> None:
         endings = getattr(self, "_endings", None)  # None if the constructor did not come that far
+        if os is None:  # at exit a packed program takes this module apart before its streams
+            return
         if endings is None or self._pid != os.getpid():
             return
         if endings:
@@ -391,7 +394,8 @@ class TokenStream:
     def __repr__(self) -> str:
         ending = self._endings.get("ending")
         state = "streaming" if ending is None else type(ending).__name__.strip("_").lower()
-        return f"<TokenStream {self.request_id or ''} {state}>"
+        shown = repr((self.request_id or "")[:_SHOWN])[1:-1]  # escapes what cannot be printed
+        return f"<TokenStream {shown} {state}>"
 
     # --- what is known ---------------------------------------------------------------------------
 
@@ -422,4 +426,5 @@ class TokenStream:
             duration=(time.monotonic() if end is None else end) - started,
             events=self._consumer.taken - operator.length_hint(self._consumer.events),
             bytes=reading.source.bytes,
+            skipped=getattr(reading.source, "skipped", 0),  # most sources skip nothing
         )

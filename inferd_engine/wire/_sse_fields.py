@@ -7,6 +7,7 @@ LF as line end.  What it does not do, or does not do as the standard has it, is 
 * it raises on ill-formed UTF-8: the block is decoded here, U+FFFD for each maximal subpart;
 * it joins several ``data`` lines by repeated ``+=``, which is quadratic: they are joined before,
   with a string that the block does not hold in the place of the line end;
+* it logs the type of an event, in which an upstream may say anything: the type is read here;
 * it forgets the id of an event without data and takes an id with NUL: ids are kept here;
 * its ``retry`` is any text, and is lost when the block is cut: a framer gives those lines out at
   once, and only ASCII digits count.
@@ -70,23 +71,25 @@ class Fields:
     def read_block(self, lines: tuple[bytes, ...]) -> ServerSentEvent | None:
         """Take the lines of a block, without their ends; give its event if it has data."""
         data: list[bytes] = []
-        block: list[bytes] = []
+        kind = b""
         for line in lines:
             name, _, value = line.partition(b":")
             if name == b"data":
                 data.append(value.removeprefix(b" "))
             elif name == b"event":
-                block.append(line)
+                kind = value.removeprefix(b" ")
             elif name == b"id" and b"\0" not in value:
                 self.last_event_id = value.removeprefix(b" ").decode("utf-8", "replace")
         if not data:
             return None
         joint = _joint_of(data) if len(data) > 1 else b""
-        block += [b"data: " + joint.join(data), b"", b""]
-        self._blocks.append(b"\n".join(block).decode("utf-8", "replace").encode())
+        block = b"data: " + joint.join(data) + b"\n\n"
+        self._blocks.append(block.decode("utf-8", "replace").encode())
         event = next(self._events)
         text = event.data.replace(joint.decode(), "\n") if joint else event.data
-        return ServerSentEvent(event.event, text, self.last_event_id)
+        return ServerSentEvent(
+            kind.decode("utf-8", "replace") or "message", text, self.last_event_id
+        )
 
 
 def _joint_of(data: list[bytes]) -> bytes:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import _cffi_backend  # noqa: F401 - the C part needs it, and says so only in C: packers look here
+
 from inferd_engine.errors import EventTooLargeError
 from inferd_engine.wire._native import ffi, lib
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
 from inferd_engine.wire.openai_urls import without_query
@@ -10,6 +11,37 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from inferd_engine.secret import Secret
+
+_PAGE = re.compile(rb"\s*<")
+_MODEL = re.compile(rb"(?<![/\w])(?:model|deployment)(?:_?not_?found|\b)", re.IGNORECASE)
+# What is said, in lower case, with which statuses, and what helps.
+_SAID = (
+    (
+        (400, 422),
+        re.compile(rb"stream_options|include_usage"),
+        "configure include_usage=False: this upstream does not want to be asked",
+    ),
+    (
+        # Chat templates, as vLLM, SGLang, llama.cpp and LM Studio pass on what they raise.
+        (400, 422, 500),
+        re.compile(
+            rb"system (?:message|prompt|role)s?.{0,60}(?:beginning|first|start|only|one|once|"
+            rb"multiple|position|order)|"
+            rb"(?:multiple|several|second|one|single|more than one) system (?:message|prompt|role)",
+            re.DOTALL,
+        ),
+        (
+            "the model's template takes one system message, as the first: join them, "
+            "or configure strict_turns=True, which joins those that follow each other"
+        ),
+    ),
+    (
+        (400, 422, 500),
+        re.compile(rb"roles must alternate"),
+        "configure strict_turns=True: the model's template wants the speakers to take turns",
+    ),
+    ((503,), re.compile(rb"loading"), "the model is being loaded: ask again in a moment"),
+)
 
 
 class HintSettings(Protocol):
@@ -38,9 +70,10 @@ def hint_of(status: int, body: bytes, place: str, settings: HintSettings) -> str
         place: The address that was asked.
         settings: How it was asked.
     """
-    said = body.lower()
     if status in (401, 403):
         return _key_hint(settings)
+    if status == 404 and _names_model(body, settings.model):  # noqa: PLR2004 - HTTP
+        return f"the model {settings.model!r} is not known there: models() lists those that are"
     if status in (404, 405):
         return (
             f"{place} was asked, because base_url is {without_query(settings.base_url)}; "
@@ -48,11 +81,16 @@ def hint_of(status: int, body: bytes, place: str, settings: HintSettings) -> str
         )
     if 300 <= status < 400:  # noqa: PLR2004 - HTTP
         return "a redirect, which is not followed: set base_url to where it leads"
-    if status in (400, 422) and (b"stream_options" in said or b"include_usage" in said):
-        return "configure include_usage=False: this upstream does not want to be asked"
-    if status == 503 and b"loading" in said:  # noqa: PLR2004 - HTTP
-        return "the model is being loaded: ask again in a moment"
-    return ""
+    said = body.lower()
+    hints = (hint for known, words, hint in _SAID if status in known and words.search(said))
+    return next(hints, "")
+
+
+def _names_model(body: bytes, model: str) -> bool:
+    """Whether an upstream says that it is the model which it cannot find, and not the address."""
+    return not _PAGE.match(body) and bool(
+        _MODEL.search(body) or re.search(rb"[\"'`\s]%b[\"'`\s,.]" % re.escape(model.encode()), body)
+    )
 
 
 def _key_hint(settings: HintSettings) -> str:

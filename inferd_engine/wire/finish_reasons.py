@@ -1,51 +1,97 @@
 """Why answers end: the words that servers use, and ours for them.
 
-Words are compared without regard to case.  A failure that is reported as a finish word alone is a
-failure; a word that nobody knows is an end like any other, and the raw word is kept beside it.
+Words are compared in one spelling: ``MAX_TOKENS``, ``max-tokens``, ``maxTokens`` and
+``FINISH_REASON_MAX_TOKENS`` are one.  A word that nobody has listed is judged by its parts, because
+servers say cut, blocked and failed in many ways and an answer that was must never look whole.  What
+has no such part is an end like any other.  The raw word is kept beside ours.
+
+Sources: the API references of OpenAI, Anthropic (``stop_reason``), Amazon Bedrock (Converse,
+``stopReason``), Gemini (``FinishReason``), Cohere, Mistral, DashScope, watsonx.ai and xAI; the
+sources of vLLM, SGLang, llama.cpp and TGI.
 """
 
 from __future__ import annotations
 
-from inferd_engine.events import StopReason
+import re
+from typing import Any
 
-_STOP_REASONS = {
-    StopReason.END_TURN: ("stop", "end_turn", "end", "eos", "eos_token", "complete", "completed"),
-    StopReason.STOP_SEQUENCE: ("stop_sequence",),
-    StopReason.MAX_TOKENS: ("length", "max_tokens", "model_length", "max_output_tokens"),
-    StopReason.TOOL_USE: ("tool_calls", "tool_use", "tool_call", "function_call"),
-    StopReason.CONTENT_FILTER: (
-        "content_filter",
-        "content_filtered",
-        "safety",
-        "image_safety",
-        "sensitive",
-        "recitation",
-        "blocklist",
-        "prohibited_content",
-        "spii",
-        "refusal",
+from inferd_engine.events import StopReason
+from inferd_engine.wire.json_shapes import word_in
+
+_WORDS = {
+    StopReason.END_TURN: (
+        "stop", "end_turn", "end", "eos", "eos_token", "complete", "completed", "finished", "done",
     ),
+    StopReason.STOP_SEQUENCE: ("stop_sequence", "stop_word", "word"),
+    StopReason.MAX_TOKENS: ("model_length", "max_len", "max_context", "limit", "error_limit"),
+    StopReason.TOOL_USE: (
+        "tool_calls", "tool_use", "tool_call", "function_call", "function_calls",
+    ),
+    StopReason.CONTENT_FILTER: ("error_toxic", "language", "spii"),
     StopReason.ERROR: (
-        "error",
-        "abort",
-        "aborted",
-        "cancelled",
-        "failed",
-        "network_error",
-        "server_error",
-        "timeout",
-        "insufficient_system_resource",
+        "other", "no_image", "image_other", "time_limit", "incomplete", "load", "unload", "invalid",
+        "insufficient_system_resource", "too_many_tool_calls", "missing_thought_signature",
     ),
-}
-_BY_WORD = {word: reason for reason, words in _STOP_REASONS.items() for word in words}
+}  # fmt: skip
+_BY_WORD = {word: reason for reason, words in _WORDS.items() for word in words}
+# What the parts of a word say, the first that fits.
+_PARTS = (
+    (
+        StopReason.ERROR,
+        re.compile(
+            r"malform|unexpected|function_call_filter|error|fail|abort|cancel|interrupt|terminat|"
+            r"timed?_?out|deadline|network|disconnect|crash|exception|unavailable|overload|"
+            r"rate_limit|quota|preempt|repetition|partial"
+        ),
+    ),
+    (
+        StopReason.CONTENT_FILTER,
+        re.compile(
+            r"filter|safety|block|prohibit|sensitive|guardrail|recitation|moderat|policy|refus|"
+            r"violat|inappropriate|model_armor|jailbreak|toxic"
+        ),
+    ),
+    (
+        StopReason.MAX_TOKENS,
+        re.compile(r"length|limit|context|exceed|truncat|(?:^|_)(?:max|cut)(?:_|$)"),
+    ),
+)
+_NONE = ("null", "none", "nil", "undefined", "unspecified", "not_finished", "in_progress")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_SEPARATORS = re.compile(r"[\W_]+")
+_PREFIX = re.compile(r"^(?:(?:finish|stop|done)_?reasons?_|reason_)")
+_LONGEST = 200  # characters of a word that are looked at
+
 ENDS_BY_ITSELF = (StopReason.END_TURN, StopReason.TOOL_USE, StopReason.STOP_SEQUENCE)
+
+
+def finish_word(value: Any) -> str | None:  # noqa: ANN401 - JSON
+    """Give an upstream's finish word as it is; None for what says that it goes on."""
+    word = word_in(value) if value else ""
+    return None if not word.strip() or _in_one_spelling(word) in _NONE else word
+
+
+def word_in_choice(choice: dict[str, Any]) -> str | None:
+    """Give a choice's word for why it ended, if it has ended.
+
+    OpenRouter says stop of an answer that failed behind it, and why beside that.
+    """
+    word = finish_word(choice.get("finish_reason")) or finish_word(choice.get("finishReason"))
+    native = finish_word(choice.get("native_finish_reason")) if word else None
+    if native and stop_reason_of(word) in ENDS_BY_ITSELF:
+        word = word if stop_reason_of(native) in ENDS_BY_ITSELF else native
+    return word
 
 
 def stop_reason_of(word: str | None) -> StopReason:
     """Map an upstream's finish word; one that nobody knows is ``end_turn``."""
-    word = (word or "stop").lower()
-    if "malformed_function_call" in word or word.startswith("function_call_filter"):
-        return StopReason.ERROR  # Gemini: "function_call_filter: MALFORMED_FUNCTION_CALL"
-    if word.startswith("content_filter"):
-        return StopReason.CONTENT_FILTER  # Gemini: "content_filter: RECITATION"
-    return _BY_WORD.get(word, StopReason.END_TURN)
+    spelled = _in_one_spelling(word or "stop")
+    if spelled in _BY_WORD:
+        return _BY_WORD[spelled]
+    said = (reason for reason, parts in _PARTS if parts.search(spelled))
+    return next(said, StopReason.END_TURN)
+
+
+def _in_one_spelling(word: str) -> str:
+    word = _HUMP.sub("_", word[:_LONGEST]).lower()
+    return _PREFIX.sub("", _SEPARATORS.sub("_", word).strip("_"))

@@ -12,11 +12,18 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine.errors import EventTooLargeError
+from inferd_engine.errors import EventTooLargeError, UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Values in one document.  One of two bytes ("1,", "{}") takes up to 250 in memory, and a quarter of
+# a microsecond, in which no other thread runs: so 256 MiB and a quarter of a second at the most,
+# where 64 MiB of "{}," would take 1.6 GiB and seconds.  Ten thousand tokens with twenty log
+# probabilities each have as many.
+MOST_VALUES = 2**20
+_BEGINNING = 2**22  # characters of a document that are looked at first: made to be slow, it is here
+_FEW_STRINGS = 10_000  # quotes in a document; in one with more, what is in them hardly counts
 _TRY_BUDGET = 65536  # bytes that may be parsed in vain, beside a share of what was received
 
 
@@ -42,13 +49,19 @@ def _no_constant(word: str) -> None:
     raise ValueError(msg)
 
 
+_JSON = json.JSONDecoder(strict=False, parse_float=_finite, parse_constant=_no_constant)
+PAYLOADS = json.JSONDecoder(strict=False, parse_float=_finite_or_none, parse_constant=_none)
+"""What ``parse_payload`` decodes with; made once, which takes as long as a chunk."""
+
+
 def parse_json(text: str) -> Any:  # noqa: ANN401 - JSON
     """Decode JSON; raw control characters in strings are fine, NaN and infinities are not.
 
     Raises:
         ValueError: It is no JSON, or nested too deeply.
+        UpstreamError: It holds more values than memory should be given for.
     """
-    return _parsed(text, _finite, _no_constant)
+    return _parsed(text, _JSON)
 
 
 def parse_payload(text: str) -> Any:  # noqa: ANN401 - JSON
@@ -58,16 +71,66 @@ def parse_payload(text: str) -> Any:  # noqa: ANN401 - JSON
 
     Raises:
         ValueError: It is no JSON, or nested too deeply.
+        UpstreamError: It holds more values than memory should be given for.
     """
-    return _parsed(text, _finite_or_none, _none)
+    return _parsed(text, PAYLOADS)
 
 
-def _parsed(text: str, number: Any, constant: Any) -> Any:  # noqa: ANN401 - JSON, and its hooks
+def _parsed(text: str, decoder: json.JSONDecoder) -> Any:  # noqa: ANN401 - JSON
+    if len(text) > MOST_VALUES:
+        _check_cost(text)
     try:
-        return json.loads(text, strict=False, parse_float=number, parse_constant=constant)
+        return decoder.decode(text)
     except RecursionError:
         msg = "nested too deeply"
         raise ValueError(msg) from None
+
+
+def _check_cost(text: str) -> None:
+    """Refuse a document that would cost far more memory, and time, than it has bytes.
+
+    Raises:
+        UpstreamError: It holds too many values.
+    """
+    for size in (_BEGINNING, len(text)):
+        part = text[:size]
+        if _separators_in(part) > MOST_VALUES and _values_in(part) > MOST_VALUES:
+            msg = (
+                f"one event holds more than {MOST_VALUES} JSON values: "
+                "ask for less beside the text (log probabilities?), or for a stream"
+            )
+            raise UpstreamError(msg, code="event_too_large", retryable=False)
+
+
+def _separators_in(text: str, start: int = 0, end: int | None = None) -> int:
+    return sum(text.count(separator, start, end) for separator in ",[{")
+
+
+def _values_in(text: str) -> int:
+    """Count values, more or less, in a document that may have been cut off.
+
+    Separators inside of strings are none, which matters where few strings are long.
+    """
+    if text.count('"') > _FEW_STRINGS:
+        return _separators_in(text)
+    count = at = 0
+    while at >= 0:
+        start = text.find('"', at)
+        count += _separators_in(text, at, None if start < 0 else start)
+        at = -1 if start < 0 else _behind_string(text, start)
+    return count
+
+
+def _behind_string(text: str, start: int) -> int:
+    """Give where a string that begins here is over; -1 if it has no end."""
+    end = start
+    while (end := text.find('"', end + 1)) >= 0:
+        before = end - 1
+        while text[before] == "\\":
+            before -= 1
+        if (end - before) % 2:
+            return end + 1
+    return -1
 
 
 def is_worth_trying(tried: int, received: int) -> bool:

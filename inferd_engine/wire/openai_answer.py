@@ -2,7 +2,7 @@
 
 Goal: ``stream: true`` is answered by an event stream, by one JSON object, by JSON lines, by an
 error object or by a login page, and the Content-Type does not tell which.  So the first byte that
-is not blank decides: ``<`` is a page, ``{`` and ``[`` are JSON, everything else is an event
+is not blank decides: ``<`` is a page, ``{``, ``[`` and ``"`` are JSON, everything else is an event
 stream.
 
 What servers do beyond the standard is taken in here, one layer above the exact decoder: a last
@@ -15,7 +15,7 @@ The end is a value, not an exception: ``ending`` is ``Done`` or the error, and w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from inferd_engine.errors import (
     EventTooLargeError,
@@ -25,18 +25,20 @@ from inferd_engine.errors import (
 )
 from inferd_engine.events import RawChunk
 from inferd_engine.wire.json_documents import JsonDocuments
-from inferd_engine.wire.openai_chunks import DONE, ChunkAccumulator
+from inferd_engine.wire.openai_chunks import ChunkAccumulator
 from inferd_engine.wire.openai_errors import READ_BODY_BYTES, html_title, printable
+from inferd_engine.wire.payload_documents import DONE
 from inferd_engine.wire.sse import BOM, MAX_EVENT_BYTES, SSEDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from inferd_engine.events import Done, TokenEventV2
     from inferd_engine.wire.sse import Implementation
 
 _BLANK = b" \t\r\n"
 _FEW = 4  # payloads that are taken one by one rather than tried together once more
+_DOCUMENTS = ("{", "[{", '"{', DONE)  # what lines without a field name begin with
 _NOTHING = "the upstream ended the answer before it had sent any of it"
 
 Kind = Literal["unknown", "sse", "json", "html"]
@@ -50,7 +52,9 @@ class Answer:
         max_event_bytes: The largest event, JSON document, or sum of tool calls that is no error.
         include_raw: Give every payload as a ``RawChunk`` before its events.
         split_think_tags: As of ``ChunkAccumulator``.
+        choices: How many choices were asked for (``n``).
         request_id: The upstream's id of the request, for errors.
+        mask: As of ``ChunkAccumulator``.
     """
 
     def __init__(
@@ -60,7 +64,9 @@ class Answer:
         max_event_bytes: int = MAX_EVENT_BYTES,
         include_raw: bool = False,
         split_think_tags: bool | Literal["inside"] = False,
+        choices: Any = 1,  # noqa: ANN401 - of the request's JSON
         request_id: str | None = None,
+        mask: Callable[[str], str] = str,
     ) -> None:
         self.kind: Kind = "unknown"
         self.is_over = False
@@ -71,8 +77,16 @@ class Answer:
         """Whether the upstream has said why it stopped, so that little more can come."""
         self.payloads = 0
         """How many payloads have come: signs of life, whether or not they gave an event."""
+        self.has_begun = False
+        """Whether there was a token: text, a thought, the beginning of a call."""
+        self.skipped = 0
+        """How many payloads were no JSON and were left out."""
         self._chunks = ChunkAccumulator(
-            max_bytes=max_event_bytes, split_think_tags=split_think_tags, request_id=request_id
+            max_bytes=max_event_bytes,
+            split_think_tags=split_think_tags,
+            choices=choices,
+            request_id=request_id,
+            mask=mask,
         )
         self._sse = SSEDecoder(
             implementation=implementation, max_event_bytes=max_event_bytes, keep_unknown=True
@@ -124,17 +138,17 @@ class Answer:
         Tool calls are decoded one at a time, as they are asked for: together they may be as large
         as the limit, and nobody may be there to take them.
         """
-        for event in self._chunks.flush():
-            yield event, 0
         error = self.error
-        if error is None and self.payloads == 0:
-            error = StreamInterruptedError(_NOTHING, request_id=self._request_id)
-        if error is None:
-            try:
+        try:
+            for event in self._chunks.flush():
+                yield event, 0
+            if error is None and self.payloads == 0:
+                error = StreamInterruptedError(_NOTHING, request_id=self._request_id)
+            if error is None:
                 self._chunks.check_whole()
                 yield from self._chunks.tool_uses()
-            except GenerateError as raised:
-                error = raised
+        except GenerateError as raised:
+            error = error or raised
         self.ending = error or self._chunks.done()
 
     # --- the kinds of body -----------------------------------------------------------------------
@@ -169,7 +183,7 @@ class Answer:
             self._head = data[-len(BOM) :] if data.isspace() else data
             return b""
         first = body[:1]
-        self.kind = "html" if first == b"<" else "json" if first in (b"{", b"[") else "sse"
+        self.kind = "html" if first == b"<" else "json" if first in (b"{", b"[", b'"') else "sse"
         return data if self.kind == "sse" else body
 
     def _take_sse(self, events: list[TokenEventV2], data: bytes) -> None:
@@ -195,6 +209,7 @@ class Answer:
         count = 0 if self._include_raw else self._chunks.ingest_plain(events, run)
         if count:
             self.payloads += count
+            self.has_begun = self.has_begun or bool(events)
             return
         payloads = run.split("\n")
         half = len(payloads) // 2
@@ -212,7 +227,7 @@ class Answer:
         name, _, value = line.partition(":")
         if name.strip() == "error":
             self._ingest(events, value, "error")
-        elif line.startswith("{"):
+        elif line.startswith(_DOCUMENTS):
             self._ingest(events, line)
 
     def _take_json(self, events: list[TokenEventV2], data: bytes) -> None:
@@ -226,9 +241,12 @@ class Answer:
         self.payloads += 1
         if self._include_raw and payload != DONE:
             events.append(RawChunk(payload.encode()))
-        self._chunks.ingest_into(events, payload, event)
-        self.is_over = self._chunks.is_done
-        self.has_finish_reason = self._chunks.finish_reason is not None
+        chunks = self._chunks
+        chunks.ingest_into(events, payload, event)
+        self.is_over = chunks.is_done
+        self.has_finish_reason = chunks.finish_reason is not None
+        self.has_begun = chunks.has_begun
+        self.skipped = chunks.skipped
 
     # --- failures --------------------------------------------------------------------------------
 

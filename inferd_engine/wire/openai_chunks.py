@@ -3,19 +3,23 @@
 Goal: the same events from every server that calls itself compatible, and a file that stays small:
 eight rules instead of a case for each server.
 
-1.  An ``error`` that is true, ``event: error`` or ``object: "error"`` is looked for first, beside
-    valid-looking choices too.
-2.  Usage replaces what was known before, number by number (``openai_usage``).
-3.  Choice 0 alone counts.  Its ``delta`` is read before its finish reason; ``message`` stands in
-    for ``delta`` only while no delta was ever seen.
-4.  A falsy finish reason is none, the last true one counts, and it does not end the stream: usage,
-    errors and even text come after it.
-5.  The end: ``[DONE]`` or a finish reason make it whole; neither means that it was cut.
-6.  Tool calls come whole, at the end (``openai_tools``).
-7.  ``tool_use`` is the reason if whole calls are there and the upstream said stop or nothing;
-    ``tool_calls`` without a call is ``end_turn``.
-8.  Unknown keys, types, roles, finish words and part types never raise.  A payload that is no JSON
-    is logged and skipped.
+1.  A payload is taken apart into its documents (``payload_documents``), and each counts.  What is
+    no JSON is logged, counted and skipped.
+2.  An error is looked for in every document: ``error``, ``event: error``, ``object: "error"``, in
+    a choice too, and as flat objects without any of these (``error_kinds``).  A delta beside it is
+    given first.
+3.  Usage replaces what was known before, number by number (``openai_usage``).
+4.  One choice is the answer (``openai_choices``).  Its delta is read before its finish reason; a
+    whole ``message`` is the same once more (``openai_deltas``).
+5.  A finish reason that says nothing is none (``finish_reasons``), the last other one counts, and
+    it does not end the stream: usage, errors and even text come after it.
+6.  The end: a finish reason makes the answer whole.  ``[DONE]`` does unless payloads came and none
+    of them held an answer, or the last of them could not be read.  Else the answer was cut.
+7.  Tool calls come whole, at the end (``openai_tools``).  ``tool_use`` is the reason if there are
+    any and the upstream said stop or nothing; ``tool_calls`` without a call is ``end_turn``; of an
+    answer that was cut, blocked or failed a call that is not whole is left out.
+8.  Unknown keys, types, roles, finish words and part types never raise; one where a list belongs
+    is a list of one, and the other way round (``json_shapes``).
 
 The common chunk, which holds one piece of text and nothing else, has a way of its own
 (``plain_chunks``).  All others go the general way.
@@ -27,29 +31,32 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Literal
 
-from inferd_engine.errors import StreamInterruptedError, UpstreamError
-from inferd_engine.events import Done, StopReason, TextDelta, ThinkingDelta, Usage
-from inferd_engine.wire.finish_reasons import ENDS_BY_ITSELF, stop_reason_of
-from inferd_engine.wire.json_documents import parse_payload
-from inferd_engine.wire.openai_errors import find_message, printable, upstream_error
-from inferd_engine.wire.openai_texts import parts_of, thinking_of
-from inferd_engine.wire.openai_tools import ToolCalls
+from inferd_engine.errors import StreamInterruptedError
+from inferd_engine.events import Done, StopReason, Usage
+from inferd_engine.wire.error_kinds import error_in_choice, is_error
+from inferd_engine.wire.error_messages import find_message
+from inferd_engine.wire.finish_reasons import ENDS_BY_ITSELF, stop_reason_of, word_in_choice
+from inferd_engine.wire.json_shapes import object_in, objects_in
+from inferd_engine.wire.openai_choices import Choices
+from inferd_engine.wire.openai_deltas import Deltas
+from inferd_engine.wire.openai_errors import printable, upstream_error
 from inferd_engine.wire.openai_usage import merged_usage
+from inferd_engine.wire.payload_documents import DONE, SKIPPED, documents_in
 from inferd_engine.wire.plain_chunks import add_events, plain_delta, plain_deltas
-from inferd_engine.wire.reasoning_details import REASONING_DETAILS, ReasoningDetails
 from inferd_engine.wire.sse import MAX_EVENT_BYTES
-from inferd_engine.wire.surrogates import TextChannel, join_surrogates, joined_in_value
-from inferd_engine.wire.think_tags import ThinkTags
+from inferd_engine.wire.surrogates import join_surrogates, joined_in_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from inferd_engine.events import TokenEventV2, ToolUse
+    from inferd_engine.wire.plain_chunks import PlainDelta
 
 _log = logging.getLogger("inferd_engine")
 
-DONE = "[DONE]"
 _CUT = "the answer was cut: the upstream ended it without a finish reason and without [DONE]"
+_NO_ANSWER = "the upstream ended without an answer: nothing of what it sent was a chat completion"
+_LOST_END = "the answer may be cut: the last that the upstream sent before [DONE] could not be read"
 
 
 class ChunkAccumulator:
@@ -59,7 +66,9 @@ class ChunkAccumulator:
         max_bytes: What all tool calls may cost together, in bytes.
         split_think_tags: Take thoughts in tags out of the text; ``"inside"`` if the answer begins
             inside of one, because the model's template wrote the opening tag.
+        choices: How many choices were asked for (``n``).
         request_id: The upstream's id of the request, for errors.
+        mask: Takes secrets out of what is logged.
     """
 
     def __init__(
@@ -67,28 +76,34 @@ class ChunkAccumulator:
         *,
         max_bytes: int = MAX_EVENT_BYTES,
         split_think_tags: bool | Literal["inside"] = False,
+        choices: Any = 1,  # noqa: ANN401 - of the request's JSON
         request_id: str | None = None,
+        mask: Callable[[str], str] = str,
     ) -> None:
-        self._max_bytes = max_bytes
+        self._mask = mask
         self._request_id = request_id
-        self._text = TextChannel()
-        self._thinking = TextChannel()
-        self._think_tags = (
-            ThinkTags(inside=split_think_tags == "inside") if split_think_tags else None
+        self._choices = Choices(choices)
+        self._deltas = Deltas(
+            max_bytes=max_bytes, split_think_tags=split_think_tags, request_id=request_id
         )
-        # Whether plain chunks go the general way too: text is split, or half a character held back.
-        self._is_delicate = self._think_tags is not None
-        self._calls = ToolCalls()
-        self._details = ReasoningDetails()
+        self._is_delicate = self._deltas.is_delicate  # plain chunks go the general way too
         self._usage: Usage | None = None
+        self._has_payload = False
         self._saw_choice = False
-        self._saw_delta = False
-        self._stray: Any = None  # the last object that was no chunk
+        self._stray: Any = None  # the last object since the last choice that was no chunk
+        self._lost_end = False  # whether the last payload could not be read
         self._saw_call = False
+        self.skipped = 0
+        """How many payloads, or stretches of them, were no JSON and were left out."""
         self.finish_reason: str | None = None
         """The upstream's word for why it stopped, once it has said so."""
         self.is_done = False
         """Whether ``[DONE]`` has come: nothing after it counts."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the answer has begun: text, a thought, a call."""
+        return self._deltas.has_begun or bool(self._choices)
 
     def ingest(self, payload: bytes | str, event: str = "message") -> list[TokenEventV2]:
         """Take one payload; give the events that it holds.
@@ -113,13 +128,12 @@ class ChunkAccumulator:
         if event != "error" and not self._is_delicate:
             delta = plain_delta(payload)
             if delta is not None:
-                self._saw_choice = self._saw_delta = True
-                add_events(events, [delta])
+                self._add_plain(events, [delta])
                 return
         try:
             events.extend(self._take(payload, event))
         except RecursionError:
-            _log.warning("skipped a payload that is nested too deeply")
+            self._skip("a payload that is nested too deeply")
 
     def ingest_plain(self, events: list[TokenEventV2], payloads: str) -> int:
         """Add the events of payloads, one a line, if all of them are plain; give how many.
@@ -130,9 +144,10 @@ class ChunkAccumulator:
         if self._is_delicate or self.is_done:
             return 0
         deltas = plain_deltas(payloads)
-        if deltas:
-            self._saw_choice = self._saw_delta = True
-            add_events(events, deltas)
+        if deltas and self._deltas.saw_text and not self._lost_end:
+            add_events(events, deltas)  # which changes nothing here
+        elif deltas:
+            self._add_plain(events, deltas)
         return len(deltas)
 
     def finalize(self) -> list[TokenEventV2]:
@@ -150,26 +165,25 @@ class ChunkAccumulator:
         """Look whether the answer is whole.
 
         Raises:
-            StreamInterruptedError: It was cut.
-            UpstreamError: It was no answer at all, but says what is wrong.
+            StreamInterruptedError: It was cut, or was no answer at all.
+            UpstreamError: It was none, but says what is wrong.
         """
-        if self.is_done or self.finish_reason is not None:
-            if not self._saw_choice:
-                _log.warning("the upstream ended an answer that held nothing")
+        if self.finish_reason is not None:
             return
-        if not self._saw_choice and find_message(self._stray):
+        if self.is_done and not self._has_payload:
+            _log.warning("the upstream ended an answer that held nothing")
+            return
+        if self.is_done and self._saw_choice and not self._lost_end:
+            return
+        if find_message(self._stray):
             raise upstream_error(self._stray, request_id=self._request_id)
-        raise StreamInterruptedError(_CUT, request_id=self._request_id)
+        said = _CUT if not self.is_done else _LOST_END if self._saw_choice else _NO_ANSWER
+        raise StreamInterruptedError(said, request_id=self._request_id)
 
     def flush(self) -> list[TokenEventV2]:
         """Give what was held back of the text; nothing more comes."""
-        events = [
-            *_if_any(ThinkingDelta, self._thinking.flush()),
-            *self._split(self._text.flush()),
-        ]
-        if self._think_tags is not None:
-            events += _pieces(self._think_tags.flush())
-        return events
+        held = [event for choice in self._choices.flush() for event in self._take_choice(choice)]
+        return [*held, *self._deltas.flush()]
 
     def tool_uses(self) -> Iterator[tuple[ToolUse, int]]:
         """Give the whole tool calls, one at a time, each with its size in bytes.
@@ -178,8 +192,7 @@ class ChunkAccumulator:
             ToolCallMalformedError: The next one's arguments are no JSON.
         """
         cut = stop_reason_of(self.finish_reason) not in ENDS_BY_ITSELF
-        self._calls.keep_with_first(REASONING_DETAILS, self._details.blocks())
-        for sized in self._calls.finish(cut=cut):
+        for sized in self._deltas.tool_uses(cut=cut):
             self._saw_call = True
             yield sized
 
@@ -197,61 +210,80 @@ class ChunkAccumulator:
 
     # --- one payload -----------------------------------------------------------------------------
 
+    def _add_plain(self, events: list[TokenEventV2], deltas: list[PlainDelta]) -> None:
+        count = len(events)
+        add_events(events, deltas)
+        self._has_payload = self._saw_choice = self._deltas.saw_delta = True
+        self._stray, self._lost_end = None, False
+        self._deltas.saw_text = self._deltas.saw_text or len(events) > count
+
     def _take(self, payload: bytes | str, event: str) -> Iterator[TokenEventV2]:
         text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
         text = text.strip()
-        while text.startswith("data:"):  # a proxy framed what was framed
-            text = text[5:].lstrip()
         if not text and event == "error":
             raise upstream_error({}, request_id=self._request_id)
-        if not text:
-            return
-        if text == DONE:
-            self.is_done = True
-            return
-        try:
-            chunk = parse_payload(text)
-        except ValueError:
-            if event == "error":
-                raise upstream_error(text, request_id=self._request_id) from None
-            yield from self._take_lines(text)
-            return
-        yield from self._take_chunk(chunk, event)
+        for document in documents_in(text):
+            if document is SKIPPED and event == "error":
+                raise upstream_error(text, request_id=self._request_id)
+            if document is SKIPPED:
+                self._skip(f"a payload of {len(text)} characters that is no JSON")
+                _log.debug("the skipped payload: %s", self._mask(printable(text)))
+            elif document == DONE:
+                self.is_done = True
+                return
+            else:
+                self._take_string(document)
+                self._has_payload = True
+                yield from self._take_document(document, event, len(text))
 
-    def _take_lines(self, text: str) -> Iterator[TokenEventV2]:
-        """Take data that is no JSON: several documents, one a line, or nothing of use."""
-        lines = text.split("\n")
-        if len(lines) > 1:
-            for line in lines:
-                if not self.is_done:
-                    yield from self._take(line, "message")
-            return
-        _log.warning("skipped a payload of %d characters that is no JSON", len(text))
-        _log.debug("the skipped payload: %s", printable(text))
+    def _take_string(self, document: Any) -> None:  # noqa: ANN401 - JSON
+        """Keep a string that is all that comes: it is what the upstream says is wrong."""
+        if isinstance(self._stray, str):
+            self._stray = None
+        if isinstance(document, str) and not self._has_payload:
+            self._stray = document
 
-    def _take_chunk(self, chunk: Any, event: str) -> Iterator[TokenEventV2]:  # noqa: ANN401 - JSON
-        if isinstance(chunk, list):
-            found = [item for item in chunk if isinstance(item, dict) and item.get("error")]
-            chunk = (found or chunk)[0] if found or len(chunk) == 1 else chunk
-        if not isinstance(chunk, dict):
-            if event == "error":
+    def _skip(self, what: str) -> None:
+        _log.warning("skipped %s", what)
+        self.skipped += 1
+        self._has_payload = self._lost_end = True
+
+    def _take_document(self, document: Any, event: str, size: int) -> Iterator[TokenEventV2]:  # noqa: ANN401
+        chunks = objects_in(document)
+        if not chunks and event == "error":
+            raise upstream_error(document, request_id=self._request_id)
+        for chunk in chunks:
+            failed = is_error(chunk, event)
+            if not failed or event == "message":
+                yield from self._take_chunk(chunk, size, deltas_alone=failed)
+            if failed:
                 raise upstream_error(chunk, request_id=self._request_id)
-            return
-        if event == "error" or chunk.get("error") or chunk.get("object") == "error":
-            raise upstream_error(chunk, request_id=self._request_id)
+
+    def _take_chunk(
+        self, chunk: dict[str, Any], size: int, *, deltas_alone: bool
+    ) -> Iterator[TokenEventV2]:
         has_usage = self._take_usage(chunk.get("usage"))
-        if isinstance(chunk.get("x_groq"), dict):
-            has_usage = self._take_usage(chunk["x_groq"].get("usage")) or has_usage
-        choices = chunk.get("choices")
-        if "choices" not in chunk:
-            self._stray = chunk
-        for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict) and choice.get("index", 0) in (0, None, "0"):
+        if "x_groq" in chunk:
+            has_usage = self._take_usage(object_in(chunk["x_groq"]).get("usage")) or has_usage
+        choices = objects_in(chunk.get("choices"))
+        if deltas_alone:
+            choices = [choice for choice in choices if choice.get("delta")]
+        if "choices" not in chunk and not has_usage:
+            self._take_stray(chunk)
+        if choices:
+            for choice in self._choices.take(choices, size, _says_why):
                 if not has_usage:
                     self._take_usage(choice.get("usage"))
-                self._saw_choice = True
                 yield from self._take_choice(choice)
-        self._is_delicate = bool(self._text or self._thinking or self._think_tags)
+                if error := error_in_choice(choice):
+                    raise upstream_error(error, request_id=self._request_id)
+        self._is_delicate = self._deltas.is_delicate or bool(self._choices)
+
+    def _take_stray(self, chunk: dict[str, Any]) -> None:
+        """Take note of an object that is no chunk: a ping, an event of another kind, an error."""
+        if not chunk.get("type"):
+            self._stray = chunk
+            self._lost_end = bool(find_message(chunk)) or self._lost_end
 
     def _take_usage(self, usage: Any) -> bool:  # noqa: ANN401 - JSON
         """Take a usage object; give whether it said anything."""
@@ -260,58 +292,12 @@ class ChunkAccumulator:
         return merged is not None
 
     def _take_choice(self, choice: dict[str, Any]) -> Iterator[TokenEventV2]:
-        delta = choice.get("delta")
-        if isinstance(delta, dict):
-            self._saw_delta = True
-            yield from self._take_delta(delta)
-        elif not self._saw_delta:
-            message = choice.get("message")
-            yield from self._take_delta(
-                message if isinstance(message, dict) else {"content": choice.get("text")}
-            )
-        word = choice.get("finish_reason") or choice.get("finishReason")
-        if word:
-            self.finish_reason = word if isinstance(word, str) else str(word)
-
-    def _take_delta(self, delta: dict[str, Any]) -> Iterator[TokenEventV2]:
-        thoughts = thinking_of(delta)
-        yield from _if_any(ThinkingDelta, self._thinking.push(thoughts))
-        for is_thought, text in parts_of(delta.get("content"), with_thoughts=not thoughts):
-            if is_thought:
-                yield from _if_any(ThinkingDelta, self._thinking.push(text))
-            else:
-                yield from self._split(self._text.push(text))
-        if isinstance(delta.get("refusal"), str):
-            yield from self._split(self._text.push(delta["refusal"]))
-        calls = delta.get("tool_calls")
-        for entry in calls if isinstance(calls, list) else ():
-            self._calls.take(entry)
-        if not calls:
-            self._calls.take_function_call(delta.get("function_call"))
-        self._calls.take_extra(delta.get("extra_content"))
-        self._details.take(delta.get("reasoning_details"))
-        size = self._calls.size + self._details.size
-        if size > self._max_bytes:
-            msg = (
-                f"the tool calls of the answer have more than {size} bytes, "
-                f"the limit is {self._max_bytes}: raise max_event_bytes if the upstream is right"
-            )
-            raise UpstreamError(
-                msg, code="event_too_large", retryable=False, request_id=self._request_id
-            )
-
-    def _split(self, text: str) -> Iterator[TokenEventV2]:
-        """Give text as it is, or, where that is asked for, without the thoughts in it."""
-        if self._think_tags is None:
-            return _if_any(TextDelta, text)
-        return _pieces(self._think_tags.push(text))
+        self._saw_choice = True
+        self._stray, self._lost_end = None, False
+        yield from self._deltas.take(choice)
+        self.finish_reason = word_in_choice(choice) or self.finish_reason
 
 
-def _pieces(pieces: list[tuple[bool, str]]) -> Iterator[TokenEventV2]:
-    for is_thought, text in pieces:
-        yield ThinkingDelta(text) if is_thought else TextDelta(text)
-
-
-def _if_any(kind: Any, text: str) -> Iterator[TokenEventV2]:  # noqa: ANN401 - an event class
-    if text:
-        yield kind(text)
+def _says_why(choice: dict[str, Any]) -> bool:
+    """Whether a choice says why it ended, or that it failed."""
+    return word_in_choice(choice) is not None or error_in_choice(choice) is not None

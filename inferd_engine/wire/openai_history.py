@@ -39,6 +39,7 @@ from inferd_engine.proto.v2 import (
 )
 from inferd_engine.wire.json_documents import parse_json
 from inferd_engine.wire.openai_media import audio_part, image_part
+from inferd_engine.wire.openai_tools import CUSTOM
 from inferd_engine.wire.reasoning_details import REASONING_DETAILS
 
 if TYPE_CHECKING:
@@ -142,6 +143,9 @@ class _History:
     def _call(self, block: ToolUseBlock, place: str) -> dict[str, Any]:
         self._names[block.tool_call_id] = block.name
         extra = {key: value for key, value in block.extra.items() if key != REASONING_DETAILS}
+        if extra.get("type") == CUSTOM:
+            custom = {"name": block.name, "input": _text_of(block.input, place)}
+            return {**extra, "id": self._id(block.tool_call_id), CUSTOM: custom}
         return {
             **extra,
             "id": self._id(block.tool_call_id),
@@ -198,6 +202,11 @@ def _arguments(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
     except (TypeError, ValueError, RecursionError) as error:
         msg = f"{place}.input is something that JSON cannot hold: {error}"
         raise InvalidRequestError(msg) from None
+
+
+def _text_of(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
+    """Give the input of a custom call, which is text."""
+    return value if isinstance(value, str) else _arguments(value, place)
 
 
 def _taking_turns(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

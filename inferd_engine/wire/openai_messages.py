@@ -26,6 +26,7 @@ from inferd_engine.proto.v2 import (
     ToolResultBlock,
     ToolUseBlock,
 )
+from inferd_engine.wire.openai_tools import CUSTOM
 from inferd_engine.wire.reasoning_details import REASONING_DETAILS
 
 if TYPE_CHECKING:
@@ -156,6 +157,13 @@ def _refuse(place: str, what: str) -> NoReturn:
 def _call(call: Any, place: str) -> ToolUseBlock:  # noqa: ANN401 - JSON
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
+        custom = call.get(CUSTOM) if isinstance(call, dict) else None
+        if isinstance(custom, dict):
+            extra = {key: value for key, value in call.items() if key not in ("id", CUSTOM)}
+            extra["type"] = CUSTOM
+            return ToolUseBlock(
+                call.get("id") or "", custom.get("name") or "", custom.get("input") or "", extra
+            )
         _refuse(place, "has no function")
     arguments = function.get("arguments") or "{}"
     if isinstance(arguments, str):

@@ -16,16 +16,21 @@ completion".
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.proto.tool_choice import ANY, REQUIRED, named_in
 from inferd_engine.wire.openai_history import HistorySettings, history_from
 from inferd_engine.wire.surrogates import joined_in_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from inferd_engine.proto.v2 import ResolvedV2, Tool
+
+_FORMAT = "json_schema"
+_FORMAT_NAME = "response"  # of a schema without one: OpenAI wants one
 
 
 class RequestSettings(HistorySettings, Protocol):
@@ -69,11 +74,17 @@ THINKING_STYLES: dict[str, Callable[[bool | str], dict[str, Any]]] = {
     "thinking": lambda asked: {"thinking": _switch(asked), **_level(asked)},
     "enable_thinking": lambda asked: {"enable_thinking": bool(asked), **_level(asked)},
     "chat_template_kwargs": lambda asked: {
-        "chat_template_kwargs": {"enable_thinking": bool(asked), **_level(asked)}
+        "chat_template_kwargs": {
+            "enable_thinking": bool(asked),
+            "thinking": bool(asked),
+            **_level(asked),
+        }
     },
 }
 """How upstreams are told to think: OpenAI's way; OpenRouter's; DeepSeek's and Z.ai's; DashScope's;
-and that of servers which hand it to the model's chat template, as vLLM, SGLang and llama.cpp."""
+and that of servers which hand it to the model's chat template, as vLLM, SGLang and llama.cpp:
+Qwen's and GLM's templates know the first word, those of DeepSeek, Granite and Kimi the second, and
+a word that a template does not know does no harm."""
 
 
 def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict[str, Any]:
@@ -93,7 +104,7 @@ def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict
     """
     streams = resolved.stream is not False
     body: dict[str, Any] = {
-        "model": config.model,
+        "model": resolved.model or config.model,
         "messages": history_from(resolved.messages, resolved.attachments, config),
         "stream": streams,
     }
@@ -112,7 +123,8 @@ def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict
         if resolved.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = resolved.parallel_tool_calls
     try:
-        whole: dict[str, Any] = joined_in_value(_merged(body, config.extra_body))
+        extra = _merged(config.extra_body, resolved.extra_body)
+        whole: dict[str, Any] = joined_in_value(_merged(body, extra))
     except ValueError:
         msg = "the request holds a value that is nested too deeply"
         raise InvalidRequestError(msg) from None
@@ -127,7 +139,7 @@ def _sampling(resolved: ResolvedV2, max_tokens_field: str) -> dict[str, Any]:
         max_tokens_field: resolved.max_tokens,
         "stop": list(resolved.stop) or None,
         "seed": resolved.seed,
-        "response_format": resolved.response_format,
+        "response_format": _response_format(resolved.response_format),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -139,14 +151,37 @@ def _tool(tool: Tool, place: str, name_pattern: str) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    function["parameters"] = dict(tool.input_schema or {}) or {"type": "object", "properties": {}}
+    function["parameters"] = _parameters(tool.input_schema)
+    if tool.strict is not None:
+        function["strict"] = tool.strict
     return {"type": "function", "function": function}
 
 
+def _parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a tool's schema; some upstreams refuse an object that does not list its properties."""
+    schema = dict(schema) or {"type": "object"}
+    if schema.get("type") == "object" and schema.get("properties") is None:
+        schema["properties"] = {}
+    return schema
+
+
 def _tool_choice(choice: Any) -> Any:  # noqa: ANN401 - JSON
-    if not isinstance(choice, str) or choice in ("auto", "none", "required"):
-        return choice
-    return {"type": "function", "function": {"name": choice}}
+    """Give a choice in OpenAI's shape; an object that is nobody's else is sent as it is."""
+    kind = choice.get("type") if isinstance(choice, Mapping) else None
+    if ANY in (choice, kind):
+        return REQUIRED
+    is_flat = kind in ("function", "tool") and "function" not in choice  # Responses; Anthropic
+    if is_flat or (isinstance(choice, str) and named_in(choice)):
+        return {"type": "function", "function": {"name": named_in(choice)[0]}}
+    return choice
+
+
+def _response_format(wanted: Any) -> Any:  # noqa: ANN401 - JSON
+    """Give a response format in OpenAI's shape; inferd's has the schema beside the type."""
+    if not isinstance(wanted, Mapping) or wanted.get("type") != _FORMAT or _FORMAT in wanted:
+        return wanted
+    inner = {key: value for key, value in wanted.items() if key != "type"}
+    return {"type": _FORMAT, _FORMAT: {"name": _FORMAT_NAME, **inner}} if inner else wanted
 
 
 def _merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
+from inferd_engine.wire.json_shapes import objects_in
+
 _THOUGHTS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
 
 
 def joined_text(value: Any) -> str:  # noqa: ANN401 - JSON
-    """Join the text in a str, in an object with ``text``, or in a list of such."""
+    """Join the text in a str, in an object that holds it, or in a list of such."""
     if isinstance(value, str):
         return value
-    if isinstance(value, dict):
-        return joined_text(value.get("text") or value.get("summary"))
     if isinstance(value, list):
-        return "".join(joined_text(item) for item in value if not isinstance(item, list))
-    return ""
+        return "".join(map(joined_text, value))
+    if not isinstance(value, dict):
+        return ""
+    texts = (
+        piece.get("text") or piece.get("summary") or piece.get("value")
+        for piece in objects_in(value)
+    )
+    return "".join(map(joined_text, texts))
 
 
 def thinking_of(delta: dict[str, Any]) -> str:
     """Give a delta's thoughts: the first field that holds any, because servers fill several."""
     for field in _THOUGHTS:
-        if thoughts := joined_text(delta.get(field)):
+        value = delta.get(field)
+        if value and (thoughts := joined_text(value)):
             return thoughts
     return ""
 
@@ -30,13 +37,17 @@ def parts_of(content: Any, *, with_thoughts: bool) -> list[tuple[bool, str]]:  #
     """Give the pieces of a delta's content, each with whether it is a thought.
 
     Args:
-        content: Text, or a list of parts; parts of unknown types are left alone.
+        content: Text, a part, or a list of parts; those of unknown types are left alone.
         with_thoughts: Whether parts may be thoughts: not if the delta had them in a field.
     """
     pieces: list[tuple[bool, str]] = []
+    content = objects_in(content) if isinstance(content, dict) else content
     for part in content if isinstance(content, list) else (content,):
         if isinstance(part, str):
             pieces.append((False, part))
+            continue
+        if isinstance(part, list):
+            pieces += parts_of(part, with_thoughts=with_thoughts)
             continue
         if not isinstance(part, dict):
             continue

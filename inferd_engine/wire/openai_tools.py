@@ -2,42 +2,49 @@
 
 Goal: whole calls at the end of the answer, whatever a server does with ``index``, ``id`` and
 ``name``.  One rule places a piece (``_place``): a new id that comes with a name begins a call;
-else the index tells, else the id, else it belongs to the call before.  One rule reads the
-arguments (``read_arguments``): the pieces joined; if that is no JSON, the shapes that servers are
-known to send instead.
+else the index tells, else the id, else it belongs to the call before.  A new index is no new call
+where the piece has the id and the name of a call that it goes on with; a piece without a name, at
+an index of its own, goes to the call before if that has no arguments yet (``_joined``).
 
 Calls are finished only at the end: arguments that parse early may still grow, and a call that was
 acted on cannot be taken back.  An index is a key, never a size.  What a call may cost is bounded
 by bytes, with a flat charge for each, so that a million empty calls end as well.
+
+A ``custom`` call has text for an input, which is given as it is; ``ToolUse.extra`` tells its type,
+so that it goes back as what it was.
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import ToolCallMalformedError
 from inferd_engine.events import ToolUse
 from inferd_engine.wire.json_documents import is_worth_trying, parse_json
+from inferd_engine.wire.json_shapes import object_in, whole_number
 from inferd_engine.wire.openai_errors import printable
-from inferd_engine.wire.surrogates import join_surrogates, joined_in_value
+from inferd_engine.wire.surrogates import join_surrogates
+from inferd_engine.wire.tool_arguments import read_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CALL_CHARGE = 1024  # bytes that a call costs before its first argument: about what Python takes
+_INDEX_CHARGE = 128  # bytes that another index of a call costs
+CUSTOM = "custom"
 
 
 class _Call:
     """One call while its pieces come in."""
 
-    __slots__ = ("extra", "id", "name", "parts", "size", "tried")
+    __slots__ = ("extra", "id", "is_custom", "name", "parts", "size", "tried")
 
     def __init__(self) -> None:
         self.id = ""
         self.name = ""
+        self.is_custom = False
         self.parts: list[str] = []
         self.extra: dict[str, Any] = {}
         self.size = 0
@@ -53,10 +60,17 @@ class _Call:
             self.name = name if name.startswith(self.name) else self.name + name
         if arguments is None or arguments == "":
             return len(name)
+        if isinstance(arguments, list) and len(arguments) == 1:
+            arguments = arguments[0]  # an object in the place of one
         text = arguments if isinstance(arguments, str) else json.dumps(arguments)
         self.parts.append(text)
         self.size += len(text)
         return len(name) + len(text)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there are no arguments so far."""
+        return not any(map(str.strip, self.parts))
 
     def is_whole(self) -> bool:
         """Whether the arguments so far are a JSON object; the work is bounded by what came."""
@@ -69,6 +83,29 @@ class _Call:
             return isinstance(parse_json("".join(self.parts)), dict)
         except ValueError:
             return False
+
+    def goes_on_with(self, name: str, arguments: Any) -> bool:  # noqa: ANN401 - JSON
+        """Whether a piece with this call's id, but an index of its own, is this call's."""
+        if name and name != self.name:
+            return False
+        if self.is_blank or _is_blank(arguments):
+            return True
+        begins = isinstance(arguments, str) and arguments.lstrip().startswith("{")
+        so_far = "".join(self.parts)
+        return not self.is_whole() and (not begins or arguments.startswith(so_far))
+
+    def read(self) -> Any:  # noqa: ANN401 - JSON
+        """Decode the input.
+
+        Raises:
+            ValueError: It is no JSON, or there is no name.
+        """
+        if not self.name:
+            msg = "a tool call without a name"
+            raise ValueError(msg)
+        return (
+            join_surrogates("".join(self.parts)) if self.is_custom else read_arguments(self.parts)
+        )
 
 
 class ToolCalls:
@@ -83,27 +120,26 @@ class ToolCalls:
     def __bool__(self) -> bool:
         return bool(self._calls)
 
-    def take(self, entry: Any) -> None:  # noqa: ANN401 - JSON
+    def take(self, entry: dict[str, Any]) -> None:
         """Take one entry of a delta's ``tool_calls``."""
-        if not isinstance(entry, dict):
-            return
-        function = entry.get("function")
-        function = function if isinstance(function, dict) else {}
-        call_id, name = _text(entry.get("id")), _text(function.get("name"))
+        function, custom = object_in(entry.get("function")), object_in(entry.get(CUSTOM))
+        if not function and not custom:
+            function = entry  # its name and arguments without an object around them
+        call_id = _text(entry.get("id"))
+        name = _text(function.get("name")) or _text(custom.get("name"))
         arguments, extra = function.get("arguments"), entry.get("extra_content")
+        is_custom = not function and bool(custom)
+        if is_custom:
+            arguments = custom.get("input")
         if not (call_id or name or arguments or extra):
             return  # a trailing piece that says nothing
-        call = self._place(_index(entry.get("index")), call_id, name, arguments)
+        call = self._place(whole_number(entry.get("index")), call_id, name, arguments)
+        call.is_custom = call.is_custom or is_custom
         if extra:
             self._keep_extra(call, extra)
         self.size += len(call_id) + call.take(call_id, name, arguments)
         if call_id and call.id == call_id:
             self._by_id[call_id] = call
-
-    def take_function_call(self, function: Any) -> None:  # noqa: ANN401 - JSON
-        """Take the one call of the old ``function_call`` field."""
-        if isinstance(function, dict):
-            self.take({"index": 0, "function": function})
 
     def take_extra(self, extra: Any) -> None:  # noqa: ANN401 - JSON
         """Take what a delta of its own wants sent back with the last call."""
@@ -121,10 +157,15 @@ class ToolCalls:
 
     def _place(self, index: int | None, call_id: str, name: str, arguments: Any) -> _Call:  # noqa: ANN401
         """Find the call that a piece belongs to, or begin it."""
+        known = self._by_id.get(call_id)
         if index is not None:
             call = self._by_index.get(index)
+            if call is None and known is not None and known.goes_on_with(name, arguments):
+                self._by_index[index] = known
+                self.size += _INDEX_CHARGE
+                return known
         else:
-            call = self._by_id.get(call_id)
+            call = known
             if call is None and self._calls and not (call_id and name):
                 call = self._calls[-1]
         if call is None or self._begins_another(
@@ -137,9 +178,8 @@ class ToolCalls:
             self._by_index[index] = call
         return call
 
-    @staticmethod
     def _begins_another(
-        call: _Call, index: int | None, call_id: str, name: str, *, says_something: bool
+        self, call: _Call, index: int | None, call_id: str, name: str, *, says_something: bool
     ) -> bool:
         if not name:
             return False  # whatever the id: the piece goes where its index or its place says
@@ -149,41 +189,91 @@ class ToolCalls:
             return True
         if name == call.name and not call_id and not says_something:
             return False  # the name is on every piece, also on one that adds nothing
-        return bool(call.name) and call.is_whole()
+        if not call.name:
+            return call.is_whole() and self._owner_of(call) is not None
+        return call.is_whole()
+
+    def _owner_of(self, call: _Call) -> _Call | None:
+        """Give the call before that waits for arguments, if these are what it waits for."""
+        place = self._calls.index(call)
+        before = self._calls[place - 1] if place else None
+        return before if before is not None and before.name and before.is_blank else None
+
+    def _joined(self) -> Iterator[_Call]:
+        """Give the calls; arguments that came under an index of their own are their owner's."""
+        last: _Call | None = None
+        for call in self._calls:
+            is_piece = not call.name and not call.is_blank
+            if last is not None and is_piece and (last.is_blank or not last.is_whole()):
+                last.parts += call.parts
+                last.size += call.size
+                last.extra = {**last.extra, **call.extra}
+                continue
+            if last is not None:
+                yield last
+            last = call
+        if last is not None:
+            yield last
 
     def finish(self, *, cut: bool) -> Iterator[tuple[ToolUse, int]]:
         """Give the whole calls, each with its size in bytes, decoded when it is asked for.
 
         Args:
-            cut: The answer was cut by a limit: a call that does not parse is left out.
+            cut: The answer was cut by a limit: a call that may not be whole is left out.
 
         Raises:
             ToolCallMalformedError: A call's arguments are no JSON; the calls before it were given.
         """
-        ids: set[str] = set()
-        repeats: dict[str, int] = {}  # how often an id was given before
-        for number, call in enumerate(self._calls):
+        shared = {call_id for call_id, n in Counter(c.id for c in self._calls).items() if n > 1}
+        given: set[tuple[str, str, str]] = set()
+        ids = _UniqueIds()
+        for number, call in enumerate(self._joined()):
+            call_id = ids.unique(join_surrogates(call.id) or f"call_{number}")
+            if call.id and call.id in shared:
+                whole = (call.id, call.name, "".join(call.parts))
+                if whole in given:
+                    continue  # the same call once more
+                given.add(whole)
+            use = self._use_of(call, call_id, cut=cut)
+            if use is not None:
+                yield use, call.size
+
+    def _use_of(self, call: _Call, call_id: str, *, cut: bool) -> ToolUse | None:
+        if cut and (call.is_blank or (call.is_custom and call is self._calls[-1])):
+            return None  # cut before its first argument, or nobody knows where
+        try:
+            value = call.read()
+        except ValueError as error:
+            if cut:
+                return None
             arguments = join_surrogates("".join(call.parts))
-            call_id = own_id = join_surrogates(call.id) or f"call_{number}"
-            while call_id in ids:
-                repeats[own_id] = repeats.get(own_id, 0) + 1
-                call_id = f"{own_id}_{repeats[own_id]}"
-            ids.add(call_id)
-            if cut and not arguments:
-                continue  # cut before its first argument
-            try:
-                value = _read_call(call)
-            except ValueError as error:
-                if cut:
-                    continue
-                what = f"{printable(call.name)!r} are no JSON" if call.name else "have no name"
-                raise ToolCallMalformedError(
-                    f"the arguments of tool call {what}: {printable(arguments, 200)!r}",
-                    tool_call_id=call_id,
-                    name=call.name,
-                    arguments=arguments,
-                ) from error
-            yield ToolUse(call_id, join_surrogates(call.name), value, call.extra), call.size
+            what = f"{printable(call.name)!r} are no JSON" if call.name else "have no name"
+            raise ToolCallMalformedError(
+                f"the arguments of tool call {what}: {printable(arguments, 200)!r}",
+                tool_call_id=call_id,
+                name=call.name,
+                arguments=arguments,
+            ) from error
+        if cut and not (call.is_custom or isinstance(value, dict)):
+            return None  # the beginning of a number is a number
+        extra = {**call.extra, "type": CUSTOM} if call.is_custom else call.extra
+        return ToolUse(call_id, join_surrogates(call.name), value, extra)
+
+
+class _UniqueIds:
+    """Makes ids unique in an answer: two calls with one id cannot both be answered."""
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+        self._repeats: dict[str, int] = {}  # how often an id was given before
+
+    def unique(self, own_id: str) -> str:
+        call_id = own_id
+        while call_id in self._given:
+            self._repeats[own_id] = self._repeats.get(own_id, 0) + 1
+            call_id = f"{own_id}_{self._repeats[own_id]}"
+        self._given.add(call_id)
+        return call_id
 
 
 def _is_blank(arguments: Any) -> bool:  # noqa: ANN401 - JSON
@@ -191,57 +281,7 @@ def _is_blank(arguments: Any) -> bool:  # noqa: ANN401 - JSON
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - JSON
+    """Give an id or a name; the word null, which some servers write for null, is none."""
     if isinstance(value, str):
-        return value
+        return "" if value in ("null", "None") else value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
-
-
-def _index(value: Any) -> int | None:  # noqa: ANN401 - JSON
-    if isinstance(value, str) and value.isdecimal() and len(value) < 20:  # noqa: PLR2004 - 64 bit
-        return int(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _read_call(call: _Call) -> Any:  # noqa: ANN401 - JSON
-    if not call.name:
-        msg = "a tool call without a name"
-        raise ValueError(msg)
-    return read_arguments(call.parts)
-
-
-def read_arguments(parts: list[str]) -> Any:  # noqa: ANN401 - JSON
-    """Decode a call's arguments from the pieces in which they came.
-
-    Nothing at all is ``{}``.  A string that holds JSON is decoded once more.
-
-    Raises:
-        ValueError: They are no JSON; two different documents in a row are not guessed apart.
-    """
-    text = "".join(parts).strip()
-    if not text or text == "null":
-        return {}
-    try:
-        value = parse_json(text)
-    except ValueError:
-        value = parse_json(_sent_again(parts, text))
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):  # a tool may take a plain string
-            value = parse_json(value) if value.strip() else {}
-    return joined_in_value(value)
-
-
-def _sent_again(parts: list[str], text: str) -> str:
-    """Give the one document in arguments that were sent more than once, or the text as it is."""
-    with contextlib.suppress(ValueError, RecursionError):
-        _, end = json.JSONDecoder(strict=False).raw_decode(text)
-        if text == text[:end] * (len(text) // end):
-            return text[:end]
-    parts = [part for part in parts if part.strip()]
-    last = parts[-1]
-    if all(after.startswith(before) for before, after in itertools.pairwise(parts)):
-        return last  # each piece is all so far
-    if "".join(parts[:-1]).strip() == last.strip():
-        return last  # in pieces, then once more as a whole
-    return text

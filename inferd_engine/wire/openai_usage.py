@@ -9,14 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from inferd_engine.events import Usage
+from inferd_engine.wire.json_shapes import object_in
 
 _LONGEST = 20  # digits: 64 bit
 
 
 def merged_usage(known: Usage | None, usage: Any) -> Usage | None:  # noqa: ANN401 - JSON
     """Give what is known after a usage object; None if it says nothing."""
-    if not isinstance(usage, dict):
+    if not usage:
         return None
+    usage = object_in(usage)
     input_tokens = _count(usage, "prompt_tokens", "input_tokens")
     output_tokens = _count(usage, "completion_tokens", "output_tokens")
     if input_tokens is None and output_tokens is None:

@@ -34,14 +34,17 @@ class PlainDelta(msgspec.Struct, gc=False):
     tool_calls: None = None
     function_call: None = None
     extra_content: None = None
+    error: None = None
 
 
 class _Choice(msgspec.Struct, gc=False):
     delta: PlainDelta
     index: Literal[0] = 0
-    finish_reason: Literal[""] | None = None
+    finish_reason: Literal["", "null"] | None = None
     finishReason: None = None  # noqa: N815 - the upstream's name
+    message: None = None
     usage: None = None
+    error: None = None
 
 
 class _Chunk(msgspec.Struct, gc=False):
@@ -49,6 +52,7 @@ class _Chunk(msgspec.Struct, gc=False):
     error: None = None
     usage: None = None
     x_groq: None = None
+    base_resp: None = None
     object: Literal["chat.completion.chunk", ""] | None = None
 
 
@@ -70,6 +74,8 @@ def plain_delta(payload: bytes | str) -> PlainDelta | None:
 def plain_deltas(payloads: str) -> list[PlainDelta]:
     """Decode payloads, one a line; empty if one of them is no plain chunk."""
     try:
+        if "\n" not in payloads:  # a token that comes alone
+            return [_decoder.decode(payloads).choices[0].delta]
         return [chunk.choices[0].delta for chunk in _decoder.decode_lines(payloads)]
     except (ValueError, RecursionError):
         return []

@@ -16,6 +16,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from inferd_engine.wire.json_shapes import objects_in
+
 REASONING_DETAILS = "reasoning_details"
 _TEXTS = ("text", "summary", "data")
 _BLOCK_CHARGE, _PIECE_CHARGE = 512, 64  # bytes beside the text: about what Python takes
@@ -30,10 +32,9 @@ class ReasoningDetails:
 
     def take(self, pieces: Any) -> None:  # noqa: ANN401 - JSON
         """Take what one delta held; what is no list of objects says nothing."""
-        for piece in pieces if isinstance(pieces, list) else ():
-            if isinstance(piece, dict):
-                self.size += _PIECE_CHARGE + len(json.dumps(piece))
-                self._add(piece)
+        for piece in objects_in(pieces):
+            self.size += _PIECE_CHARGE + len(json.dumps(piece))
+            self._add(piece)
 
     def _add(self, piece: dict[str, Any]) -> None:
         fields: dict[str, Any] = {}

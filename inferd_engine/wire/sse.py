@@ -91,7 +91,7 @@ except ImportError as error:
     if _switch == "1":
         msg = (
             "INFERD_ENGINE_NATIVE=1, but the C part is not there: install inferd_engine on a "
-            "machine with a C compiler, or unset the variable"
+            "machine with a C compiler, for a Python with the GIL, or unset the variable"
         )
         raise ImportError(msg) from error
 else:

@@ -15,6 +15,7 @@ import threading
 import pytest
 import trustme
 from http_proxy import Proxy
+from socks_proxy import SocksProxy
 
 import inferd_engine as ie
 from inferd_engine.testing import Upstream
@@ -33,8 +34,22 @@ def authority(tmp_path_factory):
     return server, str(path)
 
 
-# Ways to an upstream: in clear, with TLS, and both through a proxy (which forwards or tunnels).
-WAYS = ["http", "https", "proxy", "tunnel"]
+# Ways to an upstream: in clear, with TLS, and both through a proxy (which forwards or tunnels) and
+# through one that speaks SOCKS.
+WAYS = ["http", "https", "proxy", "tunnel", "socks", "socks-tls"]
+RARE_WAYS = ["tls-tunnel"]  # a tunnel to which TLS is spoken too: TLS inside of TLS
+WITH_TLS = ("https", "tunnel", "socks-tls", "tls-tunnel")
+
+
+def proxy_of(way, stack, context):
+    """Give the proxy for a way and its address, or None twice."""
+    if way in ("proxy", "tunnel", "tls-tunnel"):
+        proxy = stack.enter_context(Proxy(context=context if way == "tls-tunnel" else None))
+        return proxy, proxy.url
+    if way.startswith("socks"):
+        proxy = stack.enter_context(SocksProxy())
+        return proxy, proxy.url("socks4a" if way == "socks-tls" else "socks5h")
+    return None, None
 
 
 @pytest.fixture
@@ -44,14 +59,13 @@ def ask_by(ask, authority):
 
         def make(way, *replies, **options):
             context, trusted = authority
-            if way in ("https", "tunnel"):
+            if way in WITH_TLS:
                 options = {"ssl_context": context, "verify": trusted, **options}
-            if way in ("proxy", "tunnel"):
-                proxy = stack.enter_context(Proxy())
-                options["proxies"] = {"http": proxy.url, "https": proxy.url}
+            proxy, url = proxy_of(way, stack, context)
+            if proxy is not None:
+                options["proxies"] = {"http": url, "https": url}
             backend = ask(*replies, **options)
-            if way in ("proxy", "tunnel"):
-                backend.proxy = proxy
+            backend.proxy = proxy
             return backend
 
         yield make
@@ -127,6 +141,7 @@ class Deaf:
         self.arrived = threading.Event()
         self.listens = threading.Event()
         self.gone = threading.Event()
+        self.received = 1000
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -138,8 +153,8 @@ class Deaf:
                 assert peer.recv(1000)
                 self.arrived.set()
                 self.listens.wait(SOON)
-                while peer.recv(1 << 20):
-                    pass
+                while data := peer.recv(1 << 20):
+                    self.received += len(data)
         self.gone.set()
 
     def _wrapped(self, peer):
@@ -157,14 +172,12 @@ class Deaf:
 def deaf(request, authority):
     """A backend whose upstream does not read, in each way to it; the server is ``server``."""
     context, trusted = authority
-    has_tls = request.param in ("https", "tunnel")
+    has_tls = request.param in WITH_TLS
     with contextlib.ExitStack() as stack:
         server = Deaf(context if has_tls else None)
         stack.callback(server.close)
-        proxies = {}
-        if request.param in ("proxy", "tunnel"):
-            proxy = stack.enter_context(Proxy())
-            proxies = {"http": proxy.url, "https": proxy.url}
+        proxy, url = proxy_of(request.param, stack, context)
+        proxies = {} if proxy is None else {"http": url, "https": url}
         backend = ie.OpenAiCompat(
             base_url=f"{'https' if has_tls else 'http'}://127.0.0.1:{server.port}",
             api_key="",

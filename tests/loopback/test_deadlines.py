@@ -12,7 +12,7 @@ import time
 
 import pytest
 from http_proxy import Proxy
-from loopback.conftest import WAYS
+from loopback.conftest import RARE_WAYS, WAYS
 
 import inferd_engine as ie
 from inferd_engine.testing import DONE, Gate, Pause, Reply, Stall, Trickle, chunk, raw_reply
@@ -66,7 +66,7 @@ def test_in_the_body(ask, buffer, option, phase, trickle):
     assert backend.upstream.requests[0].gone.wait(SLACK)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, *RARE_WAYS])
 @pytest.mark.parametrize("option", ["idle_timeout", "timeout"])
 def test_in_every_way(ask_by, way, option):
     """Deadlines hold with TLS and through proxies."""
@@ -187,3 +187,46 @@ def test_an_error_body_that_trickles_is_told(ask, monkeypatch):
         backend.stream("x")
     assert caught.value.body.startswith('{"error"')
     assert backend.upstream.requests[0].gone.wait(SLACK)
+
+
+FLOODS = {
+    "comments": b": ping\n\n" * 8192,
+    "blank lines": b"\n" * 65536,
+    "empty data": b"data:\n\n" * 8192,
+    "ids": b"id: 1234\n" * 7281 + b"\n" * 7,
+    "retries": b"retry: 9\n" * 7281 + b"\n" * 7,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+@pytest.mark.parametrize(
+    ("option", "phase"), [("first_token_timeout", "first_token"), ("timeout", "total")]
+)
+def test_a_flood_outlasts_no_deadline(ask, buffer, option, phase, flood):
+    """Whatever comes without end and gives nothing is not parsed for long once time is up."""
+    reply = Reply([FLOODS[flood]] * 20_000)
+    backend = ask(reply, buffer=buffer, **{"timeout": 60.0, option: 0.3})
+    begun = time.monotonic()
+    with pytest.raises(ie.DeadlineError) as caught:
+        backend.complete("x")
+    assert time.monotonic() - begun < 0.3 + 0.5
+    assert caught.value.phase == phase
+
+
+@pytest.mark.parametrize(
+    ("limits", "phase"),
+    [
+        ({"first_token_timeout": 0.2, "timeout": 0.25}, "first_token"),
+        ({"first_token_timeout": 0.25, "timeout": 0.2}, "total"),
+    ],
+)
+def test_the_first_clock_is_named(ask, limits, phase):
+    """Of several clocks that have run out the one that did so first is named, however late."""
+    backend = ask(Reply([Stall()]), **limits)
+    stream = backend.stream("x")
+    deadlines = stream._reading.source._exchange.deadlines
+    with pytest.raises(ie.DeadlineError) as caught:
+        list(stream)
+    assert caught.value.phase == phase
+    time.sleep(max(0.0, deadlines.started + 0.3 - time.monotonic()))  # until both have
+    assert deadlines.passed() == phase

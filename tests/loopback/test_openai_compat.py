@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
+import json
 import pickle
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 import inferd_engine as ie
 from inferd_engine.testing import (
     DONE,
+    Cut,
     Reply,
     chunk,
     error_reply,
@@ -216,6 +217,121 @@ def test_other_hints(ask, status, body, said):
     assert said in hint_of(ask, status, body)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": {"message": "The model `m7` does not exist.", "type": "NotFoundError"}}',
+        b'{"error": {"message": "no such thing", "code": "model_not_found"}}',
+        b'{"error": {"code": "DeploymentNotFound", "message": "it is not there"}}',
+        b'{"error": "model \'m7\' not found, try pulling it first"}',
+        b'{"detail": "m7 is not served here"}',
+        b'{"detail": "Not Found: \'m7\'"}',
+    ],
+)
+def test_hint_of_a_model_that_is_not_there(ask, body):
+    """404: where the upstream names the model, the address is not to blame."""
+    said = hint_of(ask, 404, body, model="m7")
+    assert "the model 'm7' is not known there: models() lists those that are" in said
+    assert "base_url" not in said
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"404 page not found",
+        b'{"detail": "Not Found"}',
+        b'{"error": "Cannot POST /v1/models/m7/chat/completions"}',
+        b"<html><title>Not Found</title>the model of all pages</html>",
+        b'{"message": "no route for /model/m7-large"}',
+    ],
+)
+def test_hint_of_an_address_that_is_not_there(ask, body):
+    """404: where nothing is said of the model, the address may be wrong, and is told."""
+    assert "base_url is http://127.0.0.1:" in hint_of(ask, 404, body, model="m7")
+
+
+@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "System message must be at the beginning.",
+        "Jinja Exception: System message must be at the beginning",
+        "chat template rejected the request: System message must be at the beginning.",
+        "Only one system message is allowed",
+        "Multiple system messages are not supported",
+        "The system prompt must come first",
+        "System role must be the first message",
+        "Expected a single system message at position 0, found more than one system message",
+        "got unexpected system message position",
+    ],
+)
+def test_hint_of_a_second_system_message(ask, status, words):
+    """A template that takes one system message, as the first, is known by its words."""
+    body = json.dumps({"error": {"message": words}}).encode()
+    assert "strict_turns=True, which joins those" in hint_of(ask, status, body)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        "After the optional system message, conversation roles must alternate",
+    ],
+)
+def test_hint_of_roles_that_alternate(ask, words):
+    """A template that wants the speakers to take turns is known by its words."""
+    body = json.dumps({"message": words}).encode()
+    assert "configure strict_turns=True" in hint_of(ask, 400, body)
+
+
+@pytest.mark.parametrize("words", ["the system is overloaded", "system memory exhausted", "no"])
+def test_no_hint_without_experience(ask, words):
+    """Other refusals are told in the upstream's words alone."""
+    body = json.dumps({"error": {"message": words}}).encode()
+    assert hint_of(ask, 400, body).endswith(f"/v1/chat/completions: {words}")
+
+
+def test_skipped_payloads_are_counted(ask, buffer):
+    """What was no JSON and was left out is counted in the stream's figures."""
+    steps = [chunk("a"), b"data: undefined\n\n", chunk("b"), b"data: {\n\n", chunk("c"), DONE]
+    with ask(Reply(steps), buffer=buffer).stream("x") as stream:
+        assert stream.stats.skipped == 0 or buffer
+        assert stream.collect().text == "abc"
+        assert stream.stats.skipped == 2
+    assert stream.stats.skipped == 2
+
+
+def test_skipped_payloads_of_a_broken_answer(ask, buffer):
+    """They are counted where the answer broke, too."""
+    backend = ask(
+        Reply([chunk("a"), b"data: undefined\n\n", b'data: {"half', Cut()]), buffer=buffer
+    )
+    with backend.stream("x") as stream:
+        with pytest.raises(ie.StreamInterruptedError):
+            stream.collect()
+        assert stream.stats.skipped == 2
+
+
+def test_a_source_that_skips_nothing():
+    """A stream whose source knows of no payloads has skipped none."""
+    with ie.Mock().stream("x") as stream:
+        stream.collect()
+        assert stream.stats.skipped == 0
+
+
+@pytest.mark.parametrize("asked", [1, 2])
+def test_choices_that_were_asked_for(ask, asked):
+    """C16: what ``extra_body`` asks for tells whether an index is another choice's."""
+    steps = [
+        event({"choices": [{"index": index, "delta": {"content": text}, "finish_reason": reason}]})
+        for index, text, reason in [(0, "a", None), (1, "b", None), (1, "", "stop")]
+    ]
+    backend = ask(Reply([*steps, DONE]), extra_body={"n": asked})
+    assert backend.complete("x").text == ("ab" if asked == 1 else "a")
+    assert backend.upstream.requests[0].json["n"] == asked
+
+
 @pytest.mark.parametrize("header", ["Authorization", "api-key", "X-Key"])
 def test_the_key_goes_into_its_header(ask, header):
     """Q13: the key is a bearer token, or stands alone in the header that is configured."""
@@ -343,7 +459,8 @@ def test_requests_that_cannot_be_sent_are_not_sent(ask):
 
 def test_a_backend_survives_pickling(ask, monkeypatch):
     """A backend pickles with its settings, without its key, and works on the other side."""
-    backend = ask(text_reply("ok"), api_key="sk-secret")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    backend = ask(text_reply("ok"), api_key=None)
     data = pickle.dumps(backend)
     assert b"sk-secret" not in data
     monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
@@ -369,20 +486,16 @@ def test_capabilities(ask):
 
 @pytest.mark.parametrize("name", ["Authorization", "authorization", "AUTHORIZATION"])
 @pytest.mark.parametrize("key_header", ["Authorization", "authorization", "api-key"])
-def test_never_two_authorizations(ask, monkeypatch, name, key_header):
+def test_never_two_authorizations(ask_by, name, key_header):
     """A configured header replaces the key's, in whatever letters; a header is never sent twice."""
-    sent, put = [], http.client.HTTPConnection.putheader
-
-    def noted(self, header, *values):
-        sent.append((header.lower(), *values))
-        put(self, header, *values)
-
-    monkeypatch.setattr(http.client.HTTPConnection, "putheader", noted)
-    backend = ask(
-        text_reply("a"), api_key="k1", api_key_header=key_header, headers={name: "Basic Zm9v"}
-    )
+    settings = {"api_key": "k1", "api_key_header": key_header, "headers": {name: "Basic Zm9v"}}
+    backend = ask_by("proxy", text_reply("a"), **settings)
     backend.complete("x")
-    names = [header for header, *_ in sent]
+    lines = backend.proxy.heads[0].split("\r\n")[1:-2]
+    sent = [
+        (header.lower(), value) for header, _, value in (line.partition(": ") for line in lines)
+    ]
+    names = [header for header, _ in sent]
     assert len(set(names)) == len(names)
     assert ("authorization", "Basic Zm9v") in sent
     assert (("api-key", "k1") in sent) is (key_header == "api-key")

@@ -166,11 +166,15 @@ def test_late_headers_without_a_deadline(ask, monkeypatch):
         settimeout(self, seconds)
 
     monkeypatch.setattr(socket.socket, "settimeout", noted)
+    monkeypatch.setattr("inferd_engine.deadlines.SLICE", 0.02)
     given = []
     asking = threading.Thread(target=lambda: given.append(backend.complete("y").text))
     asking.start()
     backend.upstream.wait_for_request(2)
-    assert timeouts[-1] is None
+    end = time.monotonic() + SOON
+    while timeouts[-3:] != [0.02] * 3 and time.monotonic() < end:  # it waits, again and again
+        time.sleep(0.01)
+    assert asking.is_alive()
     gate.open()
     asking.join(SOON)
     assert given == ["b"]

@@ -1,6 +1,7 @@
 """What an upstream is like: defaults, checks, and where the key may go."""
 
 import copy
+import functools
 import math
 import pickle
 
@@ -231,36 +232,79 @@ def test_repr_of_the_key_is_masked():
 
 # --- pickles and copies --------------------------------------------------------------------------
 
-
-def test_the_key_is_in_no_pickle():
-    """A pickled configuration does not hold the key."""
-    assert KEY.encode() not in pickle.dumps(ie.OpenAiCompatConfig(api_key=KEY))
-
-
-@pytest.mark.parametrize("environment", ["", OTHER_KEY])
-def test_unpickling_reads_the_environment_again(monkeypatch, environment):
-    """Who unpickles has the key of his own environment, or none."""
-    config = ie.OpenAiCompatConfig(api_key=KEY, base_url=LOCAL, model="m", buffer=0)
-    monkeypatch.setenv("OPENAI_API_KEY", environment)
-    found = through_pickle(config)
-    assert found.api_key == environment
-    assert attrs.evolve(found, api_key=KEY) == config
+SECRETS = {
+    "api_key": {"api_key": KEY},
+    "a function": {"api_key": lambda: KEY},
+    "headers": {"headers": {"X-Team": KEY, "Authorization": f"Bearer {KEY}"}},
+    "proxies": {"proxies": {"https": f"http://me:{KEY}@proxy.example"}},
+    "base_url": {"base_url": f"{LOCAL}/v1?key={KEY}"},
+}
 
 
-def test_unpickling_sends_no_environment_key_in_clear(monkeypatch):
-    """A key of the environment is refused for an upstream without https after a pickle too."""
-    pickled = pickle.dumps(ie.OpenAiCompatConfig(api_key=KEY, base_url=PLAIN))
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("name", SECRETS)
+def test_no_secret_is_in_a_pickle(name, protocol):
+    """A pickled configuration holds nothing that was given as a secret."""
+    config = ie.OpenAiCompatConfig(**{"api_key": "", **SECRETS[name]})
+    pickled = pickle.dumps(config, protocol)
+    assert KEY.encode() not in pickled
+    assert pickle.dumps(pickle.loads(pickled), protocol) == pickled
+
+
+def test_what_is_no_secret_is_in_a_pickle():
+    """All else comes out of it as it was, headers too that are known to be harmless."""
+    config = ie.OpenAiCompatConfig(
+        base_url=f"{LOCAL}/v1?api-version=2024-10-21",
+        api_key="",
+        headers={"X-Title": "An application", "User-Agent": "me/1.0"},
+        proxies={"http": "http://proxy.example:3128"},
+        extra_body={"a": {"b": [1]}},
+        timeout=3.0,
+    )
+    assert through_pickle(config) == config
+    assert repr(through_pickle(config)) == repr(config)
+
+
+@pytest.mark.parametrize("environment", [KEY, OTHER_KEY, f"{KEY}\n", ""])
+def test_a_key_of_the_environment_is_read_again(monkeypatch, environment):
+    """Who unpickles has the key of that same variable there, and unpickling never raises."""
+    monkeypatch.setenv("MY_KEY", OTHER_KEY)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else")
+    pickled = pickle.dumps(ie.OpenAiCompatConfig(api_key_variable="MY_KEY"))
+    assert OTHER_KEY.encode() not in pickled
+    monkeypatch.setenv("MY_KEY", environment)
+    found = pickle.loads(pickled)
+    assert found.api_key.source == "MY_KEY"
+    assert found.api_key == (environment or None)  # None: it is missing
+
+
+def test_a_variable_that_was_not_set(monkeypatch):
+    """Where there was no key, there need not be one elsewhere, and may be."""
+    pickled = pickle.dumps(ie.OpenAiCompatConfig())
+    assert pickle.loads(pickled).api_key == ""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert pickle.loads(pickled).api_key == KEY
+
+
+@pytest.mark.parametrize("given", ["", KEY])
+def test_a_given_key_never_becomes_another(monkeypatch, given):
+    """A key that was given, none too, is not replaced by that of the environment."""
     monkeypatch.setenv("OPENAI_API_KEY", OTHER_KEY)
+    found = through_pickle(ie.OpenAiCompatConfig(api_key=given))
+    assert found.api_key == ("" if given == "" else None)
+    assert found.api_key != OTHER_KEY
+    assert attrs.evolve(found, api_key=given) == ie.OpenAiCompatConfig(api_key=given)
+
+
+def test_unpickling_does_not_look_where_a_key_goes(monkeypatch):
+    """A key of the environment that may not go there does not break whoever unpickles."""
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    pickled = pickle.dumps(ie.OpenAiCompatConfig(base_url=PLAIN))
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    found = pickle.loads(pickled)
     with pytest.raises(ie.InvalidRequestError, match="pass api_key explicitly"):
-        pickle.loads(pickled)
-
-
-def test_unpickling_checks_the_environment_key(monkeypatch):
-    """A malformed key of the environment is refused after a pickle too."""
-    pickled = pickle.dumps(ie.OpenAiCompatConfig(api_key=KEY))
-    monkeypatch.setenv("OPENAI_API_KEY", "a\r\nX-Injected: b")
-    with pytest.raises(ie.InvalidRequestError, match="OPENAI_API_KEY holds a blank"):
-        pickle.loads(pickled)
+        attrs.evolve(found, model="m")
+    assert attrs.evolve(found, api_key=OTHER_KEY).api_key == OTHER_KEY
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
@@ -272,7 +316,98 @@ def test_copies_keep_the_key(monkeypatch, copied):
     assert copied(config).api_key == KEY
 
 
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_copies_keep_all_secrets(copied, name):
+    """A copy in the same process has what the original has."""
+    config = ie.OpenAiCompatConfig(**{"api_key": "", **SECRETS[name]})
+    assert copied(config) == config
+
+
+# --- hashes --------------------------------------------------------------------------------------
+
+
+def test_equal_configurations_hash_equal():
+    """A configuration can be a key, mappings and secrets inside or not."""
+    fields = {
+        "base_url": f"{LOCAL}/v1?key={KEY}",
+        "api_key": KEY,
+        "headers": {"X-A": "b"},
+        "extra_body": {"a": {"b": [1, {}]}},
+        "proxies": {"http": f"http://me:{KEY}@proxy.example"},
+        "cert": ["a.pem", "b.pem"],
+    }
+    one, other = ie.OpenAiCompatConfig(**fields), ie.OpenAiCompatConfig(**fields)
+    assert one == other
+    assert hash(one) == hash(other)
+    assert len({one, other, attrs.evolve(one, model="m")}) == 2
+    cached = functools.lru_cache(lambda config: config.model)
+    assert [cached(one), cached(other)] == ["gpt-4o-mini"] * 2
+    assert cached.cache_info().hits == 1
+
+
+def test_a_hash_tells_nothing_of_a_secret():
+    """What differs in its secrets alone hashes equal, and is not equal."""
+    made = [
+        ie.OpenAiCompatConfig(
+            base_url=f"{LOCAL}?key={key}",
+            api_key=key,
+            headers={"X-A": key},
+            proxies={"http": f"http://me:{key}@proxy.example"},
+        )
+        for key in (KEY, OTHER_KEY)
+    ]
+    assert hash(made[0]) == hash(made[1])
+    assert made[0] != made[1]
+
+
+# --- keys that a function gives ------------------------------------------------------------------
+
+
+def test_a_function_as_a_key():
+    """It is not called when a configuration is made, compared, shown or pickled."""
+
+    def give():
+        raise AssertionError
+
+    config = ie.OpenAiCompatConfig(api_key=give)
+    assert config == ie.OpenAiCompatConfig(api_key=give)
+    assert config != ie.OpenAiCompatConfig(api_key=lambda: KEY)
+    assert hash(config) == hash(ie.OpenAiCompatConfig(api_key=give))
+    assert "api_key='***'" in repr(config)
+    assert attrs.evolve(config, model="m").api_key == give
+    assert through_pickle(config).api_key.is_left_out
+
+
+@pytest.mark.parametrize("key", [5, b"sk", object(), ["sk"]])
+def test_keys_that_are_none(key):
+    """A key is a str or a function."""
+    assert "api_key is a " in refusal(api_key=key)
+    assert "or a function that gives one" in refusal(api_key=key)
+
+
 # --- headers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Transfer-Encoding",
+        "Content-Length",
+        "Connection",
+        "keep-alive",
+        "Proxy-Connection",
+        "TE",
+        "Trailer",
+        "Upgrade",
+        "Expect",
+        "CONTENT-ENCODING",
+    ],
+)
+def test_headers_that_set_the_framing(name):
+    """Where a request ends is not a caller's to say, in whatever letters."""
+    assert refusal(headers={name: "1"}).startswith(f"headers[{name!r}] cannot be set")
+    assert refusal(api_key_header=name).startswith(f"api_key_header is {name!r}")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a\r\nb", "a\n", "é", None, b"a"])
@@ -294,3 +429,107 @@ def test_header_values_that_are_refused(value):
 def test_header_values_that_are_taken(value):
     """A header value may be empty, hold blanks inside, and letters of Latin-1."""
     assert ie.OpenAiCompatConfig(headers={"X-A": value}).headers == {"X-A": value}
+
+
+# --- proxies and TLS -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://",
+        "http://me:passw0rd@",
+        "ftp://me:passw0rd@host.example",
+        "http://me:passw0rd@ho st",
+        "http://me:passw0rd@host:port",
+        "http://me:passw0rd@host:99999",
+        "http://me:passw0rd@[::1",
+        "http://me:passw0rd@a..b",
+        "http://me:pass@w0rd@ho^st",
+        5,
+    ],
+)
+def test_proxies_that_are_refused(address):
+    """A proxy's address that cannot be used is refused without being quoted."""
+    message = refusal(proxies={"https": address})
+    assert message == "proxies['https'] is no address of a proxy (it is not shown here)"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:testp@ssw0rd#@proxy.example:8080",
+        "http://me:passw0rd#123@proxy.example:8080",
+        "http://me:pass?w0rd@proxy.example",
+        "http://me:pass/w0rd@proxy.example",
+        "me:testp@ssw0rd#@proxy.example:8080",
+    ],
+)
+def test_passwords_that_look_like_hosts(address):
+    """A password that others would take for the end of a host is not looked up as one."""
+    message = refusal(proxies={"https": address})
+    assert message == "proxies['https'] holds a user or a password that has to be percent-encoded"
+
+
+@pytest.mark.parametrize(
+    "address", [None, "", "http://proxy", "https://p.example:1", "p.example:1"]
+)
+def test_proxies_that_are_taken(address):
+    """With or without a scheme; None and an empty one are none, as in requests."""
+    assert ie.OpenAiCompatConfig(proxies={"https": address}).proxies == {"https": address}
+
+
+@pytest.mark.parametrize("scheme", ["socks4", "socks4a", "socks5", "socks5h"])
+def test_socks_proxies(scheme):
+    """SOCKS proxies are addresses of proxies."""
+    assert ie.OpenAiCompatConfig(proxies={"all": f"{scheme}://me:passw0rd@proxy.example:1080"})
+
+
+@pytest.mark.parametrize("proxy", ["http://proxy.example:3128", "socks5h://10.0.0.1", "proxy:1"])
+@pytest.mark.parametrize("name", ["http", "all", "http://localhost", "all://localhost"])
+def test_environment_key_goes_through_no_proxy_in_clear(monkeypatch, name, proxy):
+    """On the way to this machine, too, another machine would read it."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    message = refusal(base_url=LOCAL, proxies={name: proxy})
+    assert f"OPENAI_API_KEY is not sent in clear through proxies[{name!r}]" in message
+    assert "pass api_key explicitly" in message
+    fields = {"base_url": LOCAL, "proxies": {name: proxy}}
+    assert ie.OpenAiCompatConfig(**fields, api_key=OTHER_KEY).api_key == OTHER_KEY
+    assert ie.OpenAiCompatConfig(**fields, api_key="").api_key == ""
+
+
+@pytest.mark.parametrize(
+    ("base_url", "proxies"),
+    [
+        ("https://upstream.example", {"https": "http://proxy.example:3128"}),  # a tunnel
+        ("https://upstream.example", {"all": "socks5://proxy.example:1080"}),
+        (LOCAL, {"http": "http://127.0.0.1:3128"}),
+        (LOCAL, {"http": "http://[::1]:3128"}),
+        (LOCAL, {"https": "http://proxy.example:3128"}),
+        (LOCAL, {"http://localhost": "", "http": "http://proxy.example:3128"}),
+        (LOCAL, {}),
+    ],
+)
+def test_environment_key_goes_through_a_tunnel(monkeypatch, base_url, proxies):
+    """Through a proxy that sees nothing of it, or is this machine, or is not asked, it may go."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert ie.OpenAiCompatConfig(base_url=base_url, proxies=proxies).api_key == KEY
+
+
+@pytest.mark.parametrize("verify", ["", 0, 1, 5, b"x", ["x"]])
+def test_verify_that_is_refused(verify):
+    """It is True, False or a path: an empty str would switch verification off."""
+    assert refusal(verify=verify).startswith(f"verify is {verify!r}: ")
+
+
+@pytest.mark.parametrize("cert", ["", 5, b"x", (), ("a",), ("a", "b", "c"), ("a", None), ("a", "")])
+def test_cert_that_is_refused(cert):
+    """It is one path or two."""
+    assert refusal(cert=cert).startswith("cert is ")
+
+
+def test_paths_may_be_paths(tmp_path):
+    """What is an ``os.PathLike`` is taken as its path."""
+    config = ie.OpenAiCompatConfig(verify=tmp_path, cert=[tmp_path, str(tmp_path)])
+    assert config.verify == str(tmp_path)
+    assert config.cert == (str(tmp_path), str(tmp_path))

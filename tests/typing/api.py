@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from typing_extensions import assert_type
@@ -61,6 +62,9 @@ def configure() -> ie.OpenAiCompat:
     assert_type(known.vision, bool)
     keyless = ie.OpenAiCompatConfig(api_key=None, vision=True, split_think_tags="inside")
     assert_type(ie.OpenAiCompat(keyless).capabilities().vision, bool)
+    rotating = ie.OpenAiCompatConfig(api_key=lambda: "k", verify=Path("ca.pem"), cert=("a", "b"))
+    assert_type(rotating.api_key.reveal(), str)
+    assert_type(rotating.verify, "bool | str | None")
     return ie.OpenAiCompat(config, timeout=5.0)
 
 

@@ -1,9 +1,13 @@
 """JSON bodies: one document for the whole body, or one a line."""
 
 import json
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
+import inferd_engine as ie
 from inferd_engine.errors import EventTooLargeError
 from inferd_engine.wire import json_documents
 from inferd_engine.wire.json_documents import JsonDocuments, parse_json
@@ -204,3 +208,58 @@ def test_the_budget_is_each_documents_own(monkeypatch):
     monkeypatch.setattr(json_documents, "_TRY_BUDGET", 0)
     hard = '{"a": [\n[1\n]\n,[2\n]\n]\n}'
     assert fed(f"{hard}\n{hard}\n{hard}\n".encode())[0] == [hard] * 3
+
+
+@pytest.mark.parametrize("unit", ["{},", "[],", "1,", '"",', '"ab",', '{"a":[]},', "null, "])
+def test_a_document_that_costs_more_than_it_has_bytes(unit):
+    """Too many values are refused before they are made, whatever they are."""
+    document = "[" + unit * (json_documents.MOST_VALUES + 1) + "0]"
+    for parse in (json_documents.parse_json, json_documents.parse_payload):
+        with pytest.raises(ie.UpstreamError, match="1048576 JSON values") as caught:
+            parse(document)
+        assert (caught.value.code, caught.value.retryable) == ("event_too_large", False)
+
+
+@pytest.mark.parametrize(
+    "inside", ["a, b; ", "[{,", '\\"x\\", ', "\\\\", '\\\\\\", ', "\\u005b,", "é,,"]
+)
+def test_what_is_in_a_string_is_one_value(inside):
+    """A long text is one value, however many commas, brackets and escapes are in it."""
+    text = f'{{"content": "{inside * json_documents.MOST_VALUES}", "index": 0}}'
+    if text.count('"') < json_documents.MOST_VALUES:
+        assert json_documents.parse_json(text)["index"] == 0
+    else:  # as many quotes as that are strings, though escaped now: they are counted
+        with pytest.raises(ie.UpstreamError):
+            json_documents.parse_json(text)
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_the_count_goes_on_behind_its_beginning(monkeypatch, size):
+    """What is counted is the whole document, whether or not its beginning ends in a string."""
+    monkeypatch.setattr(json_documents, "MOST_VALUES", 40)
+    monkeypatch.setattr(json_documents, "_BEGINNING", size)
+    long = '["' + "," * 200 + '", ' + "1, " * 30 + "0]"
+    assert len(json_documents.parse_json(long)) == 32
+    with pytest.raises(ie.UpstreamError):
+        json_documents.parse_json(long[:-1] + ", 1" * 20 + "]")
+
+
+def test_memory_of_an_event():
+    """An event of 60 MB that is made to cost 1.6 GB costs a fraction of that, and is refused."""
+    program = """
+        import resource
+        from inferd_engine.wire.openai_answer import Answer
+        answer, before = Answer(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        answer.feed(b'data: {"choices":[],"x":[')
+        for _ in range(960):
+            answer.feed(b"{}," * 21845)
+        answer.feed(b"0]}\\n\\n")
+        list(answer.rest())
+        print(answer.ending.code)
+        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    code, mebibytes = ran.stdout.split()
+    assert code == "event_too_large"
+    assert int(mebibytes) < 500

@@ -6,11 +6,11 @@ import math
 import pytest
 
 from inferd_engine.errors import HttpStatusError, UpstreamError
+from inferd_engine.wire.error_kinds import is_retryable_status
+from inferd_engine.wire.error_messages import find_message
 from inferd_engine.wire.openai_errors import (
-    find_message,
     html_title,
     http_error,
-    is_retryable_status,
     printable,
     read_error_body,
     request_id_of,
@@ -35,7 +35,9 @@ def refused(status=400, body=b"", headers=None, hint="", own_id=""):
         pytest.param({"object": "error", "message": "m", "code": 404}, "m", id="H03"),
         pytest.param({"detail": "Not Found"}, "Not Found", id="H04 text"),
         pytest.param(
-            {"detail": [{"loc": ["body"], "msg": "one"}, {"msg": "two"}]}, "one; two", id="H04 list"
+            {"detail": [{"loc": ["body"], "msg": "one"}, {"msg": "two"}]},
+            "body: one; two",
+            id="H04 list",
         ),
         pytest.param(
             {"object": "error", "message": {"detail": [{"msg": "extra input"}]}},

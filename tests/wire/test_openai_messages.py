@@ -212,6 +212,19 @@ def test_other_fields_of_a_call_are_kept():
     assert called(call("{}", extra_content={"s": 1}))[0].extra == {"extra_content": {"s": 1}}
 
 
+CUSTOM = {"id": "c1", "type": "custom", "custom": {"name": "shell", "input": "ls -l"}}
+
+
+def test_custom_calls():
+    """A custom call has text for an input, which is not looked into, and stays custom."""
+    assert called(CUSTOM) == (ie.ToolUseBlock("c1", "shell", "ls -l", {"type": "custom"}),)
+    without_type = {key: value for key, value in CUSTOM.items() if key != "type"}
+    assert called(without_type) == called(CUSTOM)
+    digits = {**CUSTOM, "custom": {"name": "shell", "input": "{}"}}
+    assert called(digits)[0].input == "{}"
+    assert called({**CUSTOM, "custom": {"name": "shell"}})[0].input == ""
+
+
 @pytest.mark.parametrize("calls", [None, []])
 def test_no_calls(calls):
     """T25: calls that are null or an empty list are none."""

@@ -6,11 +6,14 @@ import math
 import pytest
 
 import inferd_engine as ie
+from inferd_engine.wire.openai_chunks import ChunkAccumulator
 from inferd_engine.wire.openai_request import request_from_resolved
 
 CONFIG = ie.OpenAiCompatConfig(api_key="", base_url="http://localhost", model="m")
 USE = ie.ToolUseBlock("c1", "f", {"x": 1})
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+
+CUSTOM = {"id": "c1", "type": "custom", "custom": {"name": "shell", "input": "ls -l"}}
 
 
 def mapped(*messages, config=None, **fields):
@@ -33,6 +36,25 @@ def said(role, *blocks):
 
 
 # --- fields --------------------------------------------------------------------------------------
+
+
+def test_custom_calls_go_back_as_custom():
+    """A custom call that the model made is sent as it came, its result as any other."""
+    chunk = {"index": 0, "delta": {"tool_calls": [CUSTOM]}, "finish_reason": "tool_calls"}
+    accumulator = ChunkAccumulator()
+    accumulator.ingest(json.dumps({"choices": [chunk]}))
+    events = accumulator.finalize()
+    answer = ie.Completion.of(events).to_message()
+    call, result = mapped_messages(answer, ie.tool_result("c1", "total 0"))
+    assert call == {"role": "assistant", "content": None, "tool_calls": [CUSTOM]}
+    assert (result["tool_call_id"], result["content"]) == ("c1", "total 0")
+
+
+def test_input_of_a_custom_call_is_text():
+    """What a program puts into the place of a custom call's text is written as JSON."""
+    use = ie.ToolUseBlock("c1", "shell", {"x": 1}, {"type": "custom"})
+    [message] = mapped_messages(said("assistant", use))
+    assert message["tool_calls"][0]["custom"] == {"name": "shell", "input": '{"x": 1}'}
 
 
 def test_only_what_is_set_is_sent():
@@ -101,15 +123,53 @@ def test_name_of_the_token_limit():
             {
                 "name": "f",
                 "description": "does f",
-                "parameters": {"type": "object", "required": []},
+                "parameters": {"type": "object", "required": [], "properties": {}},
             },
         ),
         (ie.Tool("f"), {"name": "f", "parameters": {"type": "object", "properties": {}}}),
+        (
+            ie.Tool("f", "", {"type": "object", "properties": None}),
+            {"name": "f", "parameters": {"type": "object", "properties": {}}},
+        ),
+        (
+            ie.Tool("f", "", {"type": "object", "additionalProperties": True}),
+            {
+                "name": "f",
+                "parameters": {"type": "object", "additionalProperties": True, "properties": {}},
+            },
+        ),
+        (
+            ie.Tool("f", "", {"$ref": "#/x"}),
+            {"name": "f", "parameters": {"$ref": "#/x"}},
+        ),
+        (
+            ie.Tool("f", "", {"type": "object", "properties": {"a": {"type": "object"}}}),
+            {
+                "name": "f",
+                "parameters": {"type": "object", "properties": {"a": {"type": "object"}}},
+            },
+        ),
+        (
+            ie.Tool("f", strict=True),
+            {"name": "f", "parameters": {"type": "object", "properties": {}}, "strict": True},
+        ),
+        (
+            ie.Tool("f", strict=False),
+            {"name": "f", "parameters": {"type": "object", "properties": {}}, "strict": False},
+        ),
+        (
+            {"type": "function", "function": {"name": "f", "parameters": {}, "strict": True}},
+            {"name": "f", "parameters": {"type": "object", "properties": {}}, "strict": True},
+        ),
     ],
 )
 def test_tools(tool, function):
     """A tool is a function with a schema; one without arguments has the empty object's."""
     assert mapped(tools=[tool])["tools"] == [{"type": "function", "function": function}]
+
+
+FORCED = {"type": "function", "function": {"name": "f"}}
+ALLOWED = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [FORCED]}}
 
 
 @pytest.mark.parametrize(
@@ -119,12 +179,58 @@ def test_tools(tool, function):
         ("none", "none"),
         ("required", "required"),
         ("f", {"type": "function", "function": {"name": "f"}}),
+        ("any", "required"),
+        ({"type": "any"}, "required"),
+        ({"type": "function", "function": {"name": "f"}}, FORCED),
+        ({"type": "function", "name": "f"}, FORCED),
+        ({"type": "tool", "name": "f"}, FORCED),
         ({"type": "allowed_tools"}, {"type": "allowed_tools"}),
+        (ALLOWED, ALLOWED),
     ],
 )
 def test_tool_choice(choice, sent):
-    """A word of OpenAI's or an object is sent as it is; any other word names a tool."""
+    """A word of OpenAI's or an object is sent as it is; names and other shapes are mapped to it."""
     assert mapped(tools=[ie.Tool("f")], tool_choice=choice)["tool_choice"] == sent
+
+
+def test_a_schema_is_left_as_it_is():
+    """What is added on the wire is not added to the caller's schema."""
+    schema = {"type": "object"}
+    mapped(tools=[ie.Tool("f", "", schema)])
+    assert schema == {"type": "object"}
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sent"),
+    [
+        (
+            {"type": "json_schema", "schema": SCHEMA},
+            {"type": "json_schema", "json_schema": {"name": "response", "schema": SCHEMA}},
+        ),
+        (
+            {"type": "json_schema", "schema": SCHEMA, "name": "n", "strict": True},
+            {
+                "type": "json_schema",
+                "json_schema": {"name": "n", "schema": SCHEMA, "strict": True},
+            },
+        ),
+        (
+            {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}},
+            {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}},
+        ),
+        ({"type": "json_object"}, {"type": "json_object"}),
+        # llama.cpp and Together take a schema beside this type.
+        ({"type": "json_object", "schema": SCHEMA}, {"type": "json_object", "schema": SCHEMA}),
+        ({"type": "json_schema"}, {"type": "json_schema"}),
+        ("text", "text"),
+    ],
+)
+def test_response_format(wanted, sent):
+    """A schema beside the type, inferd's shape, goes where OpenAI has it; all else as it is."""
+    assert mapped(response_format=wanted)["response_format"] == sent
 
 
 @pytest.mark.parametrize("value", [True, False])
@@ -258,11 +364,21 @@ def test_a_result_of_an_unknown_call_has_no_name():
         ("thinking", "low", {"thinking": {"type": "enabled"}, "reasoning_effort": "low"}),
         ("enable_thinking", False, {"enable_thinking": False}),
         ("enable_thinking", True, {"enable_thinking": True}),
-        ("chat_template_kwargs", False, {"chat_template_kwargs": {"enable_thinking": False}}),
+        (
+            "chat_template_kwargs",
+            False,
+            {"chat_template_kwargs": {"enable_thinking": False, "thinking": False}},
+        ),
         (
             "chat_template_kwargs",
             "high",
-            {"chat_template_kwargs": {"enable_thinking": True, "reasoning_effort": "high"}},
+            {
+                "chat_template_kwargs": {
+                    "enable_thinking": True,
+                    "thinking": True,
+                    "reasoning_effort": "high",
+                }
+            },
         ),
         ("chat_template_kwargs", None, {}),
     ],
@@ -470,3 +586,17 @@ def test_halves_of_characters():
     assert body["messages"][1]["tool_calls"][0]["function"]["arguments"] == '{"k\ufffd": "\ufffd"}'
     assert body["stop"] == ["\ufffd"]
     assert body["x\ufffd"] == ["\ufffd"]
+
+
+def test_a_model_and_a_body_for_one_request():
+    """model= stands in for the configured one; extra_body= is merged over the configured one."""
+    request = ie.RequestV2(
+        [ie.user("x")], model="other", extra_body={"a": {"y": 2}, "temperature": 0.5}
+    )
+    config = ie.OpenAiCompatConfig(api_key="", model="own", extra_body={"a": {"x": 1, "y": 1}})
+    body = ie.request_from_resolved(request.resolve(), config)
+    assert body["model"] == "other"
+    assert body["a"] == {"x": 1, "y": 2}
+    assert body["temperature"] == 0.5
+    plain = ie.request_from_resolved(ie.RequestV2([ie.user("x")]).resolve(), config)
+    assert (plain["model"], plain["a"]) == ("own", {"x": 1, "y": 1})

@@ -9,7 +9,10 @@ import pytest
 from inferd_engine.errors import ToolCallMalformedError
 from inferd_engine.events import ToolUse
 from inferd_engine.wire import openai_tools
-from inferd_engine.wire.openai_tools import CALL_CHARGE, ToolCalls, read_arguments
+from inferd_engine.wire.json_shapes import objects_in
+from inferd_engine.wire.openai_chunks import ChunkAccumulator
+from inferd_engine.wire.openai_tools import CALL_CHARGE, ToolCalls
+from inferd_engine.wire.tool_arguments import read_arguments
 
 PARIS = '{"city": "Paris"}'
 
@@ -25,7 +28,7 @@ def piece(arguments=None, /, **fields):
 def collected(*entries):
     """Give the collector after it took these entries."""
     calls = ToolCalls()
-    for entry in entries:
+    for entry in objects_in(list(entries)):
         calls.take(entry)
     return calls
 
@@ -336,7 +339,7 @@ def test_a_call_cut_by_a_limit_is_left_out(arguments):
 
 def test_function_call_of_old():
     """T26: the old function_call field is one call in pieces; null is noise."""
-    calls = ToolCalls()
+    accumulator = ChunkAccumulator()
     for function in (
         None,
         {"name": "f", "arguments": ""},
@@ -344,8 +347,8 @@ def test_function_call_of_old():
         None,
         {"arguments": ": 1}"},
     ):
-        calls.take_function_call(function)
-    assert [use for use, _ in calls.finish(cut=False)] == [ToolUse("call_0", "f", {"x": 1})]
+        accumulator.ingest(json.dumps({"choices": [{"delta": {"function_call": function}}]}))
+    assert [use for use, _ in accumulator.tool_uses()] == [ToolUse("call_0", "f", {"x": 1})]
 
 
 # --- fields of a piece ---------------------------------------------------------------------------
@@ -465,8 +468,10 @@ def test_size_counts_all_that_is_kept():
 
 def test_empty_calls_are_charged():
     """A call without arguments costs its charge, so that endless empty ones reach a limit."""
-    calls = collected(*[piece(index=number, id="a") for number in range(10)])
+    calls = collected(*[piece(index=number, id=str(number)) for number in range(10)])
     assert calls.size == 10 * (CALL_CHARGE + 1)
+    calls = collected(*[piece(index=number, id="a") for number in range(10)])
+    assert calls.size > CALL_CHARGE + 9 * 100  # one call, but every index is kept
 
 
 def test_each_call_comes_with_its_size():
@@ -529,7 +534,12 @@ def test_work_grows_with_the_pieces_and_no_faster(entry):
 
 def test_ids_stay_short():
     """Ids that are made unique stay short, however often the upstream repeats one."""
-    uses = finished(*[piece("{}", index=number, id="same", name="f") for number in range(2000)])
+    uses = finished(
+        *[
+            piece(json.dumps({"n": number}), index=number, id="same", name="f")
+            for number in range(2000)
+        ]
+    )
     ids = {use.tool_call_id for use in uses}
     assert len(ids) == 2000
     assert max(map(len, ids)) <= len("same_2000")

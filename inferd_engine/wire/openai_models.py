@@ -1,0 +1,27 @@
+"""Read a list of models: in ``data`` (OpenAI), in ``models`` (Ollama), or a bare list."""
+
+from __future__ import annotations
+
+from inferd_engine.errors import UpstreamError
+from inferd_engine.wire.json_documents import parse_json
+from inferd_engine.wire.openai_errors import upstream_error
+
+
+def names_of_models(body: bytes, request_id: str | None) -> list[str]:
+    """Give the names in a list of models, in whatever shape it comes.
+
+    Raises:
+        UpstreamError: It is none.
+    """
+    try:
+        listed = parse_json(body.decode("utf-8", "replace"))
+    except ValueError:
+        listed = None
+    if isinstance(listed, dict) and listed.get("error"):
+        raise upstream_error(listed, request_id=request_id)
+    try:
+        items = listed if isinstance(listed, list) else listed.get("data", listed.get("models"))
+        return [str(item.get("id") or item["name"]) for item in items]
+    except (AttributeError, KeyError, TypeError):
+        msg = "the upstream's list of models has another shape than OpenAI's"
+        raise UpstreamError(msg, code="malformed", retryable=False) from None
