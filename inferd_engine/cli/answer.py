@@ -41,8 +41,8 @@ class Plain:
 
     def write(self, text: str) -> None:
         """Show the next piece."""
+        self._is_open = not text.endswith("\n")  # first: Ctrl-C may strike while it is written
         terminal.write(text)
-        self._is_open = not text.endswith("\n")
 
     def tick(self) -> None:
         """Do nothing: all that came was shown."""
@@ -55,8 +55,8 @@ class Plain:
     def close(self) -> None:
         """End the last line."""
         if self._is_open:
-            terminal.write("\n")
             self._is_open = False
+            terminal.write("\n")
 
 
 class Thoughts:

@@ -48,8 +48,8 @@ class Region:
         """Show lines for good, and begin a new line below."""
         self._replace(list(lines))
         if self._drawn:
+            self._drawn = []
             terminal.write_escapes("\n")
-        self._drawn = []
 
     def _replace(self, lines: list[str]) -> None:
         old = self._drawn
@@ -62,5 +62,5 @@ class Region:
         moved = (f"\x1b[{up}A" if up > 0 else "") + "\r"  # ECMA-48, 8.3.22 (CUU)
         drawn = "\n".join(f"\x1b[K{line}" for line in lines[begin:])  # 8.3.41 (EL)
         below = "\x1b[J" if len(old) > len(lines) else ""  # 8.3.39 (ED)
+        self._drawn = lines  # first: Ctrl-C may strike while it is written
         terminal.write_escapes(moved + drawn + below)
-        self._drawn = lines

@@ -216,6 +216,31 @@ def test_a_region_shows_what_was_drawn_last(monkeypatch, seed):
         assert screen.text == "\n".join(final)
 
 
+@pytest.mark.parametrize("kind", [markdown.Markdown, answer.Plain])
+def test_an_interrupt_in_the_middle_of_writing(monkeypatch, kind):
+    """What Ctrl-C has struck is on the screen once, and what follows begins a line of its own."""
+    screen = Screen(monkeypatch)
+    text = kind()
+    monkeypatch.setattr(sys.stdout, "flush", _struck_once(sys.stdout))
+    with pytest.raises(KeyboardInterrupt):
+        text.write("one\ntwo")
+    text.pause()
+    text.write("three")
+    text.close()
+    assert screen.text == "one\ntwo\nthree"
+
+
+def _struck_once(stream):
+    flush, strikes = stream.flush, [KeyboardInterrupt]
+
+    def flush_and_strike():
+        flush()
+        if strikes:
+            raise strikes.pop()
+
+    return flush_and_strike
+
+
 def test_drawing_waits_for_its_time(monkeypatch):
     """Pieces that come in a burst are drawn together; a beat draws what is left."""
     screen = Screen(monkeypatch)
