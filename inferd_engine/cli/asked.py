@@ -1,0 +1,116 @@
+"""The options that say how is asked: fields of the request, fields of its body, settings.
+
+``-o key=value`` takes a field of a request (``top_p``, ``seed``, ``thinking``, …), a setting of the
+upstream that an error may ask for (``include_usage``, ``thinking_style``, …), and sends whatever
+else it is given as a field of the body, as it is: upstreams have words of their own.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+import inferd_engine as ie
+from inferd_engine.cli.options import key_and_value
+from inferd_engine.cli.terminal import say
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+# What a preset fills in, and the clocks; where the upstream is and what it is asked are options.
+_SETTINGS = (
+    *("connect_timeout", "first_token_timeout", "idle_timeout", "timeout"),
+    *("max_tokens_field", "include_usage", "thinking_style", "split_think_tags"),
+    *("replay_thinking_as", "short_tool_call_ids", "strict_turns", "tool_name_pattern"),
+)
+# What has a place of its own on the command line.
+_ELSEWHERE = {
+    "model": "--model NAME",
+    "system": "--system TEXT",
+    "messages": "the words of the prompt",
+    "attachments": "--attachment FILE",
+    "base_url": "--base-url URL",
+    "headers": "--header 'NAME: VALUE'",
+    "extra_body": "-o KEY=VALUE for each of its fields",
+    "api_key": "--key-from VARIABLE",
+    "api_key_variable": "--key-from VARIABLE",
+}
+_CLOSE = 0.85  # "temprature" is a slip of the pen, "top_a" is a word of some upstreams
+
+
+@attrs.frozen
+class Asked:
+    """How is asked.
+
+    Args:
+        fields: Fields of ``RequestV2``.
+        settings: Fields of ``OpenAiCompatConfig``.
+    """
+
+    fields: dict[str, Any]
+    settings: dict[str, Any]
+
+
+def add_request(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is asked, and how."""
+    asked = parser.add_argument_group("the question")
+    asked.add_argument("-s", "--system", metavar="TEXT", help="a system message")
+    asked.add_argument(
+        "-a",
+        "--attachment",
+        metavar="FILE|URL",
+        action="append",
+        default=[],
+        help="show an image (PNG, JPEG, WebP, GIF) or play a sound (WAV, MP3); - for stdin",
+    )
+    asked.add_argument("--max-tokens", metavar="N", type=int, help="generate no more than that")
+    asked.add_argument("--temperature", metavar="X", type=float, help="0 or more")
+    asked.add_argument(
+        "-o",
+        "--option",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        type=key_and_value,
+        help="any field of the request or of its body: top_p=0.9, seed=7, thinking=low, stop=END",
+    )
+
+
+def asked_from(options: argparse.Namespace) -> Asked:
+    """Sort the options into fields of the request, of its body, and settings.
+
+    Raises:
+        InvalidRequestError: One has a place of its own on the command line.
+    """
+    own = {"max_tokens": options.max_tokens, "temperature": options.temperature}
+    fields = {name: value for name, value in own.items() if value is not None}
+    settings: dict[str, Any] = {}
+    body: dict[str, Any] = {}
+    known = _request_fields()
+    for key, value in options.option:
+        if key in _ELSEWHERE:
+            msg = f"-o {key}=… is given as {_ELSEWHERE[key]}"
+            raise ie.InvalidRequestError(msg)
+        if key not in known and key not in _SETTINGS:
+            _note_if_close(key, (*known, *_SETTINGS))
+            body[key] = value
+        else:
+            (fields if key in known else settings)[key] = value
+    if body:
+        settings["extra_body"] = body
+    return Asked(fields, settings)
+
+
+def _request_fields() -> tuple[str, ...]:
+    """Return the fields of a request that a word can hold: tools go into the body as they are."""
+    names = (field.name for field in attrs.fields(ie.RequestV2))
+    return tuple(name for name in names if name not in _ELSEWHERE and name != "tools")
+
+
+def _note_if_close(key: str, known: Iterable[str]) -> None:
+    close = difflib.get_close_matches(key, known, 1, _CLOSE)
+    if close:
+        say(f"note: {key} is sent as it is; did you mean {close[0]}?")
