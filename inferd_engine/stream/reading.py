@@ -164,7 +164,8 @@ class Reading:
             what = f"{type(error).__name__}: {error}"
             failure = InternalError(f"reading the answer failed: {what}")
             failure.__cause__ = error
-            self.failure = failure
+            clean = getattr(self.source, "clean", None)  # where there are secrets to be kept
+            self.failure = failure if clean is None else clean(failure)
         self.source.cancel()
 
     def check_torn(self) -> None:

@@ -293,7 +293,11 @@ class TokenStream:
             error.partial = error.partial or Completion.of(seen)
             raise
         self._completion = attrs.evolve(
-            Completion.of(seen), done=self.done, request_id=self.request_id, stats=self.stats
+            Completion.of(seen),
+            done=self.done,
+            model=getattr(self._reading.source, "model", ""),
+            request_id=self.request_id,
+            stats=self.stats,
         )
         return self._completion
 

@@ -518,3 +518,29 @@ def test_headers_go_out_and_come_back(ask):
         assert stream.response_headers["x-generation-id"] == "gen-1"
     sent = backend.upstream.requests[0].headers
     assert (sent["http-referer"], sent["x-title"]) == ("https://app.example", "App")
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_completion_knows_its_model(ask, plain):
+    """The upstream's word for the model that answered is kept, whichever way chunks go."""
+    first = event({"model": "qwen3-8b-q4", "choices": [{"delta": {"content": "a"}}]})
+    if not plain:
+        first = event({"model": "qwen3-8b-q4", "choices": [{"delta": {}, "finish_reason": None}]})
+    second = event({"model": "another", "choices": [{"delta": {"content": "b"}}]})
+    completion = ask(Reply([first, second, chunk(finish_reason="stop"), DONE])).complete("x")
+    assert completion.model == "qwen3-8b-q4"
+    unnamed = event({"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]})
+    assert ask(Reply([unnamed, DONE])).complete("x").model == ""
+
+
+def test_an_internal_error_shows_no_key(ask, monkeypatch):
+    """A fault of ours that quotes what came passes through the mask too."""
+
+    def broken(*_):
+        raise KeyError("sk-canary-0123456789")
+
+    monkeypatch.setattr("inferd_engine.wire.openai.answer.Answer.feed", broken)
+    with pytest.raises(ie.InternalError) as caught:
+        ask(api_key="sk-canary-0123456789").complete("x")
+    assert "***" in str(caught.value)
+    assert "canary" not in f"{caught.value!r} {caught.value.__cause__!r}"

@@ -45,6 +45,8 @@ class AnswerSource:
         self.can_wait = body.can_wait
         """Whether ``wait()`` waits, and ``read()`` gives up in time."""
         self.skipped = 0
+        self.model = ""
+        """The model that answered, once it is known."""
         self.started = exchange.deadlines.started
         self.away = exchange.deadlines.away
         self.back = exchange.deadlines.back
@@ -129,6 +131,10 @@ class AnswerSource:
         self._rest = self._answer.rest()
         return events, 0
 
+    def clean(self, error: GenerateError) -> GenerateError:
+        """Take secrets out of an error that was made elsewhere."""
+        return self._exchange.mask.error(error)
+
     def out_of_time(self) -> GenerateError | None:
         """Give the error if the whole request has taken too long."""
         deadlines = self._exchange.deadlines
@@ -144,7 +150,7 @@ class AnswerSource:
         """Let the connection be used again if the answer was whole, and close it if it was not."""
         # What was kept of the answer goes now, and not with a garbage collection, which counts
         # objects and not bytes.
-        self.skipped = self._answer.skipped
+        self.skipped, self.model = self._answer.skipped, self._answer.model
         del self._answer
         self._rest = None
         try:

@@ -100,6 +100,11 @@ class Answer:
         self._request_id = request_id
 
     @property
+    def model(self) -> str:
+        """The model that answers, in the upstream's word; empty if it does not say."""
+        return self._chunks.model
+
+    @property
     def is_whole(self) -> bool:
         """Whether nothing is missing so far: the upstream has said that it is done, or why."""
         return self.error is None and (self._chunks.is_done or self.has_finish_reason)

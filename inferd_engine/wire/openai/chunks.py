@@ -40,7 +40,7 @@ from inferd_engine.wire.openai.error_messages import find_message
 from inferd_engine.wire.openai.errors import upstream_error
 from inferd_engine.wire.openai.finish_reasons import ENDS_BY_ITSELF, stop_reason_of, word_in_choice
 from inferd_engine.wire.openai.payload_documents import DONE, SKIPPED, documents_in
-from inferd_engine.wire.openai.plain_chunks import add_events, plain_delta, plain_deltas
+from inferd_engine.wire.openai.plain_chunks import add_events, model_of, plain_delta, plain_deltas
 from inferd_engine.wire.openai.usage import merged_usage
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
 from inferd_engine.wire.text.json_shapes import object_in, objects_in
@@ -94,6 +94,8 @@ class ChunkAccumulator:
         self._stray: Any = None  # the last object since the last choice that was no chunk
         self._lost_end = False  # whether the last payload could not be read
         self._saw_call = False
+        self.model = ""
+        """The model that answers, in the upstream's word; empty if it does not say."""
         self.skipped = 0
         """How many payloads, or stretches of them, were no JSON and were left out."""
         self.finish_reason: str | None = None
@@ -129,6 +131,8 @@ class ChunkAccumulator:
         if event != "error" and not self._is_delicate:
             delta = plain_delta(payload)
             if delta is not None:
+                if not (self.model or self._deltas.saw_text):
+                    self.model = model_of(payload)
                 self._add_plain(events, [delta])
                 return
         try:
@@ -148,6 +152,8 @@ class ChunkAccumulator:
         if deltas and self._deltas.saw_text and not self._lost_end:
             add_events(events, deltas)  # which changes nothing here
         elif deltas:
+            if not self.model:
+                self.model = model_of(payloads.partition("\n")[0])
             self._add_plain(events, deltas)
         return len(deltas)
 
@@ -263,6 +269,8 @@ class ChunkAccumulator:
     def _take_chunk(
         self, chunk: dict[str, Any], size: int, *, deltas_alone: bool
     ) -> Iterator[TokenEventV2]:
+        if not self.model and isinstance(chunk.get("model"), str):
+            self.model = join_surrogates(chunk["model"])
         has_usage = self._take_usage(chunk.get("usage"))
         if "x_groq" in chunk:
             has_usage = self._take_usage(object_in(chunk["x_groq"]).get("usage")) or has_usage

@@ -56,7 +56,12 @@ class _Chunk(msgspec.Struct, gc=False):
     object: Literal["chat.completion.chunk", ""] | None = None
 
 
+class _Named(msgspec.Struct, gc=False):
+    model: str = ""
+
+
 _decoder = msgspec.json.Decoder(_Chunk)
+_name_decoder = msgspec.json.Decoder(_Named)  # asked once: a name in each chunk would cost a str
 _TEXT_DELTAS = list[TextDelta]
 
 
@@ -79,6 +84,14 @@ def plain_deltas(payloads: str) -> list[PlainDelta]:
         return [chunk.choices[0].delta for chunk in _decoder.decode_lines(payloads)]
     except (ValueError, RecursionError):
         return []
+
+
+def model_of(payload: bytes | str) -> str:
+    """Give the name of the model in a payload; empty if it has none."""
+    try:
+        return _name_decoder.decode(payload).model
+    except (ValueError, RecursionError):
+        return ""
 
 
 def add_events(events: list[TokenEventV2], deltas: list[PlainDelta]) -> None:
