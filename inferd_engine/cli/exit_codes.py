@@ -14,7 +14,7 @@ EXIT_TERMINATED = 143  # 128 + SIGTERM
 
 MEANINGS = {
     EXIT_OK: "all is well; of chat: the answer is whole",
-    EXIT_UPSTREAM: "the upstream could not be reached, refused, or failed before it said anything",
+    EXIT_UPSTREAM: "the upstream was not reached, refused, or failed before its first word",
     EXIT_USAGE: "the command line or the request is wrong",
     EXIT_CUT: "the answer was cut: what is on stdout is not all of it",
     EXIT_KEY: "doctor: the key was refused",

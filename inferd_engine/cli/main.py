@@ -125,7 +125,7 @@ def _help(words: list[str]) -> int:
 
 def _overview() -> str:
     lines = [f"  {name:<9}{meaning}" for name, meaning in COMMANDS.items()]
-    more = "inferd-engine help COMMAND tells what a command takes and what its exit code says."
+    more = "inferd-engine help COMMAND tells what a command takes, and its exit codes."
     return "\n".join([_USAGE, "", "commands:", *lines, "", more])
 
 

@@ -47,6 +47,7 @@ def test_a_command(here, name):
     assert f"usage: inferd-engine {name}" in helped.stdout
     assert f"  130  {MEANINGS[130]}\n" in helped.stdout
     assert "--api-key" not in helped.stdout
+    assert max(map(len, helped.stdout.splitlines())) <= 80
 
 
 def test_each_exit_code_is_told_somewhere(here):

@@ -22,8 +22,8 @@ TEXTS = {
     "code": "So:\n\n```python\ndef f():\n\n    return 1\n```\nafter\n\n    indented\n\nend",
     "open code": "```\none\n\ntwo\n\nthree",
     "quote": "> quoted\nlazy\n\n> again\n\n---\n\n* * *\n",
-    "long": "\n\n".join(f"Paragraph {n} " + "word " * 30 for n in range(20)),
-    "long block": "\n".join(f"line {n} of a block" for n in range(60)),
+    "long": "\n\n".join(f"Paragraph {n} " + "word " * 30 for n in range(8)),
+    "long block": "\n".join(f"line {n} of a block" for n in range(32)),
     "wide": "日本語のテキスト " * 12 + "\n\n🦀 " * 3,
     "odd": "\n\n  \n*\n**\n[a]: http://b\n\u2028x\x0cy\n&amp; \\* <b>tag</b>\n\n|\n-",
 }
