@@ -137,6 +137,23 @@ class MessageV2:
     role: Role = attrs.field(converter=to_role)
     content: tuple[ContentBlock, ...] = attrs.field(converter=to_blocks)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return inferd's JSON of this message."""
+        from inferd_engine.proto.json_form import message_to_dict  # noqa: PLC0415 - made of blocks
+
+        return message_to_dict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> MessageV2:
+        """Read inferd's JSON of a message; unknown fields are ignored, unknown blocks are kept.
+
+        Raises:
+            InvalidRequestError: The JSON has another shape; the message names the place.
+        """
+        from inferd_engine.proto.json_form import message_from_dict  # noqa: PLC0415 - made of blocks
+
+        return message_from_dict(data, "the message")
+
 
 def system(text: str) -> MessageV2:
     """Make a system message."""

@@ -13,6 +13,7 @@ from inferd_engine.proto.blocks import (
     KNOWN_BLOCKS,
     Attachment,
     ContentBlock,
+    MessageV2,
     Tool,
     ToolResultBlock,
     ToolUseBlock,
@@ -40,6 +41,17 @@ def block_to_dict(block: ContentBlock) -> dict[str, Any]:
     if isinstance(block, ToolUseBlock) and not block.extra:
         del fields["extra"]
     return {"type": block.type, **fields}
+
+
+def message_to_dict(message: MessageV2) -> dict[str, Any]:
+    """Give a message's JSON."""
+    return {"role": str(message.role), "content": [block_to_dict(b) for b in message.content]}
+
+
+def message_from_dict(data: Any, place: str) -> MessageV2:  # noqa: ANN401 - JSON
+    """Read a message."""
+    role = take(data, "role", place)
+    return MessageV2(role, blocks_from_json(take(data, "content", place), f"{place}.content"))
 
 
 def list_or_none(data: Mapping[str, Any], key: str) -> Sequence[Any]:

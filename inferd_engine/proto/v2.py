@@ -47,16 +47,15 @@ from inferd_engine.proto.checks import check_request
 from inferd_engine.proto.json_form import (
     attachment_from_dict,
     attachment_to_dict,
-    block_to_dict,
-    blocks_from_json,
     if_any,
     list_or_none,
+    message_from_dict,
     stop_from_json,
     tool_from_dict,
     tool_from_json,
     tool_to_dict,
 )
-from inferd_engine.proto.v1 import set_fields, take, take_list
+from inferd_engine.proto.v1 import set_fields, take_list
 
 __all__ = [
     "Attachment",
@@ -185,10 +184,7 @@ class RequestV2:
         """Give inferd's JSON of this request; what is unset is left out, bytes are base64."""
         return {
             **({"id": self.id} if self.id else {}),
-            "messages": [
-                {"role": str(m.role), "content": [block_to_dict(b) for b in m.content]}
-                for m in self.messages
-            ],
+            "messages": [message.to_dict() for message in self.messages],
             **if_any("attachments", [attachment_to_dict(a) for a in self.attachments]),
             **if_any("tools", [tool_to_dict(tool) for tool in self.tools]),
             **if_any("stop", list(self.stop)),
@@ -206,12 +202,7 @@ class RequestV2:
         """
         return cls(
             messages=[
-                MessageV2(
-                    take(item, "role", f"messages[{index}]"),
-                    blocks_from_json(
-                        take(item, "content", f"messages[{index}]"), f"messages[{index}].content"
-                    ),
-                )
+                message_from_dict(item, f"messages[{index}]")
                 for index, item in enumerate(take_list(data, "messages", "the request"))
             ],
             attachments=[

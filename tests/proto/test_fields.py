@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import get_args
 
 import attrs
@@ -126,3 +127,18 @@ def test_what_is_no_attachment(backend):
     """What cannot be shown is named by resolve(), as ever."""
     with pytest.raises(ie.InvalidRequestError, match=r"attachments\[0\]"):
         backend.complete("x", attachments=[b"png"])
+
+
+def test_a_message_goes_to_json_and_back():
+    """A conversation can be kept: what to_dict() gives is JSON, and from_dict() reads it."""
+    history = [
+        ie.system("Be brief."),
+        ie.MessageV2("user", [ie.TextBlock("see"), ie.ImageBlock("i")]),
+        ie.Completion("ok", "hm", (ie.ToolUse("c", "f", {"x": 1}, {"s": "t"}),)).to_message(),
+        ie.tool_result("c", "sunny"),
+    ]
+    kept = json.loads(json.dumps([message.to_dict() for message in history]))
+    assert [ie.MessageV2.from_dict(message) for message in kept] == history
+    for wrong in ({}, {"role": "user"}, {"content": "x"}, {"role": "user", "content": 5}, []):
+        with pytest.raises(ie.InvalidRequestError, match="the message"):
+            ie.MessageV2.from_dict(wrong)
