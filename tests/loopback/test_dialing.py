@@ -275,8 +275,8 @@ GREEN = """
 
     socket.getaddrinfo = look_up
     import inferd_engine as ie
-    from inferd_engine import deadlines, receiving
-    deadlines.SLICE = receiving.SLICE = 0.05
+    from inferd_engine.net import deadlines, response
+    deadlines.SLICE = response.SLICE = 0.05
     backend = ie.OpenAiCompat(
         base_url=sys.argv[2], api_key="", verify=sys.argv[3], connect_timeout=2.0, buffer=0
     )

@@ -14,7 +14,7 @@ import pytest
 from loopback.conftest import SOON
 
 import inferd_engine as ie
-from inferd_engine import failures, receiving, socket_reader as module
+from inferd_engine.net import failures, response, socket_reader as module
 from inferd_engine.net.deadlines import Deadlines
 from inferd_engine.net.exchange import Exchange
 from inferd_engine.net.socket_reader import BLOCK, PythonReader, socket_reader
@@ -196,7 +196,7 @@ def test_what_has_come_is_given_when_time_is_up(kind):
     """Framing that comes by itself does not hide the body behind it; nothing is waited for."""
     upstream, ours = socket.socketpair()
     with upstream, kind(fileno=ours.detach()) as sock, sock.makefile("rb", buffering=0) as raw:
-        file = receiving._GuardedFile(raw, sock, Exchange(Deadlines(total=0.0)))
+        file = response._GuardedFile(raw, sock, Exchange(Deadlines(total=0.0)))
         file.expect_body(chunked_decoder())
         upstream.sendall(b"5\r\nhello\r\n" + b"1;%b\r\n!\r\n" % (b"x" * 100))
         got = b""
@@ -209,10 +209,10 @@ def test_what_has_come_is_given_when_time_is_up(kind):
 @pytest.mark.parametrize("kind", [socket.socket, Halting])
 def test_a_flood_of_framing_does_not_outlast_the_deadline(kind, monkeypatch):
     """What is taken when time is up is bounded by what came, not by what of it is body."""
-    monkeypatch.setattr(receiving, "_GRACE", 1000)
+    monkeypatch.setattr(response, "_GRACE", 1000)
     upstream, ours = socket.socketpair()
     with upstream, kind(fileno=ours.detach()) as sock, sock.makefile("rb", buffering=0) as raw:
-        file = receiving._GuardedFile(raw, sock, Exchange(Deadlines(total=0.0)))
+        file = response._GuardedFile(raw, sock, Exchange(Deadlines(total=0.0)))
         file.expect_body(chunked_decoder())
         reads = 0
         with pytest.raises(TimeoutError):

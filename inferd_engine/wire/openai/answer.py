@@ -193,7 +193,7 @@ class Answer:
         return data if self.kind == "sse" else body
 
     def _take_sse(self, events: list[TokenEventV2], data: bytes) -> None:
-        run = self._sse.run(data)
+        run = self._sse.run(data) if self._sse.finds_runs else None
         if run is not None:
             self._take_run(events, run)
             return
@@ -251,7 +251,7 @@ class Answer:
         chunks.ingest_into(events, payload, event)
         self.is_over = chunks.is_done
         self.has_finish_reason = chunks.finish_reason is not None
-        self.has_begun = chunks.has_begun
+        self.has_begun = self.has_begun or chunks.has_begun
         self.skipped = chunks.skipped
 
     # --- failures --------------------------------------------------------------------------------

@@ -127,6 +127,8 @@ class SSEDecoder:
             there = " and ".join(sorted(_framers))
             msg = f"there is no {implementation!r} implementation here, only {there}"
             raise ValueError(msg)
+        self.finds_runs = self.implementation == "native"
+        """Whether ``run()`` ever gives one: the pure decoder finds none."""
         self._framer = _framers[self.implementation](max_event_bytes, keep_unknown=keep_unknown)
         self._fields = Fields()
         self._head: bytes | None = b""  # what may still become a byte order mark
