@@ -26,8 +26,8 @@ NEWEST = (3, 15)
 PATIENCE = 120  # seconds for an interpreter to say what it is: a slow disk needs more than tox's 15
 # Measured on an otherwise idle machine, with nothing in pip's cache.
 WHOLE_RUN = """\
-tox: lint, types, the C part under sanitizers, packers, and all tests on the oldest and the newest
-Python here, with the C part and without it: about 25 minutes on two cores.
+tox: lint, types, the C part under sanitizers, packers, all tests on the newest Python here with
+the C part and on the oldest without it, some on the other pairs: about 25 minutes on two cores.
 In less than one: pytest tests/proto tests/stream -k "not struck"
 """
 
