@@ -51,8 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
         terminal.flush()
     except KeyboardInterrupt:
-        with contextlib.suppress(ValueError):  # not in the main thread
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough
+        if arguments is None:  # the process is ours, and about to end: once is enough
+            with contextlib.suppress(ValueError):  # not in the main thread
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
         terminal.say("stopped")
         code = EXIT_INTERRUPTED
     except terminal.OutputLostError as error:

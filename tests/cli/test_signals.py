@@ -93,3 +93,4 @@ def test_an_interrupt_without_a_process(capsys):
         assert cli.main([*ARGUMENTS, upstream.url]) == cli.EXIT_INTERRUPTED
         waker.join()
     assert "stopped" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler  # as it was found
