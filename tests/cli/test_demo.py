@@ -15,10 +15,10 @@ SECONDS = 20.0  # an upper bound, on a loaded machine, of what takes two
 
 
 @pytest.fixture(scope="module")
-def demo():
-    """One run of it."""
+def demo(tmp_path_factory):
+    """One run of it, in a folder where no test has put modules of its own."""
     began = time.monotonic()
-    ran = run("demo")
+    ran = run("demo", cwd=tmp_path_factory.mktemp("demo"))
     assert time.monotonic() - began < SECONDS
     assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout
