@@ -5,7 +5,6 @@ A build writes nothing into the checkout, which may be read-only; an editable in
 C part beside the sources.  Everything else about the package is in pyproject.toml.
 """
 
-import atexit
 import os
 import platform
 import re
@@ -30,9 +29,6 @@ if SWITCH == "1" and FREE_THREADED:
         "INFERD_ENGINE_NATIVE=1, but the C part cannot be built for a free-threaded Python: "
         "unset the variable to install the pure part, or use a Python with the GIL"
     )
-
-SCRATCH = tempfile.TemporaryDirectory(prefix="inferd_engine-")
-atexit.register(SCRATCH.cleanup)
 
 
 class BuildIfPossible(build_ext):
@@ -67,12 +63,13 @@ class WheelOfWhatWasBuilt(bdist_wheel):
         super().run()
 
 
-setup(
-    cffi_modules=["csrc/build_ffi.py:ffibuilder"] if WANTED else [],
-    cmdclass={"build_ext": BuildIfPossible, "bdist_wheel": WheelOfWhatWasBuilt},
-    options={
-        "egg_info": {"egg_base": SCRATCH.name},
-        "build": {"build_base": SCRATCH.name},
-        "bdist_wheel": {"py_limited_api": "cp310" if WANTED else False},
-    },
-)
+with tempfile.TemporaryDirectory(prefix="inferd_engine-") as scratch:
+    setup(
+        cffi_modules=["csrc/build_ffi.py:ffibuilder"] if WANTED else [],
+        cmdclass={"build_ext": BuildIfPossible, "bdist_wheel": WheelOfWhatWasBuilt},
+        options={
+            "egg_info": {"egg_base": scratch},
+            "build": {"build_base": scratch},
+            "bdist_wheel": {"py_limited_api": "cp310" if WANTED else False},
+        },
+    )

@@ -137,10 +137,16 @@ def test_a_checkout_is_only_read(build, source):
 
 
 def test_from_an_sdist(build, source, tmp_path):
-    """What is built from an sdist is what is built from its source."""
-    make = "import sys, setuptools.build_meta as backend; backend.build_sdist(sys.argv[1])"
-    sdists = tmp_path / "sdists"
-    subprocess.run([sys.executable, "-c", make, sdists], cwd=source, check=True)
+    """What is built from an sdist is what is built from its source; nothing is left behind."""
+    make = (  # and go as tox's builder goes: without a clean-up at exit
+        "import os, sys, setuptools.build_meta as backend; "
+        "backend.build_sdist(sys.argv[1]); os._exit(0)"
+    )
+    sdists, scratch = tmp_path / "sdists", tmp_path / "scratch"
+    scratch.mkdir()
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    subprocess.run([sys.executable, "-c", make, sdists], cwd=source, env=environment, check=True)
+    assert list(scratch.iterdir()) == []
     [sdist] = sdists.iterdir()
     from_sdist = names_in(build(sdist)[1])
     assert from_sdist == names_in(build()[1])
