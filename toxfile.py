@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OLDEST = (3, 10)
 NEWEST = (3, 15)
 PATIENCE = 120  # seconds for an interpreter to say what it is: a slow disk needs more than tox's 15
-# Measured on an otherwise idle machine, with nothing in pip's cache.
+# An estimate: added up from environments that were run one by one, beside other work.
 WHOLE_RUN = """\
 tox: lint, types, the C part under sanitizers, packers, all tests on the newest Python here with
 the C part and on the oldest without it, some on the other pairs: about 25 minutes on two cores.
