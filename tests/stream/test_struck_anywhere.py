@@ -30,7 +30,10 @@ class Striker:
     def __call__(self, frame, what, argument):
         path = Path(frame.f_code.co_filename)
         is_ours = PACKAGE in path.parents and not PURE & set(path.parents)
-        return self._line if is_ours or path.name == "queue.py" else None
+        if not is_ours and path.name != "queue.py":
+            return None
+        # A finalizer of an earlier stream may run in this thread too; its lines are nobody's here.
+        return None if is_finalizing(frame) else self._line
 
     def _line(self, frame, what, argument):
         if what == "line":
@@ -39,6 +42,15 @@ class Striker:
                 self.where = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
                 raise self._fault("struck")
         return self._line
+
+
+def is_finalizing(frame):
+    """Say whether a frame belongs to a finalizer, directly or not."""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def consume(stream, given):
