@@ -14,7 +14,7 @@ import requests
 from conftest import MASTER_KEY, LiteLlm, OurUpstream
 
 from inferd_engine.testing import Cut, Pause, Reply, chunk, stream_reply, text_reply
-from inferd_engine.testing.replies import tool_call_chunks
+from inferd_engine.testing.openai import tool_call_chunks
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 WORDS = [chunk("The "), chunk("sky")]

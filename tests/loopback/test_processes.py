@@ -11,8 +11,7 @@ import textwrap
 import pytest
 
 import inferd_engine as ie
-from inferd_engine.testing import Gate, Reply, Stall, Upstream, chunk, text_reply
-from inferd_engine.testing.replies import DONE
+from inferd_engine.testing import DONE, Gate, Reply, Stall, Upstream, chunk, text_reply
 
 TIMEOUT = 60
 
