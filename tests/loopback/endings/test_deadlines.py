@@ -6,16 +6,26 @@ outlast them.  ``benchmarks/closing.py`` measures how exact they are.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
 
 import pytest
 from http_proxy import Proxy
-from loopback.conftest import RARE_WAYS, WAYS
+from loopback.conftest import RARE_WAYS, SOON, WAYS
 
 import inferd_engine as ie
-from inferd_engine.testing import DONE, Gate, Pause, Reply, Stall, Trickle, chunk, raw_reply
+from inferd_engine.testing import (
+    DONE,
+    Gate,
+    Pause,
+    Reply,
+    Stall,
+    Trickle,
+    chunk,
+    raw_reply,
+)
 
 LIMIT = 0.25  # seconds
 SLACK = 5.0  # seconds: for a loaded machine
@@ -140,31 +150,6 @@ def test_the_next_address_is_tried(ask, monkeypatch):
     assert backend.complete("x").text
 
 
-def test_the_consumers_time_is_not_silence(ask, buffer):
-    """A consumer that is busy for longer than idle_timeout does not make the upstream silent."""
-    gate = Gate()
-    steps = [chunk("a"), gate, chunk("b"), chunk("c", finish_reason="stop"), DONE]
-    backend = ask(Reply(steps), buffer=buffer and 1, idle_timeout=0.5)
-    with backend.stream("x") as stream:
-        assert next(stream) == ie.TextDelta("a")
-        gate.open()
-        assert not threading.Event().wait(1.0)  # busy elsewhere
-        assert "".join(stream.text()) == "bc"
-
-
-def test_the_consumers_time_counts_for_the_whole(ask):
-    """Timeout bounds the whole request: a worker whose consumer does not come gives up."""
-    backend = ask(Reply([chunk("a" * 1000)] * 100_000), buffer=1, timeout=LIMIT)
-    stream = backend.stream("x")
-    received = backend.upstream.requests[0]
-    assert received.gone.wait(SLACK)
-    assert not received.finished.is_set()
-    with pytest.raises(ie.DeadlineError) as caught:
-        stream.collect()
-    assert caught.value.phase == "total"
-    assert caught.value.partial.text.startswith("a" * 1000)
-
-
 def test_after_the_finish_reason_silence_is_no_error(ask, buffer, monkeypatch):
     """A stream that said why it stopped waits for usage, and not for ever."""
     monkeypatch.setattr("inferd_engine.net.deadlines.LINGER", 0.1)
@@ -230,3 +215,91 @@ def test_the_first_clock_is_named(ask, limits, phase):
     assert caught.value.phase == phase
     time.sleep(max(0.0, deadlines.started + 0.3 - time.monotonic()))  # until both have
     assert deadlines.passed() == phase
+
+
+def test_connecting_and_the_handshake_share_a_budget(authority):
+    """A handshake that stalls has what connecting has left of connect_timeout."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as server,
+        contextlib.ExitStack() as kept,
+    ):
+        for _ in range(4):  # a backlog of 0 holds one or two; then SYNs are dropped
+            filler = kept.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(server.getsockname())
+
+        def accept():
+            time.sleep(0.3)  # the SYN is sent again after a second
+            with contextlib.suppress(OSError):
+                while True:
+                    kept.enter_context(server.accept()[0])
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        begun = time.monotonic()
+        with ie.OpenAiCompat(
+            base_url=url, api_key="", connect_timeout=1.5, verify=False
+        ) as backend:
+            with pytest.raises(ie.DeadlineError) as caught:
+                backend.stream("x")
+        assert caught.value.phase == "connect"
+        assert time.monotonic() - begun < 2.2
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(SOON)
+
+
+def test_late_headers_without_a_deadline(ask, monkeypatch):
+    """Nothing that was set for one answer's body bounds the next answer's headers."""
+    gate, timeouts, settimeout = Gate(), [], socket.socket.settimeout
+    backend = ask(
+        Reply([chunk("a", finish_reason="stop"), DONE]),
+        Reply([chunk("b", finish_reason="stop"), DONE], before=[gate]),
+        timeout=None,
+    )
+    assert backend.complete("x").text == "a"
+    assert backend.upstream.connections == 1
+
+    def noted(self, seconds):
+        if not threading.current_thread().name.startswith("test-upstream"):
+            timeouts.append(seconds)
+        settimeout(self, seconds)
+
+    monkeypatch.setattr(socket.socket, "settimeout", noted)
+    monkeypatch.setattr("inferd_engine.net.deadlines.SLICE", 0.02)
+    given = []
+    asking = threading.Thread(target=lambda: given.append(backend.complete("y").text))
+    asking.start()
+    backend.upstream.wait_for_request(2)
+    end = time.monotonic() + SOON
+    while timeouts[-3:] != [0.02] * 3 and time.monotonic() < end:  # it waits, again and again
+        time.sleep(0.01)
+    assert asking.is_alive()
+    gate.open()
+    asking.join(SOON)
+    assert given == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "limits", "phase"),
+    [
+        ([Stall()], {"first_token_timeout": 0.1}, "first_token"),
+        ([chunk("a"), Stall()], {"idle_timeout": 0.1}, "idle"),
+        ([chunk("a"), Stall()], {"timeout": 0.1}, "total"),
+    ],
+)
+def test_deadlines(ask, buffer, steps, limits, phase):
+    """Each deadline ends the stream with its phase, after what was received."""
+    with pytest.raises(ie.DeadlineError) as caught:
+        ask(Reply(steps), buffer=buffer, **limits).complete("x")
+    assert caught.value.phase == phase
+    assert caught.value.partial.text == ("a" if len(steps) > 1 else "")
+    assert isinstance(caught.value, TimeoutError)
+
+
+def test_a_deadline_while_waiting_for_headers(ask):
+    """The first-token clock runs while the headers are awaited, and the call raises."""
+    with pytest.raises(ie.DeadlineError) as caught:
+        ask(Reply(before=[Stall()]), first_token_timeout=0.1).stream("x")
+    assert caught.value.phase == "first_token"
+    assert caught.value.retryable is True

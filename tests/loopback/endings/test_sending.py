@@ -1,16 +1,28 @@
-"""While a request is being sent: it can be ended, and it is sent once."""
+"""While a request is being sent: it can be ended, in time, and it is sent once."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 import threading
+import time
 
 import pytest
 from loopback.conftest import SOON, WAYS
 
 import inferd_engine as ie
-from inferd_engine.testing import Cut, Reply, Reset, chunk, error_reply, event, text_reply
+from inferd_engine.testing import (
+    Cut,
+    Reply,
+    Reset,
+    chunk,
+    error_reply,
+    event,
+    text_reply,
+)
 
+LIMIT = 0.25  # seconds
 LARGE = "x" * 30_000_000  # more than sockets hold
 
 
@@ -72,3 +84,45 @@ def test_nothing_is_sent_twice(ask_by, way, fault, connection):
         backend.complete("second")
     assert len(backend.upstream.requests) == len(before) + 1
     assert backend.upstream.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "phase"), [("timeout", "total"), ("first_token_timeout", "first_token")]
+)
+def test_deadlines_while_sending(deaf, option, phase):
+    """An upstream that stops reading the request outlasts no deadline."""
+    begun = time.monotonic()
+    with pytest.raises(ie.DeadlineError) as caught:
+        deaf.with_options(**{option: LIMIT}).stream(LARGE)
+    assert caught.value.phase == phase
+    assert LIMIT * 0.9 <= time.monotonic() - begun < SOON / 2
+
+
+@pytest.mark.parametrize("option", ["timeout", "first_token_timeout"])
+def test_an_upstream_that_reads_slowly(authority, option):
+    """Over TLS each record is a write of its own: together they keep to the deadline."""
+    context, trusted = authority
+    over = threading.Event()
+
+    def drip(server):
+        with contextlib.suppress(OSError):
+            peer, _ = server.accept()
+            with context.wrap_socket(peer, server_side=True) as peer:
+                while peer.recv(16384) and not over.wait(0.05):
+                    pass
+
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        thread = threading.Thread(target=drip, args=[server])
+        thread.start()
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+        settings = {"api_key": "", "verify": trusted, option: LIMIT, "connect_timeout": None}
+        begun = time.monotonic()
+        with ie.OpenAiCompat(base_url=url, **settings) as backend:
+            with pytest.raises(ie.DeadlineError):
+                backend.stream(LARGE)
+        assert time.monotonic() - begun < 2.0
+        over.set()
+        thread.join(SOON)

@@ -11,7 +11,13 @@ import time
 import pytest
 from loopback.conftest import SOON, open_files
 
-from inferd_engine.testing import DONE, Pause, Reply, Trickle, chunk
+from inferd_engine.testing import (
+    DONE,
+    Pause,
+    Reply,
+    Trickle,
+    chunk,
+)
 
 TEXTS = [f"t{number} " for number in range(20)]
 
@@ -194,3 +200,19 @@ def resident():
     gc.collect()
     with pathlib.Path("/proc/self/statm").open() as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_many_threads_share_a_backend(ask):
+    """Streams of one backend in many threads do not mix."""
+    backend = ask()
+    texts = {}
+
+    def call(number):
+        texts[number] = backend.complete(f"number {number}").text
+
+    callers = [threading.Thread(target=call, args=[number]) for number in range(20)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(SOON)
+    assert texts == {number: f"You said: number {number}" for number in range(20)}

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import gc
 import signal
-import socket
 import threading
 import time
 
 import pytest
-from http_proxy import Proxy
 from loopback.conftest import SOON, WAYS
 
 import inferd_engine as ie
-from inferd_engine.testing import Reply, Stall, Trickle, chunk, text_reply
+from inferd_engine.testing import (
+    Reply,
+    Stall,
+    Trickle,
+    chunk,
+    text_reply,
+)
 
 STALLED = {
     "chunked": Reply([chunk("a"), Stall()]),
@@ -173,105 +177,6 @@ def test_the_warning_says_where_the_stream_was_made(ask):
 # --- calls that have no stream yet ---------------------------------------------------------------
 
 
-def ended_by(how, backend, token, thread):
-    """End a call that waits, in one of the ways."""
-    if how == "stop":
-        backend.stop()
-    else:
-        token.cancel()
-    begun = time.monotonic()
-    thread.join(SOON)
-    assert not thread.is_alive()
-    return time.monotonic() - begun
-
-
-@pytest.mark.parametrize("how", ["stop", "token"])
-@pytest.mark.parametrize("way", WAYS)
-def test_end_while_waiting_for_headers(ask_by, way, how):
-    """A call that waits for headers is ended by stop() and by a token."""
-    backend, token = ask_by(way, Reply(before=[Stall()])), ie.CancelToken()
-    thread, results = run(lambda: backend.stream("x", cancel=token))
-    received = backend.upstream.wait_for_request()
-    ended_by(how, backend, token, thread)
-    assert isinstance(results[0], ie.RequestCancelledError)
-    assert received.gone.wait(SOON)
-
-
-@pytest.mark.parametrize("how", ["stop", "token"])
-def test_end_while_connecting(how, dead_end):
-    """A call whose connection nobody accepts is ended by stop() and by a token."""
-    token = ie.CancelToken()
-    with ie.OpenAiCompat(base_url=dead_end, api_key="") as backend:
-        thread, results = run(lambda: backend.stream("x", cancel=token))
-        time.sleep(0.1)  # so that it connects; if it does not yet, it is ended before
-        assert thread.is_alive()
-        ended_by(how, backend, token, thread)
-    assert isinstance(results[0], ie.RequestCancelledError)
-
-
-@pytest.mark.parametrize("how", ["stop", "token"])
-def test_end_in_the_tls_handshake(how, authority):
-    """A call whose handshake nobody answers is ended by stop() and by a token."""
-    token = ie.CancelToken()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        url = f"https://127.0.0.1:{server.getsockname()[1]}"
-        with ie.OpenAiCompat(base_url=url, api_key="", verify=authority[1]) as backend:
-            thread, results = run(lambda: backend.stream("x", cancel=token))
-            peer, _ = server.accept()
-            with peer:
-                assert peer.recv(1)  # it has begun
-                ended_by(how, backend, token, thread)
-                peer.settimeout(SOON)
-                while peer.recv(65536):
-                    pass  # until it is gone
-    assert isinstance(results[0], ie.RequestCancelledError)
-
-
-@pytest.mark.parametrize("how", ["stop", "token"])
-def test_end_while_a_proxy_connects(how):
-    """A call whose CONNECT is not answered is ended by stop() and by a token."""
-    token = ie.CancelToken()
-    with Proxy(stalls=True) as proxy:
-        settings = {
-            "base_url": "https://localhost:9",
-            "api_key": "",
-            "proxies": {"https": proxy.url},
-        }
-        with ie.OpenAiCompat(**settings) as backend:
-            thread, results = run(lambda: backend.stream("x", cancel=token))
-            assert proxy.arrived.wait(SOON)
-            ended_by(how, backend, token, thread)
-            assert proxy.client_gone.wait(SOON)
-    assert isinstance(results[0], ie.RequestCancelledError)
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_ctrl_c_while_waiting_for_headers(ask_by, way):
-    """KeyboardInterrupt ends a call that waits, and the upstream sees the client go."""
-    backend = ask_by(way, Reply(before=[Stall()]))
-    main = threading.main_thread().ident
-    waker, _ = run(
-        lambda: (
-            backend.upstream.wait_for_request(),
-            time.sleep(0.02),
-            signal.pthread_kill(main, signal.SIGINT),
-        )
-    )
-    with pytest.raises(KeyboardInterrupt):
-        backend.stream("x")
-    waker.join(SOON)
-    assert backend.upstream.requests[0].gone.wait(SOON)
-
-
-def test_a_cancelled_token_refuses_calls(ask):
-    """A call with a token that was cancelled before is refused without a connection."""
-    backend, token = ask(), ie.CancelToken()
-    token.cancel()
-    with pytest.raises(ie.RequestCancelledError):
-        backend.stream("x", cancel=token)
-    assert backend.upstream.connections == 0
-
-
 def test_one_token_ends_calls_and_streams_of_all_backends(ask):
     """A token ends whatever carries it: streams, and calls that wait."""
     token = ie.CancelToken()
@@ -284,3 +189,63 @@ def test_one_token_ends_calls_and_streams_of_all_backends(ask):
     thread.join(SOON)
     assert isinstance(results[0], ie.RequestCancelledError)
     assert_over(stream, streaming.upstream.requests[0])
+
+
+def test_a_call_inside_of_a_call(ask):
+    """A log handler that asks a backend of its own leaves the call around it as it was."""
+    import logging
+
+    outer, inner = ask(Reply([chunk("a"), Stall()])), ask()
+
+    class Asking(logging.Handler):
+        def emit(self, record):
+            logger.removeHandler(self)
+            inner.complete("from the log")
+
+    logger = logging.getLogger("urllib3.connectionpool")
+    handler, level = Asking(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        stream = outer.stream("x")
+    finally:
+        logger.setLevel(level)
+    next(stream)
+    stream.close()
+    assert outer.upstream.requests[0].gone.wait(SOON)
+
+
+@pytest.mark.parametrize("framing", ["chunked", "close"])
+def test_close_wakes_a_stalled_consumer(ask, buffer, framing):
+    """close() from another thread wakes the consumer, and the upstream sees the client go."""
+    backend = ask(Reply([chunk("a"), Stall()], framing=framing), buffer=buffer)
+    stream = backend.stream("x")
+    assert next(stream) == ie.TextDelta("a")
+    rest = []
+    consumer = threading.Thread(target=lambda: rest.extend(stream))
+    consumer.start()
+    stream.close()
+    consumer.join(SOON)
+    assert not consumer.is_alive()
+    assert rest == []
+    assert stream.cancelled
+    assert backend.upstream.requests[0].gone.wait(SOON)
+
+
+def test_a_closed_connection_is_not_used_again(ask, buffer):
+    """After close() the next request gets a fresh connection."""
+    backend = ask(Reply([chunk("a"), Stall()]), text_reply("b"), buffer=buffer)
+    with backend.stream("x") as stream:
+        next(stream)
+    assert backend.complete("x").text == "b"
+    assert backend.upstream.connections == 2
+
+
+def test_a_stream_left_alone_is_closed(ask, buffer):
+    """Dropping an unfinished stream closes the connection."""
+    backend = ask(Reply([chunk("a"), Stall()]), buffer=buffer)
+    stream = backend.stream("x")
+    next(stream)
+    with pytest.warns(ResourceWarning):
+        del stream
+    assert backend.upstream.requests[0].gone.wait(SOON)

@@ -18,7 +18,7 @@ from inferd_engine.errors import (
 from inferd_engine.events import Done
 from inferd_engine.wire.http import content_codings
 
-_FOLDER = Path(__file__).parent / "vectors"
+_FOLDER = Path(__file__).parents[1] / "vectors"
 VECTORS = [
     json.loads(line)
     for name in ("wire.jsonl", "wire_own.jsonl", "wire_reported.jsonl")
