@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Union
 import attrs
 
 from inferd_engine.errors import InvalidRequestError
-from inferd_engine.proto.v1 import Role
+from inferd_engine.proto.roles import Role
 from inferd_engine.proto.v2 import (
     AudioAttachment,
     AudioBlock,
