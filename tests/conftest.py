@@ -57,10 +57,22 @@ def _no_thread_is_left():
     assert not names, f"threads are left: {names}"
 
 
+@pytest.fixture(scope="session")
+def _empty_folder(tmp_path_factory):
+    """One for all: to make and to delete one for each test takes longer than most tests."""
+    return tmp_path_factory.mktemp("elsewhere")
+
+
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path, monkeypatch):
-    """Run every test in a folder of its own: processes that it starts import what is installed."""
-    monkeypatch.chdir(tmp_path)
+def _elsewhere(_empty_folder, monkeypatch):
+    """Run every test in an empty folder: processes that it starts import what is installed.
+
+    A test that writes where it runs moves to ``tmp_path`` first.
+    """
+    monkeypatch.chdir(_empty_folder)
+    yield
+    left = [path.name for path in _empty_folder.iterdir()]
+    assert not left, f"files are left where the tests run: {left}"
 
 
 @pytest.fixture(autouse=True)
