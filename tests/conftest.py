@@ -68,10 +68,8 @@ def _elsewhere(request, _empty_folder, monkeypatch):
 
     Those of functions share one: to make and delete a folder takes longer than most of them.
     """
-    if request.path.parent.name not in ("proto", "wire"):
-        monkeypatch.chdir(request.getfixturevalue("tmp_path"))
-        return
-    monkeypatch.chdir(_empty_folder)
+    shared = request.path.parent.name in ("proto", "wire")
+    monkeypatch.chdir(_empty_folder if shared else request.getfixturevalue("tmp_path"))
 
 
 @pytest.fixture(autouse=True)

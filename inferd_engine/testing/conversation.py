@@ -30,7 +30,7 @@ def converse(connection: socket.socket, reply_to: Callable[[Received], Reply]) -
 
 
 def _read_request(reader: io.BufferedIOBase) -> Received | None:
-    """Return the next request; None at the end of the connection, and of what is HTTP."""
+    """Return the next request; None: there is no other, or it is not HTTP."""
     line = reader.readline(65536)
     if not line:
         return None
