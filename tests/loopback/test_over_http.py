@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hmac
 import http.server
 import json
 import pickle
@@ -20,7 +21,7 @@ from inferd_engine.backends.over_http.credentials import check_header_name
 from inferd_engine.backends.over_http.upstream import Upstream, UpstreamFields
 from inferd_engine.backends.settings import check_name
 from inferd_engine.secrets.masking import without_frames
-from inferd_engine.secrets.secret import to_address
+from inferd_engine.secrets.secret import to_address, to_secret
 from inferd_engine.wire.http.urls import at_path
 
 KEY = "toy-0123456789abcdef"
@@ -39,6 +40,7 @@ class ToyConfig(Upstream):
 
     api_key_header: str = attrs.field(default="x-toy-key", validator=check_header_name)
     voice: str = attrs.field(default="soft", validator=check_name)
+    password: str = attrs.field(default="", converter=to_secret)
 
     @classmethod
     def preset(cls, name, **given):
@@ -91,6 +93,15 @@ class Toy(HttpBackend[ToyConfig]):
     def _headers(self):
         return {"toy-voice": self.config.voice}
 
+    def _authorize(self, key, request):
+        request = super()._authorize(key, request)
+        password = self.config.password
+        if password:  # a signature over what is sent
+            text = f"{request.method} {request.path_url} ".encode() + request.body
+            made = hmac.new(password.reveal().encode(), text, "sha256").hexdigest()
+            request.headers["toy-signature"] = made
+        return request
+
     def _url(self, end):
         return at_path(self.config.base_url, lambda path: path + end)
 
@@ -109,6 +120,7 @@ class Toy(HttpBackend[ToyConfig]):
 
 class ToyFields(UpstreamFields, total=False):
     voice: str
+    password: str
 
 
 # --- its upstream ---------------------------------------------------------------------------------
@@ -249,6 +261,24 @@ def test_an_answer_that_is_no_stream_by_its_type(toy, talker):
         toy.with_options(extra_body={"x": {1, 2}}).complete("x")
 
 
+def test_a_body_is_signed_as_it_is_sent(talker):
+    """Credentials are added to the request that is sent, address and bytes, and go nowhere else."""
+    with Toy(talker.url, password=f"pass-{KEY}") as toy:
+        toy.complete("caf\xe9")
+        ((_, path, headers),) = talker.asked
+        text = f"POST {path} ".encode() + talker.bodies[0]
+        wanted = hmac.new(f"pass-{KEY}".encode(), text, "sha256").hexdigest()
+        assert headers["toy-signature"] == wanted
+        talker.answer = lambda _: (500, "text/plain", f"so your password is pass-{KEY}".encode())
+        with pytest.raises(ie.HttpStatusError, match=r"password is \*\*\*$"):
+            toy.complete("x")
+        assert "toy-0" not in repr(toy)
+        with pytest.raises(
+            ie.InvalidRequestError, match=r"^password: .*with_options\(password=…\)"
+        ):
+            pickle.loads(pickle.dumps(toy)).complete("x")
+
+
 # --- its configuration ----------------------------------------------------------------------------
 
 
@@ -348,6 +378,7 @@ def test_a_constructor_that_fails_shows_no_secret(make, wrong):
         "api_key": KEY,
         "headers": {"X-A": KEY},
         "proxies": {"http": f"http://me:{KEY}@proxy.example"},
+        "password": KEY,
     }
     with pytest.raises((ie.InvalidRequestError, TypeError)) as caught:
         make(**{**given, **wrong})

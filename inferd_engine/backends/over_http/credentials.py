@@ -15,6 +15,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from inferd_engine.errors import GenerateError, InvalidRequestError
 from inferd_engine.secrets.proxy_address import check_proxy, proxy_secrets
 from inferd_engine.secrets.secret import Secret, is_harmless, revealed
@@ -179,21 +181,28 @@ def _check_complete(config: Upstream) -> None:
         raise InvalidRequestError(msg)
 
 
+# What a field's secret is called, where its name alone would not say it.
+_PLACES = {"base_url": "the query of base_url", "proxies": "the password in proxies"}
+
+
 def _secrets(config: Upstream) -> Iterator[tuple[str, str, Secret]]:
     """Give what a configuration hides: the field, the place in words, the secret."""
-    yield "api_key", "api_key", config.api_key
-    for name, value in config.headers.items():
+    for field in attrs.fields(type(config)):
+        value = getattr(config, field.name)
+        place = _PLACES.get(field.name, field.name)
         if isinstance(value, Secret):
-            yield "headers", f"headers[{name!r}]", value
-    if isinstance(config.base_url, Secret):
-        yield "base_url", "the query of base_url", config.base_url
-    for scheme, address in (config.proxies or {}).items():
-        if isinstance(address, Secret):
-            yield "proxies", f"the password in proxies[{scheme!r}]", address
+            yield field.name, place, value
+        elif isinstance(value, dict):
+            for name, item in value.items():
+                if isinstance(item, Secret):
+                    yield field.name, f"{place}[{name!r}]", item
 
 
 def secrets_in(config: Upstream) -> Iterator[str]:
     """Give all secrets but the key, in the forms in which they are sent."""
+    for field, _, secret in _secrets(config):
+        if field not in ("api_key", "base_url", "headers", "proxies"):
+            yield secret.reveal()
     for name, value in config.headers.items():
         if not is_harmless(name):
             yield revealed(value)
