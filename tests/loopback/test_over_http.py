@@ -303,6 +303,15 @@ def test_where_it_asks(monkeypatch):
         Toy("http://toy.example")
 
 
+@pytest.mark.parametrize(
+    "config", [5, b"https://toy.example", ["x"], ie.OpenAiCompatConfig(api_key="")]
+)
+def test_what_does_not_configure_it(config):
+    """A configuration of another backend is refused, and so is what is none at all."""
+    with pytest.raises(ie.InvalidRequestError, match=r"^config is a .* or ToyConfig"):
+        Toy(config)
+
+
 def test_presets():
     """What is known of a provider is data; the fields given win, and near misses are named."""
     assert ToyConfig.preset("loud").voice == "loud"
