@@ -149,14 +149,17 @@ def _called(key: Secret) -> Secret:
     except GenerateError:
         raise
     except Exception as error:  # noqa: BLE001 - somebody else's function
-        msg = f"the function that was given as api_key raised {type(error).__name__}"
-        failure = InvalidRequestError(msg, retryable=isinstance(error, OSError))
+        failure = InvalidRequestError(
+            f"the function that was given as api_key raised {type(error).__name__}",
+            retryable=isinstance(error, OSError),
+        )
         failure.__cause__ = error
     else:
         if isinstance(given, str):
             return Secret(given)
-        msg = f"the function that was given as api_key gave a {type(given).__name__}, not a str"
-        failure = InvalidRequestError(msg)
+        failure = InvalidRequestError(
+            f"the function that was given as api_key gave a {type(given).__name__}, not a str"
+        )
     raise failure
 
 
