@@ -253,6 +253,22 @@ def test_a_refusal_is_cleaned_of_the_key(toy, talker):
         assert "toy-0123456789" not in shown.replace(f'KEY = "{KEY}"', "")
 
 
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        (b'{"detail": "Not Found"}', "was asked, because base_url is http://127.0.0.1:{port}/api)"),
+        (b'{"error": "no such voice"}', "/api/talk was asked, because base_url is http://"),
+    ],
+)
+def test_where_nobody_is_asked(toy, talker, body, hint):
+    """A path that is not there is told with what it came from, and no model that none was."""
+    talker.answer = lambda _: (404, "application/json", body)
+    with pytest.raises(ie.HttpStatusError) as caught:
+        toy.complete("x")
+    assert hint.format(port=talker.server_port) in str(caught.value)
+    assert "model" not in str(caught.value)
+
+
 def test_an_answer_that_is_no_stream_by_its_type(toy, talker):
     """It is read until it is clear what it is; one that has begun is one all the same."""
     talker.answer = lambda _: (200, "text/event-stream", b"one\n.\n")
