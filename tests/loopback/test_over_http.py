@@ -304,6 +304,12 @@ def test_the_fields_are_typed():
     assert set(UpstreamFields.__annotations__ | ToyFields.__annotations__) == names
 
 
+def test_help_tells_of_every_field():
+    """What a class says of itself is whole, though many of its fields are every upstream's."""
+    for field in attrs.fields(ie.OpenAiCompatConfig):
+        assert ie.OpenAiCompatConfig.__doc__.count(f"\n        {field.name}: ") == 1
+
+
 def test_where_it_asks(monkeypatch):
     """The address and the key are the caller's, or the environment's, or the usual."""
     assert ToyConfig().base_url == ToyConfig(base_url=None).base_url == "https://toy.example"
