@@ -16,10 +16,13 @@ Keyword arguments are typed by a ``TypedDict`` that extends ``UpstreamFields`` l
 holds the two together.
 
 What is secret is hidden (``secrets/secret.py``) and checked (``credentials.py``): by the fields'
-converters, before a frame of ours holds it.  A further secret needs no more than a converter
-(``to_secret``): masks, pickles and frames know it by its class.  A pickle holds no secret: a key
-that came from a variable is read from it again, all else is left out, and the first call of the
-copy says so.  Unpickling never raises: it would break a pool of processes.
+converters, before a frame of ours holds it.  (So a converter is called twice: it takes what it
+gave.)  A further secret needs no more than a converter (``to_secret``): masks, pickles and frames
+know it by its class.
+
+A pickle holds no secret: a key that came from a variable is read from it again, all else is left
+out, and the first call of the copy says so.  Unpickling never raises: it would break a pool of
+processes.
 """
 
 from __future__ import annotations
