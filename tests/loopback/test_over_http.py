@@ -6,6 +6,7 @@ import contextlib
 import copy
 import hmac
 import http.server
+import inspect
 import json
 import pickle
 import threading
@@ -306,8 +307,10 @@ def test_the_fields_are_typed():
 
 def test_help_tells_of_every_field():
     """What a class says of itself is whole, though many of its fields are every upstream's."""
+    told = inspect.getdoc(ie.OpenAiCompatConfig)
     for field in attrs.fields(ie.OpenAiCompatConfig):
-        assert ie.OpenAiCompatConfig.__doc__.count(f"\n        {field.name}: ") == 1
+        assert told.count(f"\n    {field.name}: ") == 1
+    assert "chat/completions`` below it" in told  # what the class says itself wins
 
 
 def test_where_it_asks(monkeypatch):
