@@ -203,6 +203,18 @@ def test_it_keeps_its_connection(toy, talker):
     assert [headers["toy-voice"] for _, _, headers in talker.asked] == ["soft", "soft", "loud"]
 
 
+def test_one_with_other_options(toy):
+    """It is of the same class and has what its class has added; each ends its own calls alone."""
+    toy.notes = ["kept"]
+    other = toy.with_options(voice="loud")
+    assert (type(other), other.notes) == (Toy, ["kept"])
+    other.stop()
+    assert (other.ready(), toy.ready()) == (False, True)
+    with pytest.raises(ie.NotReadyError):
+        other.models()
+    assert toy.complete("x").text == "onetwo"
+
+
 def test_whole_answers(toy, talker):
     """What is not streamed is read whole, and no more of it than is allowed."""
     talker.answer = lambda _: (200, "application/json", b'["soft", "loud"]')
