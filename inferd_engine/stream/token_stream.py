@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
     from inferd_engine.cancel import Cancellable, CancelToken, LiveSet
     from inferd_engine.events import Event
-    from inferd_engine.stream.reading import Source
+    from inferd_engine.stream.source import Source
 
 
 _numbers = itertools.count(1)
@@ -117,7 +117,8 @@ class TokenStream:
         self._iterating = Turn()  # one thread at a time
         self._is_reading = False
         self._is_collected = getattr(_local, "is_collecting", False)
-        self._buffer = EventBuffer(buffer) if buffer and not self._is_collected else None
+        has_worker = (buffer and not self._is_collected) or not source.can_wake
+        self._buffer = EventBuffer(buffer or 1) if has_worker else None
         self._consumer = Consumer(self._reading, self._buffer)
         self._groups = (open_streams, live)
         self._token = cancel
@@ -295,7 +296,7 @@ class TokenStream:
         self._completion = attrs.evolve(
             Completion.of(seen),
             done=self.done,
-            model=getattr(self._reading.source, "model", ""),
+            model=self._reading.source.model,
             request_id=self.request_id,
             stats=self.stats,
         )
@@ -423,12 +424,11 @@ class TokenStream:
     def stats(self) -> StreamStats:
         """What it took so far."""
         reading = self._reading
-        first, end = reading.first_event_at, reading.ended_at
-        started = reading.source.started
+        first, end, started = reading.first_event_at, reading.released_at, reading.started
         return StreamStats(
             ttft=None if first is None else first - started,
             duration=(time.monotonic() if end is None else end) - started,
             events=self._consumer.taken - operator.length_hint(self._consumer.events),
             bytes=reading.source.bytes,
-            skipped=getattr(reading.source, "skipped", 0),  # most sources skip nothing
+            skipped=reading.source.skipped,
         )

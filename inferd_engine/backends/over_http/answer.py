@@ -14,11 +14,13 @@ import attrs
 from inferd_engine.errors import (
     DeadlineError,
     GenerateError,
+    InternalError,
     RequestCancelledError,
     StreamInterruptedError,
     UpstreamError,
 )
 from inferd_engine.events import Done
+from inferd_engine.stream.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,14 +28,15 @@ if TYPE_CHECKING:
     from inferd_engine.events import Event
     from inferd_engine.net.exchange import Exchange
     from inferd_engine.net.transport import Body
-    from inferd_engine.secrets.masking import Mask
     from inferd_engine.wire.openai.answer import Answer
 
 DRAIN_SECONDS = 0.01  # for the end of the body, which comes right after [DONE] if it comes at all
 
 
-class AnswerSource:
+class AnswerSource(Source):
     """Read the events of one answer."""
+
+    is_checked = True
 
     def __init__(self, body: Body, answer: Answer, exchange: Exchange) -> None:
         self._body = body
@@ -41,18 +44,15 @@ class AnswerSource:
         self._exchange = exchange
         self._early: list[tuple[list[Event], int]] = []  # read before there was a stream
         self._rest: Iterator[tuple[Event, int]] | None = None
-        self.ending: Done | GenerateError | None = None
+        self._size = 0  # of what was read last
+        self._is_whole = False
         self.can_wait = body.can_wait
-        """Whether ``wait()`` waits, and ``read()`` gives up in time."""
-        self.skipped = 0
-        self.model = ""
-        """The model that answered, once it is known."""
         self.started = exchange.deadlines.started
-        self.away = exchange.deadlines.away
-        self.back = exchange.deadlines.back
+        self.away = exchange.deadlines.away  # type: ignore[method-assign]  # a call less each
+        self.back = exchange.deadlines.back  # type: ignore[method-assign]
 
     @property
-    def bytes(self) -> int:
+    def bytes(self) -> int:  # type: ignore[override]  # nobody sets it
         """How much of the body was read."""
         return self._body.bytes
 
@@ -61,14 +61,13 @@ class AnswerSource:
 
         Raises:
             UpstreamError: It is an error object or a page.
+            RequestCancelledError: The call was ended.
         """
         early: list[tuple[list[Event], int]] = []
-        while self.ending is None and not self._answer.is_judged:
-            early.append(self.read() or ([], 0))  # without a moment to give up it is never None
+        while not self._answer.is_judged:
+            early.append((self.read(None), self._size))
         self._early = early
-        if isinstance(self.ending, RequestCancelledError):
-            raise self.ending
-        if self._answer.error is not None and not any(events for events, _ in self._early):
+        if self._answer.error is not None and not any(events for events, _ in early):
             raise self._answer.error
 
     def wait(self) -> None:
@@ -76,11 +75,11 @@ class AnswerSource:
         if not self._early and self._rest is None:
             self._body.wait()
 
-    def read(self, give_up: float | None = None) -> tuple[list[Event], int] | None:
-        """Wait for what comes next; give its events and their size in bytes.
+    def read(self, give_up: float | None) -> list[Event]:
+        """Wait for what comes next; give its events, or none if nothing came until ``give_up``.
 
-        There may be no events in it.  ``ending`` is set at the end.  None says that nothing came
-        until ``give_up``.
+        Raises:
+            GenerateError: The answer failed.
         """
         if self._early or self._rest is not None:
             return self._read_aside()
@@ -94,7 +93,8 @@ class AnswerSource:
         except GenerateError as error:
             return self._broken(error)
         if block is None:
-            return None
+            return []
+        self._size = len(block)
         self.can_wait = self._body.can_wait  # not if that block was gzip
         before = answer.payloads
         events: Any = answer.feed(block) if block else answer.end()
@@ -105,23 +105,33 @@ class AnswerSource:
                 deadlines.linger()
         if answer.is_over:
             self._rest = answer.rest()
-        return events, len(block)
+        return events  # type: ignore[no-any-return]  # a list of them, of a narrower type
 
-    def _read_aside(self) -> tuple[list[Event], int]:
+    def weight(self, events: list[Event]) -> int:  # noqa: ARG002 - the bytes are known already
+        """Give the size of what was read last."""
+        return self._size
+
+    def _read_aside(self) -> list[Event]:
         """Give what was read before there was a stream, or what is left after its end."""
         if self._early:
-            return self._early.pop(0)
+            events, self._size = self._early.pop(0)
+            return events
         for event, size in self._rest or ():
-            return [event], size
-        self.ending = _masked(self._answer.ending, self._exchange.mask)
-        return [], 0
+            self._size = size
+            return [event]
+        ending, mask = self._answer.ending, self._exchange.mask
+        if not isinstance(ending, Done):
+            raise mask.error(ending or InternalError("the answer has no ending"))
+        word = ending.finish_reason and mask.text(ending.finish_reason)
+        is_clean = word == ending.finish_reason
+        self._is_whole = True
+        return [ending if is_clean else attrs.evolve(ending, finish_reason=word)]
 
-    def _broken(self, error: GenerateError) -> tuple[list[Event], int]:
-        """End with an error, after what can be saved of the last, unfinished event."""
+    def _broken(self, error: GenerateError) -> list[Event]:
+        """Give what can be saved of the last, unfinished event; the error comes after the rest."""
         error = error.with_traceback(None)
         if isinstance(error, RequestCancelledError):
-            self.ending = error
-            return [], 0
+            raise error
         events: list[Event] = list(self._answer.end())
         if not isinstance(error, (DeadlineError, UpstreamError)):
             broken = StreamInterruptedError(f"the answer was cut: {error}")
@@ -129,7 +139,7 @@ class AnswerSource:
             error = broken
         self._answer.fail(error)
         self._rest = self._answer.rest()
-        return events, 0
+        return events
 
     def clean(self, error: GenerateError) -> GenerateError:
         """Take secrets out of an error that was made elsewhere."""
@@ -154,15 +164,7 @@ class AnswerSource:
         del self._answer
         self._rest = None
         try:
-            if isinstance(self.ending, Done):
+            if self._is_whole:
                 self._body.drain(DRAIN_SECONDS)
         finally:
             self._body.close()
-
-
-def _masked(ending: Done | GenerateError | None, mask: Mask) -> Done | GenerateError | None:
-    """Take secrets out of how an answer ended: out of an error, or the upstream's word in Done."""
-    if not isinstance(ending, Done):
-        return ending and mask.error(ending)
-    word = ending.finish_reason and mask.text(ending.finish_reason)
-    return ending if word == ending.finish_reason else attrs.evolve(ending, finish_reason=word)
