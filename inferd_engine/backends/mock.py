@@ -53,7 +53,11 @@ MockScript = Union[str, Sequence[Union[str, "TokenEventV2", GenerateError]], Gen
 MockAnswer = Union[MockScript, Callable[[ResolvedV2], MockScript]]
 
 
-def _to_tuple(value: Any) -> tuple[Any, ...]:  # noqa: ANN401 - what a caller gives
+def _to_tokens(value: Iterable[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _to_answers(value: Iterable[MockAnswer]) -> tuple[MockAnswer, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
@@ -73,7 +77,7 @@ class MockConfig:
             these.  An error at the end of a list breaks the answer off.
     """
 
-    tokens: Sequence[str] = attrs.field(default=("mock-response",), converter=_to_tuple)
+    tokens: Sequence[str] = attrs.field(default=("mock-response",), converter=_to_tokens)
     events: Sequence[TokenEventV2] | None = attrs.field(
         default=None, converter=attrs.converters.optional(tuple)
     )
@@ -81,7 +85,7 @@ class MockConfig:
     mid_stream_drop_after: int | None = None
     token_delay: float = 0.0
     buffer: int = 512
-    answers: Sequence[MockAnswer] = attrs.field(default=(), converter=_to_tuple)
+    answers: Sequence[MockAnswer] = attrs.field(default=(), converter=_to_answers)
 
 
 class MockFields(TypedDict, total=False):
@@ -215,13 +219,14 @@ def _config_of(given: object, fields: dict[str, Any]) -> MockConfig:
         stale = {"events": None, "answers": ()} if scripts else {}  # the new script is meant
         return attrs.evolve(given, **{**stale, **fields})
     if isinstance(given, Iterable):
-        pieces = _to_tuple(given)
+        pieces: tuple[Any, ...] = _to_tokens(given)
         if all(isinstance(piece, str) for piece in pieces):
             return MockConfig(**{"tokens": pieces, **fields})
         return MockConfig(**{"answers": [pieces], **fields})
     if isinstance(given, GenerateError) or callable(given):
         return MockConfig(**{"answers": [given], **fields})
-    msg = f"Mock() takes an answer, such as a str, or a MockConfig, not a {type(given).__name__}"
+    kind = type(given).__name__
+    msg = f"Mock() takes an answer, such as a str, or a MockConfig, not an object of type {kind}"
     raise TypeError(msg)
 
 
@@ -233,13 +238,13 @@ class _Script:
     """
 
     def __init__(self, answer: object, place: str) -> None:
-        pieces: list[Any] = list(_to_tuple(answer) if isinstance(answer, Iterable) else [answer])
+        pieces: Sequence[Any] = _to_tokens(answer) if isinstance(answer, Iterable) else [answer]
         self.events: list[Event] = []
         ending: Done | GenerateError | None = None
         for number, piece in enumerate(pieces):
             if not isinstance(piece, _PIECES):
-                what = f"{place}: piece {number} is a {type(piece).__name__}"
-                msg = f"{what}: give a str, an event, or an error at the end"
+                what = f"{place}: piece {number} is of type {type(piece).__name__}"
+                msg = f"{what}; give a str, an event, or an error at the end"
                 raise TypeError(msg)
             if isinstance(piece, (Done, GenerateError)):
                 ending = piece

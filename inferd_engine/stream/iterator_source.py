@@ -89,15 +89,13 @@ def source_of(given: Source | Iterator[Event]) -> Source:
 
 def _advice(given: object) -> str:
     """Say what was given in place of a source, and what would do."""
-    kind = type(given).__name__
     if isinstance(given, type):
         return f"a class: make one, {given.__name__}(…)"
     if inspect.isroutine(given):
         return f"a function: call it, {given.__name__}(…)"
+    shown = f"an object of type {type(given).__name__}"
     if hasattr(given, "__anext__") or inspect.isawaitable(given):
-        return f"a {kind}: it is asynchronous, and a worker thread reads here; give a generator"
+        return f"{shown}: it is asynchronous, and a thread reads here; give a plain generator"
     if isinstance(given, (str, bytes)):
-        return f"a {kind}: give iter([TextDelta(…), Done(StopReason.END_TURN)]), say"
-    if hasattr(given, "__iter__"):
-        return f"a {kind}: give iter(…) of it"
-    return f"a {kind}"
+        return f"{shown}: give iter([TextDelta(…), Done(StopReason.END_TURN)]), say"
+    return f"{shown}: give iter(…) of it" if hasattr(given, "__iter__") else shown

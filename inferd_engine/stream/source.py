@@ -153,4 +153,4 @@ def is_empty(event: Event) -> bool:
 
 def _shown(value: object) -> str:
     """Say what something is without showing much of it: there may be secrets in it."""
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else f"an object of type {type(value).__name__}"

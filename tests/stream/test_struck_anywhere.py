@@ -85,10 +85,10 @@ def gone(thread):
 
 
 def check_ending(given, fault, where):
-    """The end is the answer's own, an error of ours, or what struck."""
+    """The end is the answer's own, and then it is whole, or an error of ours, or what struck."""
     *events, end = given
     if end == "over":
-        assert events[-1] == "done", where
+        assert events == ["text"] * 3 + ["done"], where
     else:
         assert isinstance(end, (ie.GenerateError, fault)), (where, end)
         assert "done" not in events or isinstance(end, fault), where
@@ -110,9 +110,28 @@ class Generating(ie.Backend):
         return self.open_stream(events(), cancel=cancel)
 
 
+class Whole(ie.Source):
+    """A source that gives all in one read: a strike behind that loses it."""
+
+    can_wait = True
+
+    def read(self, give_up):
+        return [*map(ie.TextDelta, "abc"), ie.Done(ie.StopReason.END_TURN)]
+
+    def cancel(self):
+        pass
+
+
+class Sourced(Generating):
+    """A backend over such a source, which consumer and worker read."""
+
+    def generate_v2(self, request, *, cancel=None, include_raw=False):
+        return self.open_stream(Whole(), cancel=cancel)
+
+
 @pytest.fixture
 def asks():
-    """Give ways to ask: a script, an iterator, an upstream, and one without a worker."""
+    """Give ways to ask: a script, an iterator, a source, an upstream, one without a worker."""
     reply = Reply([chunk("a"), chunk("b"), chunk("c", finish_reason="stop"), DONE])
     with Upstream(otherwise=lambda _: reply) as upstream:
         options = {"base_url": upstream.url, "api_key": "", "timeout": 20.0}
@@ -120,6 +139,7 @@ def asks():
             yield {
                 "mock": ie.Mock(["a", "b", "c"]),
                 "iterator": Generating(),
+                "source": Sourced(),
                 "http": threaded,
                 "http, buffer=0": plain,
             }
@@ -128,7 +148,7 @@ def asks():
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of streams whose closing was struck
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("way", ["mock", "iterator", "http", "http, buffer=0"])
+@pytest.mark.parametrize("way", ["mock", "iterator", "source", "http", "http, buffer=0"])
 def test_consumer(asks, way, fault):
     """Struck at any line, a consumer ends, and so does its worker; the stream can be closed."""
     number = 0
@@ -148,7 +168,7 @@ def test_consumer(asks, way, fault):
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("way", ["mock", "iterator", "http"])
+@pytest.mark.parametrize("way", ["mock", "iterator", "source", "http"])
 def test_worker(asks, way, fault, monkeypatch):
     """Struck at any line, a worker ends the stream: its consumer is never left waiting."""
     striker = None
