@@ -25,7 +25,8 @@ from inferd_engine.errors import (
 )
 from inferd_engine.proto.fields import check_names
 from inferd_engine.stream.iterator_source import source_of
-from inferd_engine.stream.token_stream import TokenStream, collecting
+from inferd_engine.stream.token_stream import TokenStream
+from inferd_engine.stream.worker import collecting
 from inferd_engine.wire.openai.prompts import request_from
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import InternalError
 from inferd_engine.stream.reading import CLOSED, EndMark
+from inferd_engine.stream.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +85,9 @@ class Consumer:
         self._buffer = buffer
         self._is_greenlet = _are_threads_greenlets()
         self._late_since: float | None = None  # how long the deadline is known to have passed
+        self.entry = Turn()
+        """The right to be in here; it says whose it is, ``is_inside`` that it is used."""
+        self.is_inside = False
         self.worker: threading.Thread | None = None
         """Who fills the buffer, once it runs."""
         self.events: Iterator[Event] = iter(())

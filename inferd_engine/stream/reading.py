@@ -36,6 +36,7 @@ Which thread may set what; everything else is set once, when the stream is made:
     is_awaited      the consumer; the worker clears it when it is about to look at it
     wants_room      the worker; the consumer clears it when it has made room
     turn, bells     anyone
+    consumer.events, taken, final   the consumer; who closes the stream drops ``events``
 
 It is over, in five words: the **outcome** is what reading came to, ``Done`` or an error; it is
 **final** when the consumer has taken in all that came before it; then it becomes the **ending** of

@@ -11,15 +11,21 @@ given.  If it dies before it could say so, the consumer sees that it is dead (``
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 from typing import TYPE_CHECKING
 
+from inferd_engine.errors import InternalError
 from inferd_engine.stream.reading import CLOSED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from inferd_engine.errors import GenerateError
     from inferd_engine.events import Event
     from inferd_engine.stream.buffer import EventBuffer
+    from inferd_engine.stream.consumer import Consumer
     from inferd_engine.stream.reading import Reading
 
 # Seconds for which the worker leaves the reading to the consumer, before it looks whether that has
@@ -27,6 +33,51 @@ if TYPE_CHECKING:
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
 _SLICE = 0.05  # seconds: how often a worker that waits for room looks at the clock
+
+
+_numbers = itertools.count(1)
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def collecting() -> Iterator[None]:
+    """Let streams that this thread opens inside the block have no worker: it collects them here.
+
+    A thread more would only wait, and cannot be had at all while the interpreter ends.
+    """
+    before = is_collecting()
+    _local.is_collecting = True
+    try:
+        yield
+    finally:
+        _local.is_collecting = before
+
+
+def is_collecting() -> bool:
+    """Whether this thread is inside of such a block."""
+    return getattr(_local, "is_collecting", False)
+
+
+def start_worker(reading: Reading, buffer: EventBuffer, consumer: Consumer) -> None:
+    """Start the worker of a stream, and tell its consumer who that is.
+
+    Raises:
+        InternalError: No thread can be started.
+    """
+    worker = threading.Thread(
+        target=read_ahead,
+        args=(reading, buffer),
+        name=f"inferd-engine-worker-{next(_numbers)}",
+        daemon=True,
+    )
+    consumer.worker = worker
+    try:
+        worker.start()
+    except RuntimeError as error:
+        if error.__context__ is not None:
+            raise error.__context__ from None  # a handler's: see ``Consumer._await``
+        msg = f"no worker thread can be started ({error}): buffer=0 streams without one"
+        raise InternalError(msg, retryable=True) from error
 
 
 def read_ahead(reading: Reading, buffer: EventBuffer) -> None:
