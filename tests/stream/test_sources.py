@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import pickle
 import queue
 import subprocess
 import sys
@@ -176,6 +177,28 @@ def test_a_fault_is_an_internal_error_with_its_cause(fault, kind, buffer):
         Backend(make, buffer).complete("x")
     assert caught.value.__cause__ is fault
     assert caught.value.partial.text == "a"
+
+
+class UnportableError(Exception):
+    """An exception that no pickle can hold, or that cannot be made again."""
+
+    def __init__(self, one, *, lock):
+        super().__init__(f"lost {one}")
+        self.lock = lock
+
+
+@pytest.mark.parametrize(
+    "fault", [UnportableError(1, lock=None), UnportableError(1, lock=threading.Lock())]
+)
+def test_any_cause_goes_through_a_pickle(fault):
+    """An error pickles whatever its cause is; a cause that does not is told in words."""
+    with pytest.raises(ie.InternalError) as caught:
+        Backend(lambda: Listed([TEXTS[0]], fault)).complete("x")
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert type(copy) is ie.InternalError
+    assert str(copy) == str(caught.value)
+    assert copy.partial.text == "a"
+    assert str(copy.__cause__) == "UnportableError: lost 1"
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt("k"), SystemExit(3), GeneratorExit()])

@@ -1,13 +1,14 @@
 """An HTTP answer as a source of events: blocks from the transport, meaning from the wire.
 
-This is where the two halves meet, and where the clocks are told what counts as life: a payload,
-whether or not it gave an event of ours.
+This is where the two towers meet, and where the clocks are told what counts as life: a payload,
+whether or not it gave an event of ours.  What an answer is written in is nobody's business here:
+any ``Answer`` will do.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
@@ -23,18 +24,56 @@ from inferd_engine.events import Done
 from inferd_engine.stream.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from inferd_engine.events import Event
+    from inferd_engine.events import Event, TokenEventV2
     from inferd_engine.net.exchange import Exchange
     from inferd_engine.net.transport import Body
-    from inferd_engine.wire.openai.answer import Answer
+    from inferd_engine.secrets.masking import Mask
+    from inferd_engine.wire.openai.answer import State
 
 DRAIN_SECONDS = 0.01  # for the end of the body, which comes right after [DONE] if it comes at all
 
 
+class Answer(Protocol):
+    """What takes a body apart, whatever the protocol is that it is written in: pure, and fed."""
+
+    state: State
+    """How far it has come; see ``wire.openai.answer``."""
+    payloads: int
+    """How many payloads have come: signs of life, whether or not they gave an event."""
+    skipped: int
+    """How many payloads could not be read and were left out."""
+    error: GenerateError | None
+    """What it failed with, as soon as that is known."""
+    ending: Done | GenerateError | None
+    """How it ended, once ``rest()`` was taken to its end."""
+
+    @property
+    def model(self) -> str:
+        """The model that answers, in the upstream's word; empty if it does not say."""
+
+    def feed(self, data: bytes, /) -> list[TokenEventV2]:
+        """Take the next bytes of the body; give the events that they finish."""
+
+    def end(self) -> list[TokenEventV2]:
+        """Take the end of the body; give the events of what had no end of its own."""
+
+    def rest(self) -> Iterator[tuple[TokenEventV2, int]]:
+        """Give what was held back to the end, each event with its size in bytes; set ``ending``."""
+
+    def fail(self, error: GenerateError, /) -> None:
+        """End the answer with an error; what was given before stays given."""
+
+
 class AnswerSource(Source):
-    """Read the events of one answer."""
+    """Read the events of one answer.
+
+    Args:
+        body: Gives the blocks.
+        answer: Takes them apart.
+        exchange: The clocks, and what ends the request.
+    """
 
     is_checked = True
 
@@ -42,7 +81,7 @@ class AnswerSource(Source):
         self._body = body
         self._answer = answer
         self._exchange = exchange
-        self._early: list[tuple[list[Event], int]] = []  # read before there was a stream
+        self._early: list[tuple[Sequence[Event], int]] = []  # read before there was a stream
         self._rest: Iterator[tuple[Event, int]] | None = None
         self._size = 0  # of what was read last
         self._is_whole = False
@@ -63,8 +102,8 @@ class AnswerSource(Source):
             UpstreamError: It is an error object or a page.
             RequestCancelledError: The call was ended.
         """
-        early: list[tuple[list[Event], int]] = []
-        while not self._answer.is_judged:
+        early: list[tuple[Sequence[Event], int]] = []
+        while self._answer.state == "unclear":
             early.append((self.read(None), self._size))
         self._early = early
         if self._answer.error is not None and not any(events for events, _ in early):
@@ -75,7 +114,7 @@ class AnswerSource(Source):
         if not self._early and self._rest is None:
             self._body.wait()
 
-    def read(self, give_up: float | None) -> list[Event]:
+    def read(self, give_up: float | None) -> Sequence[Event]:
         """Wait for what comes next; give its events, or none if nothing came until ``give_up``.
 
         Raises:
@@ -97,21 +136,21 @@ class AnswerSource(Source):
         self._size = len(block)
         self.can_wait = self._body.can_wait  # not if that block was gzip
         before = answer.payloads
-        events: Any = answer.feed(block) if block else answer.end()
+        events = answer.feed(block) if block else answer.end()
         if answer.payloads != before:
-            deadlines.payload(has_begun=answer.has_begun)
+            deadlines.payload(has_begun=answer.state != "clear")
             self.skipped = answer.skipped
-            if answer.has_finish_reason:
+            if answer.state == "finishing":
                 deadlines.linger()
-        if answer.is_over:
+        if answer.state == "over":
             self._rest = answer.rest()
-        return events  # type: ignore[no-any-return]  # a list of them, of a narrower type
+        return events
 
     def weight(self, events: list[Event]) -> int:  # noqa: ARG002 - the bytes are known already
         """Give the size of what was read last."""
         return self._size
 
-    def _read_aside(self) -> list[Event]:
+    def _read_aside(self) -> Sequence[Event]:
         """Give what was read before there was a stream, or what is left after its end."""
         if self._early:
             events, self._size = self._early.pop(0)
@@ -119,20 +158,18 @@ class AnswerSource(Source):
         for event, size in self._rest or ():
             self._size = size
             return [event]
-        ending, mask = self._answer.ending, self._exchange.mask
+        ending = _masked(self._answer.ending, self._exchange.mask)
         if not isinstance(ending, Done):
-            raise mask.error(ending or InternalError("the answer has no ending"))
-        word = ending.finish_reason and mask.text(ending.finish_reason)
-        is_clean = word == ending.finish_reason
+            raise ending or InternalError("the answer has no ending")
         self._is_whole = True
-        return [ending if is_clean else attrs.evolve(ending, finish_reason=word)]
+        return [ending]
 
-    def _broken(self, error: GenerateError) -> list[Event]:
+    def _broken(self, error: GenerateError) -> Sequence[Event]:
         """Give what can be saved of the last, unfinished event; the error comes after the rest."""
         error = error.with_traceback(None)
         if isinstance(error, RequestCancelledError):
             raise error
-        events: list[Event] = list(self._answer.end())
+        events = self._answer.end()
         if not isinstance(error, (DeadlineError, UpstreamError)):
             broken = StreamInterruptedError(f"the answer was cut: {error}")
             broken.__cause__ = error
@@ -168,3 +205,11 @@ class AnswerSource(Source):
                 self._body.drain(DRAIN_SECONDS)
         finally:
             self._body.close()
+
+
+def _masked(ending: Done | GenerateError | None, mask: Mask) -> Done | GenerateError | None:
+    """Take secrets out of how an answer ended: out of an error, or the upstream's word in Done."""
+    if not isinstance(ending, Done):
+        return ending and mask.error(ending)
+    word = ending.finish_reason and mask.text(ending.finish_reason)
+    return ending if word == ending.finish_reason else attrs.evolve(ending, finish_reason=word)
