@@ -2,7 +2,7 @@
 
     python tests/typing/check.py
 
-README's snippets are one program, in their order; so are those of ARCHITECTURE.md.
+README's snippets are one program, in their order.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+PAGES = ("README.md", "ARCHITECTURE.md")
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -38,9 +39,8 @@ def lines_by_pyright(path: Path) -> dict[int, str]:
 
 
 def snippets(page: str) -> str:
-    """Give the snippets of a page as one program."""
-    text = (ROOT / page).read_text("utf-8")
-    return "\n".join(FENCE.findall(text))
+    """Give a page's snippets as one program."""
+    return "\n".join(FENCE.findall((ROOT / page).read_text("utf-8")))
 
 
 def main() -> int:
@@ -51,12 +51,12 @@ def main() -> int:
     assert len(wrong) > 15
     count = 0
     with tempfile.TemporaryDirectory() as folder:
-        pages = [(page, Path(folder) / f"{page}.py") for page in ("README.md", "ARCHITECTURE.md")]
-        for page, path in pages:
+        pages = [Path(folder) / f"{Path(page).stem.lower()}.py" for page in PAGES]
+        for path, page in zip(pages, PAGES, strict=True):
             path.write_text(snippets(page), encoding="utf-8")
-        right = [HERE / "api.py", *(path for _, path in pages)]
         for name, check in (("mypy", lines_by_mypy), ("pyright", lines_by_pyright)):
-            for path, expected in (*((path, set[int]()) for path in right), (mistakes, wrong)):
+            for path in (HERE / "api.py", mistakes, *pages):
+                expected = wrong if path == mistakes else set()
                 found = check(path)
                 for line in sorted(wrong - set(found)) if expected else ():
                     print(f"{name} does not find {path.name}:{line}: {lines[line - 1]}")
