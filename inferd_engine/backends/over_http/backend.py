@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from inferd_engine.cancel import CancelToken
     from inferd_engine.errors import GenerateError
     from inferd_engine.net.transport import Reply, Transport
-    from inferd_engine.proto.v1 import Resolved
-    from inferd_engine.stream.token_stream import TokenStream
 
 _Config = TypeVar("_Config", bound=Upstream)
 
@@ -74,6 +72,7 @@ class HttpBackend(Backend, Generic[_Config]):
         """
         Backend.__init__(self)
         self.config = config
+        self.buffer = config.buffer
         self._transport = transport
 
     def _with(self, fields: Any) -> Self:  # noqa: ANN401
@@ -91,18 +90,6 @@ class HttpBackend(Backend, Generic[_Config]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.config,)
-
-    def ready(self) -> bool:
-        """Whether it can be asked: until ``stop()``."""
-        return not self._stopped
-
-    def generate(self, request: Resolved) -> TokenStream:  # noqa: ARG002 - Backend's signature
-        """Raise: flat text is not spoken here.
-
-        Raises:
-            InternalError: Always.
-        """
-        raise self._speaks_v2_only()
 
     # --- for those who extend it ------------------------------------------------------------------
 
