@@ -4,13 +4,18 @@ Goal: a caller decides with one ``except`` whether to fix the request, wait and 
 report a bug.  The class says who must act, ``retryable`` says whether the same call may succeed
 if it is made again, the message names the place and the next step.
 
+All but one are ``GenerateError``s.  ``EventTooLargeError`` is the decoder's, for those who bring a
+transport of their own; in a stream it is an ``UpstreamError`` with the code ``event_too_large``.
+
 Rules:
 
 * an error never carries a secret: not in its message, its attributes or its causes (what raised
-  it in ``requests`` holds the request's headers, so ``net`` keeps only the root cause);
+  it in ``requests`` holds the request's headers, so ``net`` keeps the root cause alone, and
+  ``secrets/masking.py`` goes through whatever leaves a backend);
 * every error pickles with its attributes and its cause, because errors cross process pools;
-* ``retryable`` turns false as soon as one event was delivered: the caller has seen half an answer,
-  and only the caller can know whether a second one may follow it.
+* ``retryable`` turns false as soon as a stream has delivered one event: the caller has seen half an
+  answer, and only the caller can know whether a second one may follow it.  ``complete()`` hands out
+  nothing before the end, so there the class's own answer stays.
 
 Rejected: one class per HTTP status (the status is data), and ``requests``-like trees by library
 layer (a user cannot act on a layer).
@@ -61,7 +66,7 @@ class GenerateError(Exception):
         return _rebuild, (type(self), self.args, self.__dict__.copy(), self.__cause__)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the error as JSON: for results, journals and logs; it holds no secret.
+        """Return the error as JSON: for results, journals and logs; it holds no secret.
 
         Returns:
             ``error`` (the class's name), ``message``, ``retryable``, ``request_id``, then the
@@ -216,7 +221,7 @@ class UpstreamError(UnavailableError):
 
 
 class ToolCallMalformedError(UnavailableError):
-    """Ask again or repair ``arguments``: the model's tool arguments are no JSON.
+    """Ask again or repair ``arguments``: the model's tool arguments are not JSON.
 
     Args:
         tool_call_id: The call's id.

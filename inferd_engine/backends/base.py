@@ -18,6 +18,7 @@ import attrs
 
 from inferd_engine.cancel import LiveSet
 from inferd_engine.errors import InternalError, NotReadyError, UnsupportedError
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.fields import check_names
 from inferd_engine.stream.token_stream import TokenStream, collecting
 from inferd_engine.wire.openai.prompts import request_from
@@ -109,6 +110,7 @@ class Backend(abc.ABC):
             GenerateError: Everything that fails before the first token.
         """
 
+    @without_frames
     def embed(self, request: EmbedResolved) -> EmbedResult:  # noqa: ARG002 - for those who can
         """Ask for vectors.
 
@@ -118,6 +120,7 @@ class Backend(abc.ABC):
         msg = f"the backend {self.name!r} makes no embeddings"
         raise UnsupportedError(msg)
 
+    @without_frames
     def stream(
         self,
         prompt: Prompt,
@@ -146,6 +149,7 @@ class Backend(abc.ABC):
         request = request_from(prompt, system, fields)
         return self.generate_v2(request.resolve(), cancel=cancel, include_raw=include_raw)
 
+    @without_frames
     def complete(
         self,
         prompt: Prompt,
@@ -183,6 +187,7 @@ class Backend(abc.ABC):
         settings = [field.name for field in attrs.fields(config)] if attrs.has(config) else ()
         check_names(call, fields, settings)
 
+    @without_frames
     def stop(self, timeout: float = 5.0) -> None:
         """Cancel every live stream and waiting call, then release what the backend holds.
 
@@ -205,7 +210,7 @@ class Backend(abc.ABC):
         """Let go of what the backend holds beside its streams."""
 
     def close(self) -> None:
-        """Do what ``stop()`` does."""
+        """Stop the backend, as ``stop()`` does."""
         self.stop()
 
     def __enter__(self) -> Self:

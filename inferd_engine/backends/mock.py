@@ -16,6 +16,7 @@ import attrs
 from inferd_engine.backends.base import Backend, BackendCapabilities
 from inferd_engine.errors import RequestCancelledError, StreamInterruptedError
 from inferd_engine.events import Done, StopReason, TextDelta, Token, Usage
+from inferd_engine.frames import without_frames
 from inferd_engine.stream.token_stream import TokenStream
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class MockConfig:
 class Mock(Backend):
     """Answer from a script, as ``Mock(MockConfig(…))`` or ``Mock(tokens=[…], …)``."""
 
+    @without_frames
     def __init__(self, config: MockConfig | None = None, **fields: Any) -> None:  # noqa: ANN401
         super().__init__()
         self.config = attrs.evolve(config, **fields) if config else MockConfig(**fields)
@@ -76,11 +78,13 @@ class Mock(Backend):
         """Everything that a script can say."""
         return BackendCapabilities(v2=True, tools=True, thinking=True)
 
+    @without_frames
     def generate(self, request: Resolved) -> TokenStream:
         """Give the tokens as ``Token``, then ``Done``."""
         tokens: list[Event] = [Token(text) for text in self.config.tokens if text]
         return self._stream([*tokens, self._done()], request.id, None)
 
+    @without_frames
     def generate_v2(
         self,
         request: ResolvedV2,
@@ -103,7 +107,7 @@ class Mock(Backend):
         self, events: list[Event], request_id: str, cancel: CancelToken | None
     ) -> TokenStream:
         if self.config.pre_stream_error is not None:
-            raise self.config.pre_stream_error
+            raise self.config.pre_stream_error.with_traceback(None)
         self._check_ready()
         if cancel is not None and cancel.cancelled:
             msg = "the call was cancelled before it was made"

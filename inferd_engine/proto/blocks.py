@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 import attrs
 
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.v1 import Role, to_role
 
 if TYPE_CHECKING:
@@ -96,9 +97,15 @@ class ToolResultBlock:
 
 @attrs.frozen(slots=True)
 class UnknownBlock:
-    """A block of a type that this version does not know; ``resolve()`` refuses it."""
+    """A block of a type that this version does not know; ``resolve()`` refuses it.
+
+    Args:
+        type: What inferd's JSON calls it.
+        fields: All else of that JSON, as it came.
+    """
 
     type: str
+    fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
 
 ContentBlock = Union[
@@ -126,7 +133,7 @@ KNOWN_BLOCKS = {
 
 
 def to_blocks(content: str | Sequence[ContentBlock]) -> tuple[ContentBlock, ...]:
-    """Give content as blocks; a str is one ``TextBlock``."""
+    """Return content as blocks; a str is one ``TextBlock``."""
     return (TextBlock(content),) if isinstance(content, str) else tuple(content)
 
 
@@ -144,6 +151,7 @@ class MessageV2:
         return message_to_dict(self)
 
     @classmethod
+    @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> MessageV2:
         """Read inferd's JSON of a message; unknown fields are ignored, unknown blocks are kept.
 

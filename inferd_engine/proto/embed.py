@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.v1 import check_integer, set_fields, take
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class EmbedRequest:
     dimensions: int | None = None
     task: str | None = None
 
+    @without_frames
     def resolve(self) -> EmbedResolved:
         """Check the request.
 
@@ -74,7 +76,7 @@ class EmbedRequest:
             raise InvalidRequestError(msg)
         for index, text in enumerate(self.input):
             if not isinstance(text, str) or not text:
-                msg = f"input[{index}] is no text: it has to be a str that is not empty"
+                msg = f"input[{index}] is not a text: it has to be a str that is not empty"
                 raise InvalidRequestError(msg)
         check_integer("dimensions", self.dimensions, 1, "a whole number, 1 or more")
         if self.task not in (None, *EMBED_TASKS):
@@ -83,7 +85,7 @@ class EmbedRequest:
         return EmbedResolved(self.input, self.id, self.dimensions, self.task)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give inferd's JSON of this request; what is unset is left out."""
+        """Return inferd's JSON of this request; what is unset is left out."""
         return {
             **({"id": self.id} if self.id else {}),
             "input": list(self.input),
@@ -91,6 +93,7 @@ class EmbedRequest:
         }
 
     @classmethod
+    @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> EmbedRequest:
         """Read inferd's JSON; unknown fields are ignored."""
         fields = {name: data[name] for name in ("id", "dimensions", "task") if name in data}

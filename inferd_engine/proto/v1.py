@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.frames import without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,7 +41,7 @@ RoleName = Literal["system", "user", "assistant"]
 
 
 def to_role(value: Role | RoleName) -> Role:
-    """Turn a role's word into the ``Role``; keep what is none, so that ``resolve()`` names it."""
+    """Turn a role's word into the ``Role``; keep what is not one, for ``resolve()`` to name."""
     try:
         return Role(value)
     except ValueError:
@@ -100,6 +101,7 @@ class Request:
     image_token_budget: int | None = None
     grammar: str = ""
 
+    @without_frames
     def resolve(self) -> Resolved:
         """Check the request and fill the defaults in.
 
@@ -111,11 +113,11 @@ class Request:
             raise InvalidRequestError(msg)
         for index, message in enumerate(self.messages):
             if not isinstance(message, Message):
-                msg = f"messages[{index}] is no Message: use Message(role, content)"
+                msg = f"messages[{index}] is not a Message: use Message(role, content)"
                 raise InvalidRequestError(msg)
             check_role(message.role, f"messages[{index}].role")
             if not isinstance(message.content, str):
-                msg = f"messages[{index}].content is no str: version 1 takes flat text only"
+                msg = f"messages[{index}].content is not a str: version 1 takes flat text only"
                 raise InvalidRequestError(msg)
         check_sampling(self.temperature, self.top_p, self.top_k, self.max_tokens)
         if self.image_token_budget not in (None, *IMAGE_TOKEN_BUDGETS):
@@ -137,7 +139,7 @@ class Request:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give inferd's JSON of this request; what is unset is left out."""
+        """Return inferd's JSON of this request; what is unset is left out."""
         return {
             **({"id": self.id} if self.id else {}),
             "messages": [{"role": str(m.role), "content": m.content} for m in self.messages],
@@ -146,6 +148,7 @@ class Request:
         }
 
     @classmethod
+    @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> Request:
         """Read inferd's JSON; unknown fields are ignored.
 
@@ -171,7 +174,7 @@ def _default(value: Any, default: Any) -> Any:  # noqa: ANN401 - the type of eit
 
 
 def set_fields(request: object, names: tuple[str, ...]) -> dict[str, Any]:
-    """Give the fields of a request that the caller set, by name."""
+    """Return the fields of a request that the caller set, by name."""
     return {name: value for name in names if (value := getattr(request, name)) is not None}
 
 
@@ -196,7 +199,7 @@ def take_list(data: object, key: str, place: str) -> list[Any] | tuple[Any, ...]
     """
     value = take(data, key, place)
     if not isinstance(value, (list, tuple)):
-        msg = f"{key} of {place} is no list"
+        msg = f"{key} of {place} is not a list"
         raise InvalidRequestError(msg)
     return value
 
@@ -211,7 +214,7 @@ def check_role(role: object, place: str) -> None:
 def check_sampling(
     temperature: float | None, top_p: float | None, top_k: int | None, max_tokens: int | None
 ) -> None:
-    """Refuse sampling numbers that are no numbers or out of their range.
+    """Refuse sampling numbers that are not numbers or out of their range.
 
     Raises:
         InvalidRequestError: The message names the field, its value and its range.
@@ -234,7 +237,7 @@ def _check_number(name: str, value: object, low: float, high: float, wanted: str
 def check_integer(
     name: str, value: object, low: float, wanted: str, *, required: bool = False
 ) -> None:
-    """Refuse what is no whole number of at least ``low``; None is fine unless it is required."""
+    """Refuse what is not a whole number of at least ``low``; None is fine unless it is required."""
     if value is None and not required:
         return
     if not isinstance(value, int) or isinstance(value, bool) or value < low:

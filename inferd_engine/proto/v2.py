@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.blocks import (
     Attachment,
     AudioAttachment,
@@ -171,6 +172,7 @@ class RequestV2:
     model: str = ""
     extra_body: Mapping[str, Any] = attrs.field(factory=dict, converter=_to_mapping)
 
+    @without_frames
     def resolve(self) -> ResolvedV2:
         """Check the request; nothing is filled in.
 
@@ -181,7 +183,7 @@ class RequestV2:
         return ResolvedV2(**{f.name: getattr(self, f.name) for f in attrs.fields(ResolvedV2)})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give inferd's JSON of this request; what is unset is left out, bytes are base64."""
+        """Return inferd's JSON of this request; what is unset is left out, bytes are base64."""
         return {
             **({"id": self.id} if self.id else {}),
             "messages": [message.to_dict() for message in self.messages],
@@ -194,6 +196,7 @@ class RequestV2:
         }
 
     @classmethod
+    @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> RequestV2:
         """Read inferd's JSON; unknown fields are ignored, unknown blocks are kept.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from inferd_engine.errors import GenerateError
 from inferd_engine.events import Completion, TextDelta, Token
+from inferd_engine.frames import drop_frames
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -50,8 +51,10 @@ class TextIterator(_StreamIterator):
                 if isinstance(event, Token):
                     return event.text
             self._stream.check_whole()
-        except GenerateError as error:
-            error.partial = error.partial or Completion.of(self._seen)
+        except BaseException as error:
+            if isinstance(error, GenerateError):
+                error.partial = error.partial or Completion.of(self._seen)
+            drop_frames(error)
             raise
         raise StopIteration
 
@@ -64,7 +67,11 @@ class HeartbeatIterator(_StreamIterator):
         self._seconds = seconds
 
     def __next__(self) -> Event | None:
-        event = self._stream.poll(self._seconds)
+        try:
+            event = self._stream.poll(self._seconds)
+        except BaseException as error:
+            drop_frames(error)
+            raise
         if event is None and self._stream.ended:
             raise StopIteration
         return event

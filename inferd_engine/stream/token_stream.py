@@ -50,7 +50,8 @@ from inferd_engine.errors import (
     StreamInterruptedError,
     UnsupportedError,
 )
-from inferd_engine.events import Completion, Done, StopReason, StreamStats
+from inferd_engine.events import Completion, Done, StopReason, StreamStats, shortened
+from inferd_engine.frames import drop_frames, without_frames
 from inferd_engine.stream.buffer import EventBuffer
 from inferd_engine.stream.consumer import Consumer
 from inferd_engine.stream.iterators import HeartbeatIterator, TextIterator
@@ -159,11 +160,16 @@ class TokenStream:
         return self
 
     def __next__(self) -> Event:
-        while True:
-            for event in self._consumer.events:
-                return event
-            if not self._refill(None):
-                raise StopIteration
+        try:
+            while True:
+                for event in self._consumer.events:
+                    return event
+                if not self._refill(None):
+                    break
+        except BaseException as error:
+            drop_frames(error)
+            raise
+        raise StopIteration
 
     def _refill(self, timeout: float | None) -> bool:
         """Wait until there are events; False if time is up or the stream has ended.
@@ -223,7 +229,7 @@ class TokenStream:
             if consumer.taken and not self._is_collected:
                 ending.retryable = False  # half an answer was given: only the caller can start over
             self._told = True
-            raise ending
+            raise ending.with_traceback(None)
         return False
 
     def poll(self, timeout: float) -> Event | None:
@@ -235,14 +241,19 @@ class TokenStream:
         Raises:
             UnsupportedError: The backend was made with ``buffer=0``: there is no worker.
         """
-        self._need_worker()
-        deadline = time.monotonic() + min(timeout, threading.TIMEOUT_MAX / 2)
-        while True:
-            for event in self._consumer.events:
-                return event
-            if not self._refill(max(0.0, deadline - time.monotonic())):
-                return None
+        try:
+            self._need_worker()
+            deadline = time.monotonic() + min(timeout, threading.TIMEOUT_MAX / 2)
+            while True:
+                for event in self._consumer.events:
+                    return event
+                if not self._refill(max(0.0, deadline - time.monotonic())):
+                    return None
+        except BaseException as error:
+            drop_frames(error)
+            raise
 
+    @without_frames
     def with_heartbeat(self, seconds: float) -> HeartbeatIterator:
         """Iterate over the events, and give None whenever nothing came for so many seconds.
 
@@ -272,6 +283,7 @@ class TokenStream:
         """
         return TextIterator(self)
 
+    @without_frames
     def collect(self) -> Completion:
         """Wait for the whole answer, and give it; what was iterated over before is not in it.
 
@@ -310,9 +322,10 @@ class TokenStream:
         """
         ending = self._endings.get("ending")
         if isinstance(ending, GenerateError):
-            raise ending
+            raise ending.with_traceback(None)
         if self.done is not None and self.done.stop_reason is StopReason.ERROR:
-            msg = f"the upstream gave the answer up, in its words: {self.done.finish_reason}"
+            word = shortened(self.done.finish_reason or "")
+            msg = f"the upstream gave the answer up, in its words: {word}"
             raise StreamInterruptedError(msg, retryable=False, request_id=self.request_id)
 
     # --- ending early ----------------------------------------------------------------------------
@@ -336,7 +349,7 @@ class TokenStream:
                 reading.settle()
 
     def cancel(self) -> None:
-        """Do what ``close()`` does: a token or a backend ends the stream."""
+        """End the stream, as ``close()`` does, for a token or a backend."""
         self.close()
 
     def disown(self) -> None:

@@ -99,7 +99,7 @@ class Reply:
 
 
 def event(data: Any, event: str | None = None) -> bytes:  # noqa: ANN401 - JSON, or text as it is
-    """Give one server-sent event; what is no str is sent as JSON."""
+    """Return one server-sent event; what is not a str is sent as JSON."""
     text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
     name = f"event: {event}\n" if event else ""
     return (name + "".join(f"data: {line}\n" for line in text.split("\n")) + "\n").encode()
@@ -112,7 +112,7 @@ def chunk(
     usage: tuple[int, int] | None = None,
     **delta: Any,  # noqa: ANN401 - JSON
 ) -> bytes:
-    """Give one ``chat.completion.chunk`` as a server-sent event.
+    """Return one ``chat.completion.chunk`` as a server-sent event.
 
     Args:
         content: The next piece of text.

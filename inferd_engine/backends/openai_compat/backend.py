@@ -20,9 +20,9 @@ from inferd_engine.backends.openai_compat.config import OpenAiCompatConfig
 from inferd_engine.backends.over_http.answer import DRAIN_SECONDS, AnswerSource
 from inferd_engine.backends.over_http.credentials import key_for_call, secrets_in
 from inferd_engine.errors import GenerateError, InvalidRequestError, UpstreamError
+from inferd_engine.frames import without_frames
 from inferd_engine.net.deadlines import Deadlines
 from inferd_engine.net.exchange import Exchange
-from inferd_engine.secrets.masking import without_frames
 from inferd_engine.secrets.secret import HeaderValue, hide_secrets, is_harmless, query_of, revealed
 from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.wire.http.headers import request_id_of
@@ -58,6 +58,7 @@ class OpenAiCompat(Backend):
         fields: Those of ``OpenAiCompatConfig``, one by one; they win over the configuration's.
     """
 
+    @without_frames
     def __init__(
         self,
         config: OpenAiCompatConfig | str | None = None,
@@ -96,6 +97,7 @@ class OpenAiCompat(Backend):
         config = self.config
         return BackendCapabilities(v2=True, tools=True, vision=config.vision, audio=config.audio)
 
+    @without_frames
     def with_options(self, **fields: Unpack[OpenAiCompatFields]) -> OpenAiCompat:
         """Give a backend of its own with other settings, over the same connections.
 
@@ -110,6 +112,7 @@ class OpenAiCompat(Backend):
         other._transport = self._transport.share()  # noqa: SLF001 - one of us
         return other
 
+    @without_frames
     def generate(self, request: Resolved) -> TokenStream:  # noqa: ARG002 - Backend's signature
         """Raise: flat text is not spoken here.
 

@@ -29,6 +29,7 @@ from inferd_engine.backends.over_http.credentials import (
     key_from_environment,
 )
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.v1 import check_integer
 from inferd_engine.secrets.secret import (
     Secret,
@@ -239,6 +240,7 @@ class OpenAiCompatConfig:
     tcp_keepalive: float | None = _seconds(60.0)
 
     @classmethod
+    @without_frames
     def preset(cls, name: PresetName, **given: Unpack[OpenAiCompatFields]) -> Self:
         """Fill in what is known of a provider or a server; the fields given win.
 
@@ -288,6 +290,7 @@ class OpenAiCompatConfig:
 def _hiding(make: Callable[..., None]) -> Callable[..., None]:
     """Wrap a constructor, so that a traceback through it shows no secret among its arguments."""
 
+    @without_frames
     @functools.wraps(make)
     def init(self: OpenAiCompatConfig, **fields: Any) -> None:  # noqa: ANN401 - the fields
         hide_secrets(fields)

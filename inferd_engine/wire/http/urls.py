@@ -60,7 +60,7 @@ def split_base_url(base_url: str) -> SplitResult:
 
 
 def endpoint_url(base_url: str, endpoint: str = CHAT) -> str:
-    """Give the URL of an endpoint.
+    """Return the URL of an endpoint.
 
     Args:
         base_url: The upstream's address, with or without ``/v1``.
@@ -76,7 +76,7 @@ def endpoint_url(base_url: str, endpoint: str = CHAT) -> str:
 
 
 def without_query(url: str) -> str:
-    """Give an address as it may be shown: its query may hold a key."""
+    """Return an address as it may be shown: its query may hold a key."""
     return url.partition("?")[0]
 
 
@@ -121,7 +121,7 @@ def proxy_for(url: str, proxies: Mapping[str, str]) -> tuple[str, str]:
 
 
 def host_of_proxy(address: str) -> str:
-    """Give the host in a proxy's address, which may do without a scheme; empty if there is none."""
+    """Return the host of a proxy's address, which may lack a scheme; empty if there is none."""
     try:
         parts = urlsplit(address if "://" in address else f"http://{address}")
         return (parts.hostname or "") if parts.port is None or parts.port else ""

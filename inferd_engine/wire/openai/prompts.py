@@ -32,7 +32,7 @@ _SHOWING: dict[str, type[ImageBlock | AudioBlock | VideoBlock]] = {
 
 
 def request_from(prompt: Prompt, system: str | None, fields: RequestFields) -> RequestV2:
-    """Give the request of a call.
+    """Return the request of a call.
 
     Args:
         prompt: A str (one user message), or messages: ours, or dicts in OpenAI's shape.
@@ -88,7 +88,7 @@ def _all_blocks(content: Iterable[ContentBlock]) -> Iterator[ContentBlock]:
 
 
 def _text_places(message: MessageV2) -> list[int]:
-    """Give where a user's message has text; whatever is no message has none."""
+    """Return where a user's message has text; whatever is no message has none."""
     if not isinstance(message, MessageV2) or message.role != Role.USER:
         return []
     return [at for at, block in enumerate(message.content) if isinstance(block, TextBlock)]

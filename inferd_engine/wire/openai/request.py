@@ -4,7 +4,7 @@ Only what the caller set is sent: servers differ in what they refuse, and a defa
 be a 400.  What the wire cannot carry is refused here, before a connection is opened, with the
 place in the request.
 
-* ``tools`` is left out when empty, and ``tool_choice`` with it.
+* ``tools`` is left out when empty, and ``tool_choice`` with it, unless ``extra_body`` has tools.
 * Whether to think is asked in the words of the upstream (``THINKING_STYLES``).
 * ``extra_body`` is merged last, object by object; where both have a value the caller's stands.
 * Halves of characters are joined or replaced: strict JSON parsers refuse them.
@@ -60,7 +60,7 @@ def _effort(thinking: bool | str) -> str:  # noqa: FBT001 - the contract's type
 
 
 def _level(thinking: bool | str) -> dict[str, str]:  # noqa: FBT001
-    """Give the level beside a switch: only if the caller named one."""
+    """Return the level beside a switch: only if the caller named one."""
     return {"reasoning_effort": thinking} if isinstance(thinking, str) else {}
 
 
@@ -88,7 +88,7 @@ a word that a template does not know does no harm."""
 
 
 def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict[str, Any]:
-    """Give the JSON object to post.
+    """Return the JSON object to post.
 
     Args:
         resolved: The checked request.
@@ -118,6 +118,7 @@ def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict
             _tool(tool, f"tools[{index}]", config.tool_name_pattern)
             for index, tool in enumerate(resolved.tools)
         ]
+    if resolved.tools or resolved.extra_body.get("tools"):
         if resolved.tool_choice is not None:
             body["tool_choice"] = _tool_choice(resolved.tool_choice)
         if resolved.parallel_tool_calls is not None:
@@ -158,7 +159,7 @@ def _tool(tool: Tool, place: str, name_pattern: str) -> dict[str, Any]:
 
 
 def _parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a tool's schema; some upstreams refuse an object that does not list its properties."""
+    """Return a tool's schema; some upstreams refuse an object that does not list its properties."""
     schema = dict(schema) or {"type": "object"}
     if schema.get("type") == "object" and schema.get("properties") is None:
         schema["properties"] = {}
@@ -166,7 +167,7 @@ def _parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tool_choice(choice: Any) -> Any:  # noqa: ANN401 - JSON
-    """Give a choice in OpenAI's shape; an object that is nobody's else is sent as it is."""
+    """Return a choice in OpenAI's shape; an object that is nobody's else is sent as it is."""
     kind = choice.get("type") if isinstance(choice, Mapping) else None
     if ANY in (choice, kind):
         return REQUIRED
@@ -177,7 +178,7 @@ def _tool_choice(choice: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _response_format(wanted: Any) -> Any:  # noqa: ANN401 - JSON
-    """Give a response format in OpenAI's shape; inferd's has the schema beside the type."""
+    """Return a response format in OpenAI's shape; inferd's has the schema beside the type."""
     if not isinstance(wanted, Mapping) or wanted.get("type") != _FORMAT or _FORMAT in wanted:
         return wanted
     inner = {key: value for key, value in wanted.items() if key != "type"}

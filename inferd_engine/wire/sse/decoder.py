@@ -170,7 +170,7 @@ class SSEDecoder:
         return events
 
     def runs(self, data: bytes) -> Iterator[str | ServerSentEvent]:
-        """Do the same, but give events that are nothing but data together: their data, one a line.
+        """Decode as ``feed()`` does, but yield events of mere data as text: their data, one a line.
 
         That costs a fraction of an event each.  The pure decoder finds no such runs.
 
@@ -198,7 +198,7 @@ class SSEDecoder:
             raise
 
     def run(self, data: bytes) -> str | None:
-        """Give the data of the events in these bytes, one a line, if they are a run and no more.
+        """Return the data of the events in these bytes, one a line, if they are a run and no more.
 
         None says that they are something else, and that ``runs()`` is to be given them.
         """

@@ -93,7 +93,7 @@ class Fields:
 
 
 def _joint_of(data: list[bytes]) -> bytes:
-    """Give a string that is in none of these, nor across the seam of one and itself."""
+    """Return a string that is in none of these, nor across the seam of one and itself."""
     longest = max(
         (len(run) for value in data for run in _UNIT_SEPARATORS.findall(value)), default=0
     )
