@@ -17,7 +17,7 @@ import attrs
 
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.frames import without_frames
-from inferd_engine.proto.v1 import Role
+from inferd_engine.proto.roles import Role
 from inferd_engine.proto.v2 import ContentBlock, MessageV2, TextBlock, ThinkingBlock, ToolUseBlock
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from inferd_engine.backends.over_http.credentials import (
 )
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.frames import without_frames
-from inferd_engine.proto.v1 import check_integer
+from inferd_engine.proto.values import check_integer
 from inferd_engine.secrets.secret import (
     Secret,
     hide_secrets,
