@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferd_engine.errors import GenerateError
-from inferd_engine.events import Completion, TextDelta, Token
+from inferd_engine.events import TextDelta, Token
 from inferd_engine.frames import drop_frames
+from inferd_engine.stream.gathering import keep_partial
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -53,7 +54,7 @@ class TextIterator(_StreamIterator):
             self._stream.check_whole()
         except BaseException as error:
             if isinstance(error, GenerateError):
-                error.partial = error.partial or Completion.of(self._seen)
+                keep_partial(error, self._seen)
             drop_frames(error)
             raise
         raise StopIteration

@@ -2,7 +2,7 @@
 
     python tests/typing/check.py
 
-README's snippets are one program, in their order.
+README's snippets are one program, in their order; so are those of ARCHITECTURE.md.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def lines_by_pyright(path: Path) -> dict[int, str]:
     return {one["range"]["start"]["line"] + 1: one["message"] for one in said}
 
 
-def snippets() -> str:
-    """Give README's snippets as one program."""
-    text = (ROOT / "README.md").read_text("utf-8")
+def snippets(page: str) -> str:
+    """Give the snippets of a page as one program."""
+    text = (ROOT / page).read_text("utf-8")
     return "\n".join(FENCE.findall(text))
 
 
@@ -51,10 +51,12 @@ def main() -> int:
     assert len(wrong) > 15
     count = 0
     with tempfile.TemporaryDirectory() as folder:
-        readme = Path(folder) / "readme.py"
-        readme.write_text(snippets(), encoding="utf-8")
+        pages = [(page, Path(folder) / f"{page}.py") for page in ("README.md", "ARCHITECTURE.md")]
+        for page, path in pages:
+            path.write_text(snippets(page), encoding="utf-8")
+        right = [HERE / "api.py", *(path for _, path in pages)]
         for name, check in (("mypy", lines_by_mypy), ("pyright", lines_by_pyright)):
-            for path, expected in ((HERE / "api.py", set()), (mistakes, wrong), (readme, set())):
+            for path, expected in (*((path, set[int]()) for path in right), (mistakes, wrong)):
                 found = check(path)
                 for line in sorted(wrong - set(found)) if expected else ():
                     print(f"{name} does not find {path.name}:{line}: {lines[line - 1]}")

@@ -92,7 +92,7 @@ class _Reader:
             content = (TextBlock(message["refusal"]),)
         calls = message.get("tool_calls") or ()
         if not isinstance(calls, (list, tuple)):
-            refuse(f"{place}.tool_calls", "is no list")
+            refuse(f"{place}.tool_calls", "is not a list")
         blocks = [_call(call, f"{place}.tool_calls[{number}]") for number, call in enumerate(calls)]
         if blocks and message.get(REASONING_DETAILS):
             details = {REASONING_DETAILS: message[REASONING_DETAILS]}
@@ -165,6 +165,6 @@ def _call(call: Any, place: str) -> ToolUseBlock:  # noqa: ANN401 - JSON
         try:
             arguments = json.loads(arguments, strict=False)
         except (ValueError, RecursionError):
-            refuse(f"{place}.function.arguments", "are no JSON")
+            refuse(f"{place}.function.arguments", "are not JSON")
     extra = {key: value for key, value in call.items() if key not in ("id", "type", "function")}
     return ToolUseBlock(call.get("id") or "", function.get("name") or "", arguments, extra)
