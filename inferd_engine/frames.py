@@ -99,18 +99,26 @@ def is_from_below(error: BaseException) -> bool:
 
 
 def users_frames(traceback: TracebackType | None) -> TracebackType | None:
-    """Return a traceback from the first frame on that is the user's; None if there is none."""
-    while traceback is not None and _is_below(traceback.tb_frame):
+    """Return what is the user's of a traceback: frames that neither we nor what we call are in."""
+    theirs: list[TracebackType] = []
+    is_users = False  # whose frame is the last, if it is not one that both may call
+    while traceback is not None:
+        is_users = not _is_below(traceback.tb_frame) or (
+            is_users and not _is_ours(traceback.tb_frame.f_globals.get("__name__"))
+        )
+        theirs += [traceback] if is_users else []
         traceback = traceback.tb_next
-    return traceback
+    for entry, after in zip(theirs, [*theirs[1:], None], strict=False):
+        entry.tb_next = after
+    return theirs[0] if theirs else None
 
 
 def _is_below(frame: FrameType) -> bool:
-    """Whether a frame is ours, or of what we are built on."""
+    """Whether a frame may be ours, or of what we are built on."""
     name: object = frame.f_globals.get("__name__")
     generated = frame.f_code.co_filename.startswith("<attrs generated")
     return generated or (isinstance(name, str) and name.partition(".")[0] in _BELOW)
 
 
-def _is_ours(module: str) -> bool:
-    return module.partition(".")[0] == __name__.partition(".")[0]
+def _is_ours(module: object) -> bool:
+    return isinstance(module, str) and module.partition(".")[0] == __name__.partition(".")[0]

@@ -130,7 +130,7 @@ PROGRAMS = {
     "wrong preset": 'ie.OpenAiCompatConfig.preset("olama")',
     "wrong option": "nobody.with_options(idle_timeout=-1)",
     "version 1": 'nobody.generate(ie.Request([ie.Message("user", "Hi")]).resolve())',
-    "no embeddings": 'ie.Mock().embed(ie.EmbedRequest(["Hi"]).resolve())',
+    "no embeddings": 'nobody.embed(ie.EmbedRequest(["Hi"]).resolve())',
     "cancelled": """
         token = ie.CancelToken()
         token.cancel()
@@ -161,7 +161,7 @@ PROGRAMS = {
         backend.stream("Hi").poll(1)
     """,
     "mock": 'ie.Mock(pre_stream_error=ie.NotReadyError("loading")).complete("Hi")',
-    "mock that drops": 'ie.Mock(tokens="abc", mid_stream_drop_after=1).complete("Hi")',
+    "mock that drops": 'ie.Mock(tokens=[*"abc"], mid_stream_drop_after=1).complete("Hi")',
 }
 
 
@@ -296,7 +296,7 @@ def test_what_the_caller_was_handling_is_told():
         lambda: NOBODY.complete("Hi"),
         lambda: NOBODY.complete("Hi", temperature=-1),
         lambda: NOBODY.complete("Hi", temprature=1),
-        lambda: list(ie.Mock(tokens="ab", mid_stream_drop_after=1).stream("Hi")),
+        lambda: list(ie.Mock(tokens=[*"ab"], mid_stream_drop_after=1).stream("Hi")),
     ):
         problem = LookupError("of the caller")
         with pytest.raises((ie.GenerateError, TypeError)) as caught:
@@ -334,7 +334,7 @@ def test_notes_and_causes_stay():
         lambda: NOBODY.stream("Hi", temprature=1),
         lambda: ie.OpenAiCompat(timeout="5", api_key=""),
         lambda: ie.RequestV2([]).resolve(),
-        lambda: ie.Mock(tokens="ab", mid_stream_drop_after=1).complete("Hi"),
+        lambda: ie.Mock(tokens=[*"ab"], mid_stream_drop_after=1).complete("Hi"),
     ],
 )
 def test_an_error_is_in_no_cycle(fail):

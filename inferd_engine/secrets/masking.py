@@ -27,13 +27,13 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferd_engine.frames import are_kept
+from inferd_engine.secrets.secret import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 _E = TypeVar("_E", bound=BaseException)
 
-MASK = "***"
 _SHORTEST = 8  # characters
 _ROUNDS = 4  # escapes inside of escapes: JSON in JSON in a URL, and one more
 _SEARCHED = 262_144  # characters: in a longer text, escapes would take seconds to undo
