@@ -86,7 +86,7 @@ class CancelToken:
         self._live: LiveSet[Cancellable] = LiveSet(on_empty=self._ring)
 
     def __repr__(self) -> str:
-        return f"<CancelToken{' cancelled' if self._cancelled else ''}>"
+        return f"<CancelToken{' cancelled' if self.cancelled else ''}>"
 
     def __reduce__(self) -> NoReturn:
         msg = (

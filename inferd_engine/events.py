@@ -19,6 +19,7 @@ from inferd_engine.errors import InvalidRequestError
 from inferd_engine.frames import without_frames
 from inferd_engine.proto.roles import Role
 from inferd_engine.proto.v2 import ContentBlock, MessageV2, TextBlock, ThinkingBlock, ToolUseBlock
+from inferd_engine.reprs import LONGEST, short_repr, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,6 +54,8 @@ class Usage:
     output_tokens: int | None
     details: Mapping[str, Any] = attrs.field(factory=dict)
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class TextDelta:
@@ -61,6 +64,8 @@ class TextDelta:
     type: ClassVar[Literal["text"]] = "text"
     delta: str
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class ThinkingDelta:
@@ -68,6 +73,8 @@ class ThinkingDelta:
 
     type: ClassVar[Literal["thinking"]] = "thinking"
     delta: str
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -87,6 +94,8 @@ class ToolUse:
     input: Any
     extra: Mapping[str, Any] = attrs.field(factory=dict)
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class Done:
@@ -103,6 +112,8 @@ class Done:
     usage: Usage | None = None
     finish_reason: str | None = None
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class RawChunk:
@@ -111,6 +122,8 @@ class RawChunk:
     type: ClassVar[Literal["raw"]] = "raw"
     data: bytes
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class Token:
@@ -118,6 +131,8 @@ class Token:
 
     type: ClassVar[Literal["token"]] = "token"
     text: str
+
+    __repr__ = short_repr
 
 
 TokenEventV2 = Union[TextDelta, ThinkingDelta, ToolUse, Done, RawChunk]
@@ -143,16 +158,10 @@ class StreamStats:
     bytes: int
     skipped: int = 0
 
-
-_SHOWN = 60  # characters of a text in a repr: one line, with what is around it
-
-
-def shortened(text: str) -> str:
-    """Return the repr of a text that fits a line; cut, if it has to be."""
-    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
+    __repr__ = short_repr
 
 
-@attrs.frozen(slots=True, repr=False)
+@attrs.frozen(slots=True)
 class Completion:
     """A collected answer: ``str()`` of it is its text, and a notebook shows it as Markdown.
 
@@ -193,14 +202,15 @@ class Completion:
         return self.text
 
     def __repr__(self) -> str:
-        shown = [shortened(self.text)]
-        if self.thinking:
-            shown.append(f"thinking={shortened(self.thinking)}")
+        shown = [str(self.stop_reason or "cut")]
         if self.tool_uses:
-            names = ", ".join(call.name for call in self.tool_uses)
-            shown.append(f"tool_uses=<{len(self.tool_uses)}: {names[:_SHOWN]}>")
-        shown.append(str(self.stop_reason or "cut"))
-        return f"<Completion {' '.join(shown)}>"
+            names = shortened(", ".join(call.name for call in self.tool_uses), 20)
+            shown.insert(0, f"tool_uses=<{len(self.tool_uses)}: {names[1:-1]}>")
+        if self.thinking:
+            shown.insert(0, f"thinking=<{len(self.thinking)} characters>")
+        rest = f"{' '.join(shown)}>"
+        head = "<Completion "
+        return f"{head}{shortened(self.text, LONGEST - len(head + rest) - 3)} {rest}"
 
     def _repr_markdown_(self) -> str:
         """Return what a notebook shows: the text, which models write as Markdown, and the calls."""

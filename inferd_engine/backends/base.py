@@ -25,6 +25,7 @@ from inferd_engine.errors import (
 )
 from inferd_engine.frames import without_frames
 from inferd_engine.proto.fields import check_names
+from inferd_engine.reprs import short_repr
 from inferd_engine.stream.iterator_source import source_of
 from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.stream.worker import collecting
@@ -55,6 +56,8 @@ class AcceleratorInfo:
     device_name: str | None = None
     vram_total_bytes: int | None = None
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class BackendCapabilities:
@@ -68,6 +71,8 @@ class BackendCapabilities:
     thinking: bool = False
     embed: bool = False
     accelerator: AcceleratorInfo = attrs.field(factory=AcceleratorInfo)
+
+    __repr__ = short_repr
 
 
 class Backend(abc.ABC):

@@ -34,6 +34,7 @@ from inferd_engine.events import (
 from inferd_engine.frames import without_frames
 from inferd_engine.proto.embed import EmbedResult
 from inferd_engine.proto.v2 import ResolvedV2
+from inferd_engine.reprs import changed_fields, named, short_repr
 from inferd_engine.stream.source import Source, is_empty
 from inferd_engine.stream.turn import Bell
 
@@ -88,6 +89,8 @@ class MockConfig:
     buffer: int = 512
     answers: Sequence[MockAnswer] = attrs.field(default=(), converter=_to_answers)
 
+    __repr__ = short_repr
+
 
 class MockFields(TypedDict, total=False):
     """The fields of ``MockConfig``, as keyword arguments."""
@@ -123,6 +126,10 @@ class Mock(Backend):
         self.requests: list[Any] = []
         self._asked = itertools.count()
         self._ready = True
+
+    def __repr__(self) -> str:
+        config = getattr(self, "config", None)  # a constructor that failed has none yet
+        return named("Mock", changed_fields(config) if config else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Mock, (self.config,)

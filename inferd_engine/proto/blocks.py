@@ -14,6 +14,7 @@ import attrs
 
 from inferd_engine.frames import without_frames
 from inferd_engine.proto.roles import Role, to_role
+from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ class TextBlock:
     type: ClassVar[str] = "text"
     text: str
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class ImageBlock:
@@ -33,6 +36,8 @@ class ImageBlock:
 
     type: ClassVar[str] = "image"
     attachment_id: str
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -42,6 +47,8 @@ class AudioBlock:
     type: ClassVar[str] = "audio"
     attachment_id: str
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class VideoBlock:
@@ -50,6 +57,8 @@ class VideoBlock:
     type: ClassVar[str] = "video"
     attachment_id: str
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class ThinkingBlock:
@@ -57,6 +66,8 @@ class ThinkingBlock:
 
     type: ClassVar[str] = "thinking"
     text: str
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -76,6 +87,8 @@ class ToolUseBlock:
     input: Any
     extra: Mapping[str, Any] = attrs.field(factory=dict)
 
+    __repr__ = short_repr
+
 
 def _to_blocks_later(content: str | Sequence[ContentBlock]) -> tuple[ContentBlock, ...]:
     return to_blocks(content)  # which needs the blocks, this one among them
@@ -94,6 +107,8 @@ class ToolResultBlock:
     tool_call_id: str
     content: tuple[ContentBlock, ...] = attrs.field(converter=_to_blocks_later)
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class UnknownBlock:
@@ -106,6 +121,8 @@ class UnknownBlock:
 
     type: str
     fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+    __repr__ = short_repr
 
 
 ContentBlock = Union[
@@ -143,6 +160,8 @@ class MessageV2:
 
     role: Role = attrs.field(converter=to_role)
     content: tuple[ContentBlock, ...] = attrs.field(converter=to_blocks)
+
+    __repr__ = short_repr
 
     def to_dict(self) -> dict[str, Any]:
         """Return inferd's JSON of this message."""
@@ -199,6 +218,8 @@ class Tool:
     input_schema: Mapping[str, Any] = attrs.field(factory=dict)
     strict: bool | None = None
 
+    __repr__ = short_repr
+
 
 def _shown(data: bytes | str) -> str:
     return f"<{len(data)} {'characters' if isinstance(data, str) else 'bytes'}>"
@@ -223,6 +244,8 @@ class ImageAttachment:
     height: int
     data: bytes | str = attrs.field(repr=_shown)
     detail: str | None = None
+
+    __repr__ = short_repr
 
     @classmethod
     def encoded(cls, id: str, data: bytes, *, detail: str | None = None) -> ImageAttachment:  # noqa: A002
@@ -256,6 +279,8 @@ class AudioAttachment:
     sample_rate: int
     data: bytes = attrs.field(repr=_shown)
 
+    __repr__ = short_repr
+
     @classmethod
     def encoded(cls, id: str, data: bytes) -> AudioAttachment:  # noqa: A002
         """Attach the bytes of a WAV or MP3 file."""
@@ -270,6 +295,8 @@ class VideoAttachment:
     id: str
     data: bytes = attrs.field(repr=_shown)
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class UnknownAttachment:
@@ -282,6 +309,8 @@ class UnknownAttachment:
 
     kind: str
     fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+    __repr__ = short_repr
 
     @property
     def id(self) -> Any:  # noqa: ANN401 - whatever the JSON has

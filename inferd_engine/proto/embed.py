@@ -8,6 +8,7 @@ import attrs
 
 from inferd_engine.frames import without_frames
 from inferd_engine.proto.values import check_integer, refuse, set_fields, take
+from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +38,8 @@ class EmbedResolved:
     dimensions: int | None = None
     task: str | None = None
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class EmbedResult:
@@ -45,6 +48,8 @@ class EmbedResult:
     embeddings: tuple[tuple[float, ...], ...]
     model: str = ""
     input_tokens: int | None = None
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -62,6 +67,8 @@ class EmbedRequest:
     id: str = ""
     dimensions: int | None = None
     task: str | None = None
+
+    __repr__ = short_repr
 
     @without_frames
     def resolve(self) -> EmbedResolved:

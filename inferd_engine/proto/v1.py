@@ -12,6 +12,7 @@ import attrs
 from inferd_engine.frames import without_frames
 from inferd_engine.proto.roles import Role, check_role, to_role
 from inferd_engine.proto.values import check_sampling, refuse, set_fields, take, take_list
+from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,6 +36,8 @@ class Message:
     role: Role = attrs.field(converter=to_role)
     content: str
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class Resolved:
@@ -49,6 +52,8 @@ class Resolved:
     stream: bool
     image_token_budget: int | None
     grammar: str
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -76,6 +81,8 @@ class Request:
     stream: bool | None = None
     image_token_budget: int | None = None
     grammar: str = ""
+
+    __repr__ = short_repr
 
     @without_frames
     def resolve(self) -> Resolved:

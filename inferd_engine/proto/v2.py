@@ -57,6 +57,7 @@ from inferd_engine.proto.json_form import (
     tool_to_dict,
 )
 from inferd_engine.proto.values import set_fields, take_list
+from inferd_engine.reprs import short_repr
 
 __all__ = [
     "Attachment",
@@ -128,6 +129,8 @@ class ResolvedV2:
     model: str = ""
     extra_body: Mapping[str, Any] = attrs.field(factory=dict)
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class RequestV2:
@@ -171,6 +174,8 @@ class RequestV2:
     thinking: bool | str | None = None
     model: str = ""
     extra_body: Mapping[str, Any] = attrs.field(factory=dict, converter=_to_mapping)
+
+    __repr__ = short_repr
 
     @without_frames
     def resolve(self) -> ResolvedV2:

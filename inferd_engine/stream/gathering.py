@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferd_engine.errors import GenerateError, StreamInterruptedError
-from inferd_engine.events import Completion, Done, StopReason, shortened
+from inferd_engine.events import Completion, Done, StopReason
+from inferd_engine.reprs import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,6 +28,9 @@ class _StreamIterator:
     def __init__(self, stream: TokenStream) -> None:
         self._stream = stream
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._stream!r}>"
+
     def __iter__(self) -> Self:
         return self
 

@@ -34,6 +34,7 @@ from inferd_engine.errors import (
 )
 from inferd_engine.events import Completion, Done, StreamStats
 from inferd_engine.frames import drop_frames, without_frames
+from inferd_engine.reprs import shortened
 from inferd_engine.stream.buffer import EventBuffer
 from inferd_engine.stream.consumer import Consumer
 from inferd_engine.stream.gathering import check_whole, keep_partial
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from inferd_engine.stream.source import Source
 
 
-_SHOWN = 64  # characters of a request id in a repr
+_SHOWN = 50  # characters of a request id in a repr
 
 
 class TokenStream(Lifetime):
@@ -264,8 +265,8 @@ class TokenStream(Lifetime):
     def __repr__(self) -> str:
         ending = self._endings.get("ending")
         state = "streaming" if ending is None else type(ending).__name__.strip("_").lower()
-        shown = repr((self.request_id or "")[:_SHOWN])[1:-1]  # escapes what cannot be printed
-        return f"<TokenStream {shown} {state}>"
+        shown = shortened(self.request_id or "", _SHOWN)[1:-1]  # escapes what cannot be printed
+        return f"<TokenStream {shown}{' ' if shown else ''}{state}>"
 
     # --- what is known ---------------------------------------------------------------------------
 

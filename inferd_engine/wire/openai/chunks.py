@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from inferd_engine.errors import StreamInterruptedError
 from inferd_engine.events import Done, StopReason, Usage
+from inferd_engine.reprs import shortened
 from inferd_engine.wire.openai.choices import Choices
 from inferd_engine.wire.openai.deltas import Deltas
 from inferd_engine.wire.openai.error_kinds import error_in_choice, is_error
@@ -102,6 +103,10 @@ class ChunkAccumulator:
         """The upstream's word for why it stopped, once it has said so."""
         self.is_done = False
         """Whether ``[DONE]`` has come: nothing after it counts."""
+
+    def __repr__(self) -> str:
+        shown = f" {shortened(self.model, 40)}" if self.model else ""
+        return f"<ChunkAccumulator{shown}{' done' if self.is_done else ''}>"
 
     @property
     def has_begun(self) -> bool:

@@ -134,6 +134,9 @@ class SSEDecoder:
         self._head: bytes | None = b""  # what may still become a byte order mark
         self._too_large: tuple[int, int] | None = None  # not the error: its frames refer to us
 
+    def __repr__(self) -> str:
+        return f"<SSEDecoder {self.implementation}>"
+
     @property
     def last_event_id(self) -> str:
         """The id that the last blank line committed."""
