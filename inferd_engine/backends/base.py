@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from inferd_engine.cancel import LiveSet
+from inferd_engine.cancel import CancelToken, LiveSet
 from inferd_engine.errors import (
     InternalError,
     NotReadyError,
@@ -25,6 +25,7 @@ from inferd_engine.errors import (
 )
 from inferd_engine.frames import without_frames
 from inferd_engine.proto.fields import check_names
+from inferd_engine.proto.values import kind_of
 from inferd_engine.reprs import short_repr
 from inferd_engine.stream.iterator_source import source_of
 from inferd_engine.stream.token_stream import TokenStream
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from inferd_engine.cancel import Cancellable, CancelToken
+    from inferd_engine.cancel import Cancellable
     from inferd_engine.events import Completion, Event
     from inferd_engine.proto.embed import EmbedResolved, EmbedResult
     from inferd_engine.proto.fields import RequestFields
@@ -211,7 +212,7 @@ class Backend(abc.ABC):
             GenerateError: Everything else that fails before the first token.
             TypeError: There is no such field; the message names what is close.
         """
-        self._check_names("stream()", fields)
+        self._check_names("stream()", fields, cancel)
         request = request_from(prompt, system, fields)
         return self.generate_v2(request.resolve(), cancel=cancel, include_raw=include_raw)
 
@@ -239,7 +240,7 @@ class Backend(abc.ABC):
                 its ``partial``.
             TypeError: There is no such field; the message names what is close.
         """
-        self._check_names("complete()", fields)
+        self._check_names("complete()", fields, cancel)
         with collecting():
             stream = self.stream(
                 prompt, system=system, cancel=cancel, include_raw=include_raw, **fields
@@ -247,11 +248,13 @@ class Backend(abc.ABC):
         with stream:
             return stream.collect()
 
-    def _check_names(self, call: str, fields: Iterable[str]) -> None:
+    def _check_names(self, call: str, fields: Iterable[str], cancel: CancelToken | None) -> None:
         """Refuse arguments that a call does not have, before anything else is looked at."""
         config = type(getattr(self, "config", None))
         settings = [field.name for field in attrs.fields(config)] if attrs.has(config) else ()
         check_names(call, fields, settings)
+        if not isinstance(cancel, (CancelToken, type(None))):
+            raise TypeError(f"cancel is {kind_of(cancel)}: give a CancelToken to {call}")
 
     @without_frames
     def stop(self, timeout: float = 5.0) -> None:

@@ -14,6 +14,7 @@ import attrs
 
 from inferd_engine.frames import without_frames
 from inferd_engine.proto.roles import Role, to_role
+from inferd_engine.proto.values import several
 from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ KNOWN_BLOCKS = {
 
 def to_blocks(content: str | Sequence[ContentBlock]) -> tuple[ContentBlock, ...]:
     """Return content as blocks; a str is one ``TextBlock``."""
-    return (TextBlock(content),) if isinstance(content, str) else tuple(content)
+    return (TextBlock(content),) if isinstance(content, str) else several(content)
 
 
 @attrs.frozen(slots=True)

@@ -27,7 +27,7 @@ from inferd_engine.proto.blocks import (
 from inferd_engine.proto.media import audio_format_of, image_format_of
 from inferd_engine.proto.roles import check_role
 from inferd_engine.proto.tool_choice import complaint_of, names_of
-from inferd_engine.proto.values import check_integer, check_sampling, refuse
+from inferd_engine.proto.values import check_integer, check_sampling, kind_of, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,7 +49,7 @@ def check_request(request: RequestV2) -> None:
     if not isinstance(request.model, str):
         refuse("model", f"is {request.model!r}: it has to be a str, empty for the backend's own")
     if not isinstance(request.extra_body, Mapping):
-        refuse("extra_body", f"is a {type(request.extra_body).__name__}: it has to be a mapping")
+        refuse("extra_body", f"is {kind_of(request.extra_body)}: it has to be a mapping")
     kinds = _check_attachments(request.attachments)
     names = _check_tools(request.tools)
     names.update(names_of(request.extra_body.get("tools")))
@@ -144,12 +144,20 @@ def _check_tools(tools: Sequence[Tool]) -> set[str]:
 
 def _check_message(message: MessageV2, place: str, kinds: Mapping[str, str]) -> None:
     if not isinstance(message, MessageV2):
-        refuse(place, "is not a MessageV2: use user(), assistant(), system(), tool_result()")
+        refuse(place, f"is not a MessageV2, but {kind_of(message)}: {_remedy(message)}")
     check_role(message.role, f"{place}.role")
     if not message.content:
         refuse(f"{place}.content", "is empty: give at least one block")
     for where, block in _walk(message.content, f"{place}.content"):
         _check_block(block, where, kinds)
+
+
+def _remedy(message: object) -> str:
+    """Say how a message is made of what was given as one."""
+    for method in ("to_message", "model_dump"):  # a Completion's; pydantic's
+        if callable(getattr(message, method, None)):
+            return f"take its {method}()"
+    return "use user(), assistant(), system(), tool_result(), or a dict in OpenAI's shape"
 
 
 def _walk(blocks: Sequence[ContentBlock], place: str) -> Iterator[tuple[str, ContentBlock]]:
@@ -177,7 +185,10 @@ def _check_block(block: ContentBlock, place: str, kinds: Mapping[str, str]) -> N
         if isinstance(block, ToolUseBlock) and (not isinstance(block.name, str) or not block.name):
             refuse(place, "has no name: say which tool was called")
     else:
-        refuse(place, f"has the unknown block type {getattr(block, 'type', type(block))!r}")
+        kind = getattr(block, "type", None)
+        if not isinstance(kind, str):
+            refuse(place, f"is not a block, but {kind_of(block)}: give a str, or TextBlock(…)")
+        refuse(place, f"has the unknown block type {kind!r}")
 
 
 def _check_words(request: RequestV2) -> None:

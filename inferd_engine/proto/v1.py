@@ -11,7 +11,17 @@ import attrs
 
 from inferd_engine.frames import without_frames
 from inferd_engine.proto.roles import Role, check_role, to_role
-from inferd_engine.proto.values import check_sampling, refuse, set_fields, take, take_list
+from inferd_engine.proto.values import (
+    check_sampling,
+    kind_of,
+    refuse,
+    set_fields,
+    several,
+    take,
+    take_list,
+    to_real,
+    to_whole,
+)
 from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
@@ -26,7 +36,7 @@ IMAGE_TOKEN_BUDGETS = (70, 140, 280, 560, 1120)
 
 
 def _to_messages(messages: Iterable[Message]) -> tuple[Message, ...]:
-    return tuple(messages)
+    return several(messages)
 
 
 @attrs.frozen(slots=True)
@@ -74,10 +84,10 @@ class Request:
 
     messages: tuple[Message, ...] = attrs.field(converter=_to_messages)
     id: str = ""
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    max_tokens: int | None = None
+    temperature: float | None = attrs.field(default=None, converter=to_real)
+    top_p: float | None = attrs.field(default=None, converter=to_real)
+    top_k: int | None = attrs.field(default=None, converter=to_whole)
+    max_tokens: int | None = attrs.field(default=None, converter=to_whole)
     stream: bool | None = None
     image_token_budget: int | None = None
     grammar: str = ""
@@ -95,7 +105,10 @@ class Request:
             refuse("messages", "is empty: give at least one message")
         for index, message in enumerate(self.messages):
             if not isinstance(message, Message):
-                refuse(f"messages[{index}]", "is not a Message: use Message(role, content)")
+                refuse(
+                    f"messages[{index}]",
+                    f"is not a Message, but {kind_of(message)}: use Message(role, content)",
+                )
             check_role(message.role, f"messages[{index}].role")
             if not isinstance(message.content, str):
                 refuse(f"messages[{index}].content", "is not a str: version 1 takes flat text only")

@@ -56,7 +56,7 @@ from inferd_engine.proto.json_form import (
     tool_from_json,
     tool_to_dict,
 )
-from inferd_engine.proto.values import set_fields, take_list
+from inferd_engine.proto.values import set_fields, several, take_list, to_real, to_whole
 from inferd_engine.reprs import short_repr
 
 __all__ = [
@@ -88,15 +88,15 @@ if TYPE_CHECKING:
 
 
 def _to_messages(messages: Iterable[MessageV2]) -> tuple[MessageV2, ...]:
-    return tuple(messages)
+    return several(messages)
 
 
 def _to_attachments(attachments: Iterable[Attachment] | None) -> tuple[Attachment, ...]:
-    return tuple(attachments or ())
+    return () if attachments is None else several(attachments)
 
 
 def _to_tools(tools: Iterable[Tool | dict[str, Any]] | None) -> tuple[Tool, ...]:
-    return tuple(map(tool_from_json, tools or ()))
+    return () if tools is None else tuple(map(tool_from_json, several(tools)))
 
 
 def _to_mapping(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -104,7 +104,7 @@ def _to_mapping(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 def _to_stop(value: str | Iterable[str] | None) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value or ())
+    return () if value is None else several(value)
 
 
 @attrs.frozen(slots=True)
@@ -161,13 +161,13 @@ class RequestV2:
     id: str = ""
     attachments: tuple[Attachment, ...] = attrs.field(default=(), converter=_to_attachments)
     tools: tuple[Tool, ...] = attrs.field(default=(), converter=_to_tools)
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    max_tokens: int | None = None
+    temperature: float | None = attrs.field(default=None, converter=to_real)
+    top_p: float | None = attrs.field(default=None, converter=to_real)
+    top_k: int | None = attrs.field(default=None, converter=to_whole)
+    max_tokens: int | None = attrs.field(default=None, converter=to_whole)
     stream: bool | None = None
     stop: tuple[str, ...] = attrs.field(default=(), converter=_to_stop)
-    seed: int | None = None
+    seed: int | None = attrs.field(default=None, converter=to_whole)
     response_format: Any = None
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None

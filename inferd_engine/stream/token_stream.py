@@ -22,7 +22,7 @@ import operator
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 
@@ -261,6 +261,13 @@ class TokenStream(Lifetime):
             StreamInterruptedError: The upstream's own finish word was a failure.
         """
         check_whole(self._endings.get("ending"), self.request_id)
+
+    def __reduce__(self) -> NoReturn:
+        msg = (
+            "a stream reads a connection of its own process and cannot be pickled or copied: "
+            "collect() it, and send what that returns"
+        )
+        raise TypeError(msg)
 
     def __repr__(self) -> str:
         ending = self._endings.get("ending")

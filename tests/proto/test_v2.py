@@ -187,7 +187,7 @@ def test_a_message_that_is_none(message):
     ("block", "what"),
     [
         (ie.UnknownBlock("hologram"), "has the unknown block type 'hologram'"),
-        ("text", "has the unknown block type <class 'str'>"),
+        ("text", "is not a block, but of type str: give a str, or TextBlock(…)"),
         (ie.TextBlock(None), "has a text that is not a str"),
         (ie.ThinkingBlock(5), "has a text that is not a str"),
         (ie.ImageBlock("no"), "refers to no attachment: there is no id 'no'"),

@@ -315,6 +315,8 @@ def _check_names(config: type[Upstream], given: Mapping[str, Any]) -> None:
         if name in names:
             continue
         hint = "".join(f": did you mean {word}?" for word in _close(name, names))
+        if name == "preset":
+            hint = f": use {config.__name__}.preset(…)"
         if name in KNOWN:
             hint = f": it is an argument of a call, as in backend.stream(…, {name}=…)"
         raise TypeError(f"{config.__name__} has no field {name!r}{hint}")

@@ -42,7 +42,7 @@ def split_base_url(base_url: str) -> SplitResult:
     except ValueError:
         _refuse("has a host or a port that cannot be read")
     if parts.scheme.lower() not in ("http", "https"):
-        _refuse("does not begin with http:// or https://")
+        _refuse("does not begin with http:// or https://, as in http://localhost:8080")
     if not host:
         _refuse("names no host")
     if not is_host(host):

@@ -25,7 +25,7 @@ from inferd_engine.proto.v2 import (
     ToolResultBlock,
     ToolUseBlock,
 )
-from inferd_engine.proto.values import refuse
+from inferd_engine.proto.values import kind_of, refuse
 from inferd_engine.wire.openai.reasoning_details import REASONING_DETAILS
 from inferd_engine.wire.openai.texts import THOUGHTS
 from inferd_engine.wire.openai.tools import CUSTOM
@@ -60,8 +60,10 @@ def messages_from(prompt: Prompt) -> tuple[tuple[MessageV2, ...], tuple[Attachme
         return (MessageV2(Role.USER, prompt),), ()
     if isinstance(prompt, (MessageV2, dict)):
         prompt = (prompt,)
+    if isinstance(prompt, (bytes, bytearray)):
+        refuse("prompt", "is bytes: decode them to a str")
     if not isinstance(prompt, Iterable):
-        refuse("prompt", f"is a {type(prompt).__name__}: give a str or a list of messages")
+        refuse("prompt", f"is {kind_of(prompt)}: give a str or a list of messages")
     reader = _Reader()
     messages = tuple(
         reader.message(message, f"messages[{index}]")

@@ -17,6 +17,7 @@ from inferd_engine.proto.v2 import (
     VideoBlock,
     system as system_message,
 )
+from inferd_engine.proto.values import several
 from inferd_engine.wire.openai.messages import messages_from
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def request_from(prompt: Prompt, system: str | None, fields: RequestFields) -> R
         InvalidRequestError: A dict has another shape; the message names the place.
     """
     messages, shown = messages_from(prompt)
-    given = tuple(fields.get("attachments") or ())
+    attached = fields.get("attachments")
+    given = () if attached is None else several(attached)
     messages = _showing(messages, given)
     if system is not None:
         messages = (system_message(system), *messages)

@@ -21,13 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.proto.tool_choice import ANY, REQUIRED, named_in
+from inferd_engine.proto.v2 import ResolvedV2
+from inferd_engine.proto.values import kind_of
 from inferd_engine.wire.openai.history import history_from
 from inferd_engine.wire.text.surrogates import joined_in_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inferd_engine.proto.v2 import ResolvedV2, Tool
+    from inferd_engine.proto.v2 import Tool
     from inferd_engine.wire.openai.dialect import Dialect
 
 _FORMAT = "json_schema"
@@ -86,6 +88,9 @@ def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
         InvalidRequestError: A tool call's input is nothing that JSON can hold, or a tool has a
             name that the upstream refuses.
     """
+    if not isinstance(resolved, ResolvedV2):
+        hint = "give what RequestV2.resolve() returns, or call stream()"
+        raise InvalidRequestError(f"the request is {kind_of(resolved)}: {hint}")
     streams = resolved.stream is not False
     body: dict[str, Any] = {
         "model": resolved.model or dialect.model,
