@@ -311,6 +311,23 @@ def test_what_the_caller_was_handling_is_told():
         assert functions_of(problem) == ["test_what_the_caller_was_handling_is_told"]
 
 
+@pytest.mark.parametrize("handled", [OSError(5, "disk"), TimeoutError("slow"), LookupError("x")])
+def test_what_the_caller_was_handling_is_no_reason(handled):
+    """Why a connection failed is told by what failed, whatever its caller was handling."""
+
+    def ask_while_handling():
+        try:
+            raise handled
+        except type(handled):
+            NOBODY.complete("Hi")
+
+    with pytest.raises(ie.GenerateError) as caught:
+        ask_while_handling()
+    assert type(caught.value) is ie.TransportError
+    assert str(caught.value).startswith("nothing listens at ")
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
+
+
 def test_notes_and_causes_stay():
     """Notes and the cause are kept; the cause has no frames."""
     noted = ie.NotReadyError("loading")

@@ -263,7 +263,7 @@ class Answer:
     def _page_error(self) -> UpstreamError:
         title = html_title(self._head.decode("utf-8", "replace"))
         return UpstreamError(
-            f"the upstream sent an {printable(title)} where an answer should be: "
+            f"the upstream sent no answer, but an {printable(title)}: "
             "check base_url, and whether a proxy wants a login",
             upstream_message=title,
             code="html_page",
