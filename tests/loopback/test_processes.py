@@ -13,15 +13,7 @@ import pytest
 from loopback.conftest import SOON
 
 import inferd_engine as ie
-from inferd_engine.testing import (
-    DONE,
-    Gate,
-    Reply,
-    Stall,
-    Upstream,
-    chunk,
-    text_reply,
-)
+from inferd_engine.testing import DONE, Gate, Reply, Stall, Upstream, chunk, text_reply
 
 TIMEOUT = 60
 

@@ -15,13 +15,7 @@ from loopback.conftest import SOON
 from loopback.test_secrets import everything_about, log
 
 import inferd_engine as ie
-from inferd_engine.testing import (
-    DONE,
-    Reply,
-    chunk,
-    error_reply,
-    raw_reply,
-)
+from inferd_engine.testing import DONE, Reply, chunk, error_reply, raw_reply
 
 KEY = "sk-canary-0123456789"
 HEADER = "header-canary-0123456789"

@@ -13,10 +13,7 @@ from loopback.conftest import SOON, WAYS
 from loopback.endings.test_closing import run
 
 import inferd_engine as ie
-from inferd_engine.testing import (
-    Reply,
-    Stall,
-)
+from inferd_engine.testing import Reply, Stall
 
 
 def ended_by(how, backend, token, thread):

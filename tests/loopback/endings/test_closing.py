@@ -15,13 +15,7 @@ import pytest
 from loopback.conftest import SOON, WAYS
 
 import inferd_engine as ie
-from inferd_engine.testing import (
-    Reply,
-    Stall,
-    Trickle,
-    chunk,
-    text_reply,
-)
+from inferd_engine.testing import Reply, Stall, Trickle, chunk, text_reply
 
 STALLED = {
     "chunked": Reply([chunk("a"), Stall()]),

@@ -16,16 +16,7 @@ from http_proxy import Proxy
 from loopback.conftest import RARE_WAYS, SOON, WAYS
 
 import inferd_engine as ie
-from inferd_engine.testing import (
-    DONE,
-    Gate,
-    Pause,
-    Reply,
-    Stall,
-    Trickle,
-    chunk,
-    raw_reply,
-)
+from inferd_engine.testing import DONE, Gate, Pause, Reply, Stall, Trickle, chunk, raw_reply
 
 LIMIT = 0.25  # seconds
 SLACK = 5.0  # seconds: for a loaded machine

@@ -8,14 +8,7 @@ import pytest
 from loopback.conftest import start
 
 import inferd_engine as ie
-from inferd_engine.testing import (
-    DONE,
-    Gate,
-    Pause,
-    Reply,
-    Upstream,
-    chunk,
-)
+from inferd_engine.testing import DONE, Gate, Pause, Reply, Upstream, chunk
 
 INTERRUPTED = """
     import gc, os, random, signal, sys, threading, time, warnings

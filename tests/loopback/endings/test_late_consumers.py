@@ -9,14 +9,7 @@ import pytest
 from loopback.conftest import SOON
 
 import inferd_engine as ie
-from inferd_engine.testing import (
-    DONE,
-    Gate,
-    Reply,
-    Stall,
-    Trickle,
-    chunk,
-)
+from inferd_engine.testing import DONE, Gate, Reply, Stall, Trickle, chunk
 
 LIMIT = 0.25  # seconds
 SLACK = 5.0  # seconds: for a loaded machine

@@ -300,13 +300,13 @@ def tool_chunks(count, size):
 
 def hostile_replies():
     """Give answers that would fill a client, each with the error that it ends in."""
-    bomb = b"".join(gzip.compress(b"x" * 16_000_000) for _ in range(60))
+    bomb = gzip.compress(b"x" * 16_000_000) * 60
     page, packed = {"Content-Type": "text/html"}, {"Content-Encoding": "gzip"}
     large = [b"x" * 65536] * 2000
     return {
         "line": (Reply([b"data: ", *large]), "UpstreamError event_too_large"),
         "document": (Reply([b'{"x": "', *large]), "UpstreamError event_too_large"),
-        "tool calls": (Reply([*tool_chunks(1000, 1 << 20)]), "UpstreamError event_too_large"),
+        "tool calls": (Reply([*tool_chunks(200, 1 << 20)]), "UpstreamError event_too_large"),
         "gzip": (Reply([bomb], headers=packed), "UpstreamError event_too_large"),
         "gzip without a word": (Reply([bomb]), "UpstreamError event_too_large"),
         "page": (Reply([b"<html>", *large], 200, page), "UpstreamError html_page"),

@@ -11,13 +11,7 @@ from loopback.conftest import SOON, open_files
 
 import inferd_engine as ie
 from inferd_engine.stream.buffer import EventBuffer
-from inferd_engine.testing import (
-    DONE,
-    Gate,
-    Reply,
-    Stall,
-    chunk,
-)
+from inferd_engine.testing import DONE, Gate, Reply, Stall, chunk
 
 
 def test_the_end_is_there_before_the_turn_is_free(ask, monkeypatch):

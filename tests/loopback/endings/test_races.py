@@ -11,13 +11,7 @@ import time
 import pytest
 from loopback.conftest import SOON, open_files
 
-from inferd_engine.testing import (
-    DONE,
-    Pause,
-    Reply,
-    Trickle,
-    chunk,
-)
+from inferd_engine.testing import DONE, Pause, Reply, Trickle, chunk
 
 TEXTS = [f"t{number} " for number in range(20)]
 

@@ -12,15 +12,7 @@ import pytest
 from loopback.conftest import SOON, WAYS
 
 import inferd_engine as ie
-from inferd_engine.testing import (
-    Cut,
-    Reply,
-    Reset,
-    chunk,
-    error_reply,
-    event,
-    text_reply,
-)
+from inferd_engine.testing import Cut, Reply, Reset, chunk, error_reply, event, text_reply
 
 LIMIT = 0.25  # seconds
 LARGE = "x" * 30_000_000  # more than sockets hold
