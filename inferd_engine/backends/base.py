@@ -147,7 +147,7 @@ class Backend(abc.ABC):
         cancel: CancelToken | None = None,
         request_id: str | None = None,
     ) -> TokenStream:
-        """Open a stream over what a backend reads: the last line of its ``generate_v2()``.
+        """Return a stream of what a backend reads: the last line of its ``generate_v2()``.
 
         Args:
             source: An iterator of events, ``Done`` as the last of them, such as a generator: the

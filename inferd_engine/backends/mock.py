@@ -39,7 +39,7 @@ from inferd_engine.stream.source import Source, is_empty
 from inferd_engine.stream.turn import Bell
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from inferd_engine.cancel import CancelToken
     from inferd_engine.events import Event, TokenEventV2
@@ -129,10 +129,10 @@ class Mock(Backend):
 
     def __repr__(self) -> str:
         config = getattr(self, "config", None)  # a constructor that failed has none yet
-        return named("Mock", changed_fields(config) if config else "")
+        return named(type(self).__name__, changed_fields(config) if config else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Mock, (self.config,)
+        return type(self), (self.config,)
 
     @property
     def name(self) -> str:
@@ -152,26 +152,26 @@ class Mock(Backend):
         return BackendCapabilities(v2=True, tools=True, thinking=True, embed=True)
 
     @without_frames
-    def with_options(self, **fields: Unpack[MockFields]) -> Mock:
-        """Give a mock of its own with other settings, that keeps its requests in the same list.
+    def with_options(self, **fields: Unpack[MockFields]) -> Self:
+        """Return a mock of its own with other settings, whose ``requests`` are the same list.
 
-        It goes on where the answers are, unless it is given some.
+        Its answers go on where these are, unless it is given new ones.
         """
-        other = Mock(self.config, **fields)
-        other.requests, other._ready = self.requests, self._ready
+        other = type(self)(self.config, **fields)
+        other.requests, other._ready = self.requests, self._ready  # noqa: SLF001 - one of us
         if "answers" not in fields:
-            other._asked = self._asked
+            other._asked = self._asked  # noqa: SLF001 - likewise
         return other
 
     @without_frames
     def models(self, *, cancel: CancelToken | None = None) -> list[str]:
-        """Give the one model that there is: ``["mock"]``."""
+        """Return the one model that there is: ``["mock"]``."""
         self._check_call(cancel)
         return [self.name]
 
     @without_frames
     def generate(self, request: Resolved) -> TokenStream:
-        """Give the texts of the answer as ``Token``, then ``Done``."""
+        """Answer with the texts alone, each a ``Token``, then ``Done``."""
         script = self._script_for(request, None, self.config.tokens)
         script.events = [Token(e.delta) for e in script.events if isinstance(e, TextDelta)]
         return self.open_stream(_Reader(script, self.config), request_id=request.id)
@@ -184,7 +184,11 @@ class Mock(Backend):
         cancel: CancelToken | None = None,
         include_raw: bool = False,  # noqa: ARG002 - a mock has no chunks
     ) -> TokenStream:
-        """Give the events of the answer, then ``Done``."""
+        """Answer with what is scripted, then ``Done``.
+
+        Raises:
+            GenerateError: The script says so, or the mock is not ready.
+        """
         config = self.config
         script = self._script_for(
             request, cancel, config.tokens if config.events is None else config.events
@@ -193,7 +197,7 @@ class Mock(Backend):
 
     @without_frames
     def embed(self, request: EmbedResolved) -> EmbedResult:
-        """Give vectors that tell texts of different lengths apart.
+        """Return vectors that tell texts of different lengths apart.
 
         Each has 8 dimensions, or as many as asked for; number ``i`` is ``(i + 1) / (bytes + 1)``.
         """

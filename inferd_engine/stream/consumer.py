@@ -185,7 +185,7 @@ class Consumer:
             return False
         if buffer.queue:
             return False  # its last words
-        reading.source.cancel()
+        reading.cancel()
         if not is_alive:
             reading.check_torn()
         self.final = reading.outcome or late or InternalError("the stream's worker has died")
@@ -210,7 +210,7 @@ class Consumer:
         except BaseException:
             source.away()
             if reading.is_torn:
-                source.cancel()  # there is nothing more to be had of it
+                reading.cancel()  # there is nothing more to be had of it
             raise
         if not (events or reading.outcome or reading.endings):
             return None  # and is still waiting: the clocks of silence go on

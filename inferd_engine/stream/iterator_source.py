@@ -1,8 +1,9 @@
 """An iterator of events as a source: the shortest way to write a backend is a generator.
 
-Nothing can wake an iterator that waits, so only a worker ever reads one, in ``complete()`` and with
-``buffer=0`` too.  A consumer whose stream is closed leaves at once; the worker closes the iterator
-as soon as that has given what it was about to give.
+Nothing can wake a generator that waits, so only a worker ever reads an iterator, in ``complete()``
+and with ``buffer=0`` too.  A consumer whose stream is closed leaves at once; the worker closes the
+iterator as soon as that has given what it was about to give.  An iterator that has a ``cancel()``,
+as a ``TokenStream`` has, or a call of gRPC, is told by that.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class IteratorSource(Source):
     """Read an iterator of events, one at a time; it has to give a ``Done`` at its end.
 
     Args:
-        events: A generator, or anything else with ``__next__()``; its ``close()``, if it has one,
-            is called in the end.
+        events: A generator, or anything else with ``__next__()``.  If it has a ``cancel()``, any
+            thread may call that to wake it; if it has a ``close()``, its reader does in the end.
 
     Raises:
         InternalError: Another stream is reading it, or has read it.
@@ -56,7 +57,10 @@ class IteratorSource(Source):
         return [] if is_empty(event) else [event]
 
     def cancel(self) -> None:
-        """Do nothing: whoever reads looks whether the stream is closed."""
+        """Wake the iterator, if it can be woken; its reader looks whether the stream is closed."""
+        cancel = getattr(self._events, "cancel", None)
+        if cancel is not None:
+            cancel()
 
     def close(self) -> None:
         """Close the iterator, if it can be closed."""

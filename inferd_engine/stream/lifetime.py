@@ -86,7 +86,7 @@ class Lifetime:
             return  # a forked child: the connection is its parent's
         if self._endings.setdefault("ending", CLOSED) is CLOSED:
             reading = self._reading
-            reading.source.cancel()
+            reading.cancel()
             reading.alarm.ring()
             reading.arrival.ring()
             self._consumer.events = iter(())
@@ -136,7 +136,7 @@ class Lifetime:
             return
         if endings:
             if self.cancelled:  # by a close() that may have been interrupted half-way
-                self._reading.source.cancel()
+                self._reading.cancel()
             if not self._is_served():
                 self._reading.release()  # as may have been what should have done this
             return

@@ -142,7 +142,7 @@ class Reading:
         except Exception as error:  # noqa: BLE001 - the consumer is told
             self.fail(error)
             return []
-        if events and events[-1].__class__ is Done:
+        if events and isinstance(events[-1], Done):
             self.outcome = events.pop()  # type: ignore[assignment]  # as was just seen
         if not events:
             self.is_torn = False
@@ -161,12 +161,17 @@ class Reading:
                 failure = InternalError(f"reading the answer failed: {what}")
                 failure.__cause__ = error
             self.outcome = self.source.clean(failure)
-        self.source.cancel()
+        self.cancel()
 
     def check_torn(self) -> None:
         """End the answer if an exception has left a read half done; for whoever has the turn."""
         if self.is_torn and not isinstance(self.outcome, GenerateError):
             self.outcome = InternalError("reading the answer was interrupted in the middle")
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Wake whoever reads, for good; from any thread."""
+        with contextlib.suppress(Exception):  # somebody else's: the stream ends all the same
             self.source.cancel()
 
     @property

@@ -62,10 +62,10 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def read(self, give_up: float | None) -> Sequence[Event]:
-        """Wait for what comes next; give its events as a list, maybe an empty one, ``Done`` last.
+        """Return the events of what comes next: a list, maybe an empty one, ``Done`` as the last.
 
         Args:
-            give_up: The moment by ``time.monotonic()`` from which on an empty list is given, where
+            give_up: The moment by ``time.monotonic()`` at which to return an empty list, where
                 ``can_wait`` is true; None waits for as long as it takes.
 
         Raises:
@@ -74,14 +74,17 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def cancel(self) -> None:
-        """Wake ``read()`` for good; what it gives or raises then is dropped.
+        """Wake ``read()`` for good; what it returns or raises then is dropped.
 
-        Called from any thread, from signal handlers and finalizers, maybe more than once: take no
-        lock, and wait for nothing.
+        Called from any thread, from signal handlers and finalizers, more than once, also when all
+        is over: take no lock, and wait for nothing.
         """
 
     def close(self) -> None:  # noqa: B027 - most sources hold nothing
-        """Let go of what is held; called once, when nobody reads any more."""
+        """Let go of what is held; called once, when nobody reads any more.
+
+        Called by whoever read last, or by whoever closes a stream that nobody reads: do not wait.
+        """
 
     def wait(self) -> None:  # noqa: B027 - whoever cannot tell lets read() wait
         """Wait until ``read()`` need not wait; whatever is raised in here changes nothing.
@@ -96,15 +99,15 @@ class Source(abc.ABC):
         """Let the clock of the upstream's silence go on: reading does."""
 
     def out_of_time(self) -> GenerateError | None:
-        """Give the error if the answer as a whole has taken too long; None if not."""
+        """Return the error if the answer as a whole has taken too long; None if not."""
         return None
 
     def weight(self, events: list[Event]) -> int:
-        """Give the size in bytes of events that were just read, for the bound of what waits."""
+        """Return the size in bytes of events that were just read, for the bound of what waits."""
         return sum(map(_size, events))
 
     def clean(self, error: GenerateError) -> GenerateError:
-        """Take what is secret out of an error that was made of a fault in ``read()``."""
+        """Return an error that was made of a fault in ``read()`` without what is secret in it."""
         return error
 
 

@@ -284,6 +284,43 @@ def test_ending_early(how):
     assert generated.closed.wait(SOON)
 
 
+def test_a_stream_is_a_source():
+    """A stream handed on by another backend is closed at once when that one's stream is."""
+    inner = ie.Mock(token_delay=3600.0).stream("x")
+    with Backend(lambda: inner).stream("x") as outer:
+        assert outer.poll(0.05) is None
+    assert inner.cancelled
+    outer.wait_released(SOON)
+    assert Backend(lambda: ie.Mock("a").stream("x")).complete("x").text == "a"
+
+
+def test_a_cancel_that_fails():
+    """What a source raises from cancel() keeps no stream open, and stop() from no other one."""
+
+    class Broken(Waiting):
+        def cancel(self):
+            super().cancel()
+            raise OSError("cancel")
+
+    sources = [Broken(can_wait=True), Broken(can_wait=False), Waiting(can_wait=True)]
+    backend = Backend()
+    streams = [backend.open_stream(source) for source in sources]
+    backend.stop()
+    assert all(stream.cancelled for stream in streams)
+    assert [len(source.closed_by) for source in sources] == [1, 1, 1]
+
+
+class Ended(ie.Done):
+    """A Done of somebody's own."""
+
+
+def test_a_subclass_of_done_ends_too():
+    """What is a Done ends the stream, whatever its class."""
+    end = Ended(ie.StopReason.END_TURN)
+    for make in (lambda: iter([end]), lambda: Listed([end])):
+        assert list(Backend(make).stream("x")) == [end]
+
+
 @pytest.mark.parametrize("buffer", [512, 0])
 def test_a_token_ends_complete(buffer):
     """complete() ends at once when its token does, though nothing wakes the generator."""
