@@ -12,8 +12,9 @@ import attrs
 
 from inferd_engine.backends.base import Backend
 from inferd_engine.backends.over_http.call import Call
+from inferd_engine.backends.over_http.construction import hide
 from inferd_engine.backends.over_http.hints import hint_of
-from inferd_engine.backends.over_http.upstream import Upstream, hide
+from inferd_engine.backends.over_http.upstream import Upstream
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.frames import without_frames
 from inferd_engine.reprs import changed_fields, named
