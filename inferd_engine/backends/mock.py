@@ -31,8 +31,10 @@ from inferd_engine.events import (
     ToolUse,
     Usage,
 )
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.embed import EmbedResult
 from inferd_engine.proto.v2 import ResolvedV2
+from inferd_engine.reprs import changed_fields, named, short_repr
 from inferd_engine.stream.source import Source, is_empty
 from inferd_engine.stream.turn import Bell
 
@@ -87,6 +89,8 @@ class MockConfig:
     buffer: int = 512
     answers: Sequence[MockAnswer] = attrs.field(default=(), converter=_to_answers)
 
+    __repr__ = short_repr
+
 
 class MockFields(TypedDict, total=False):
     """The fields of ``MockConfig``, as keyword arguments."""
@@ -112,6 +116,7 @@ class Mock(Backend):
             ``EmbedResolved``.
     """
 
+    @without_frames
     def __init__(
         self, config: MockConfig | MockAnswer | None = None, **fields: Unpack[MockFields]
     ) -> None:
@@ -121,6 +126,10 @@ class Mock(Backend):
         self.requests: list[Any] = []
         self._asked = itertools.count()
         self._ready = True
+
+    def __repr__(self) -> str:
+        config = getattr(self, "config", None)  # a constructor that failed has none yet
+        return named(type(self).__name__, changed_fields(config) if config else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.config,)
@@ -142,6 +151,7 @@ class Mock(Backend):
         """Everything that a script can say."""
         return BackendCapabilities(v2=True, tools=True, thinking=True, embed=True)
 
+    @without_frames
     def with_options(self, **fields: Unpack[MockFields]) -> Self:
         """Return a mock of its own with other settings, whose ``requests`` are the same list.
 
@@ -153,17 +163,20 @@ class Mock(Backend):
             other._asked = self._asked  # noqa: SLF001 - likewise
         return other
 
+    @without_frames
     def models(self, *, cancel: CancelToken | None = None) -> list[str]:
         """Return the one model that there is: ``["mock"]``."""
         self._check_call(cancel)
         return [self.name]
 
+    @without_frames
     def generate(self, request: Resolved) -> TokenStream:
         """Answer with the texts alone, each a ``Token``, then ``Done``."""
         script = self._script_for(request, None, self.config.tokens)
         script.events = [Token(e.delta) for e in script.events if isinstance(e, TextDelta)]
         return self.open_stream(_Reader(script, self.config), request_id=request.id)
 
+    @without_frames
     def generate_v2(
         self,
         request: ResolvedV2,
@@ -182,6 +195,7 @@ class Mock(Backend):
         )
         return self.open_stream(_Reader(script, config), cancel=cancel, request_id=request.id)
 
+    @without_frames
     def embed(self, request: EmbedResolved) -> EmbedResult:
         """Return vectors that tell texts of different lengths apart.
 

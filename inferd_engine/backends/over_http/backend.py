@@ -16,6 +16,7 @@ from inferd_engine.backends.over_http.construction import hide
 from inferd_engine.backends.over_http.hints import hint_of
 from inferd_engine.backends.over_http.upstream import Upstream
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.reprs import changed_fields, named
 from inferd_engine.secrets.secret import HeaderValue, Secret, is_harmless, revealed
 from inferd_engine.wire.openai.errors import http_error
 
@@ -85,8 +86,8 @@ class HttpBackend(Backend, Generic[_Config]):
         return other
 
     def __repr__(self) -> str:
-        config = getattr(self, "config", "")  # a constructor that failed has none yet
-        return f"{type(self).__name__}({config!r})"
+        config = getattr(self, "config", None)  # a constructor that failed has none yet
+        return named(type(self).__name__, changed_fields(config) if config else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.config,)
