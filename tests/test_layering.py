@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "errors": (),
     "_native": (),  # the compiled part and its switch, for whoever needs it
     "proto": ("errors",),
-    "events": ("errors", "proto"),
+    "events": ("errors", "proto", "notebook"),
     "wire.text": ("errors",),
     "wire.http": ("errors", "_native", "wire.text"),
     "wire.sse": ("errors", "_native", "wire.text"),
@@ -31,13 +31,16 @@ MAY_IMPORT = {
     "secrets": ("errors", "wire.http"),
     # Two towers that never meet: bytes in time, which know no event; threads, which know no HTTP.
     "net": ("errors", "_native", "secrets", "wire.http", "wire.text"),
-    "stream": ("errors", "events", "cancel"),
+    "stream": ("errors", "events", "cancel", "notebook"),
     # The bridge between them, and what stands on it; no backend knows another.
     "backends.base": ("errors", "proto", "events", "cancel", "stream", "wire.openai"),
     "backends.mock": ("errors", "proto", "events", "cancel", "stream", "backends.base"),
     "backends.over_http": _BACKEND,
     "backends.openai_compat": (*_BACKEND, "backends.over_http"),
     "testing": (),
+    # The front door, and what may be printed.  What notebooks show of values and streams is told
+    # here; those import it when they are shown.
+    "notebook": ("cli",),
     # A program like any other: the front door, and the names of the presets, which are not there.
     "cli": ("testing", "backends.openai_compat"),
     "__init__": ("_version",),
