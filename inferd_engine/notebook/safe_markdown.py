@@ -36,13 +36,15 @@ _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^`
 _LANGUAGE = re.compile(r"[\w+#.-]*")
 _HARMFUL = re.compile(
     rf"""
-    <(?=[A-Za-z/!?])                                # a tag, a comment
-    | !(?=\[)                                       # an image
-    | (?<=\])\((?!https?://[^\s<>"'\\$`\[\]]*\))    # a link, or one with a title
-    | \$
-    | \\(?=begin\{{)                                # JupyterLab: a formula, too
-    | (?<!\\)\\{{2,}}(?=[(\[])                      # likewise
-    | (?:(?<!`)`{{3,}}|(?<!~)~{{3,}})(?=[ \t]*(?i:{_DRAWN}))
+    (?<!\\)(?P<slashes>\\*)  # Markdown's escapes: two are one, and one makes an entity text
+    (?P<mark>
+        <(?=[A-Za-z/!?])                              # a tag, a comment
+        | !\[                                         # an image
+        | (?<=\])\((?!https?://[^\s<>"'\\$`\[\]]*\))  # a link, or one with a title
+        | \$
+        | \\(?=begin\{{) | (?<=\\)\\(?=[(\[])         # JupyterLab: formulas, too
+        | (?:(?<!`)`{{3,}}|(?<!~)~{{3,}})(?=[ \t]*(?i:{_DRAWN}))
+    )
     """,
     re.VERBOSE,
 )
@@ -52,7 +54,7 @@ _WORD = r"(?<!\S)(?P<begin>[(\[|*_>-]*)"
 _PARAGRAPH = r"(?:(?!\n[ \t]*\n|\\\[|~~~)[^$`])+?"
 _CODE_OR_FORMULA = re.compile(
     rf"""
-    (?P<code>(?<!`)(?P<ticks>`+)(?!`) (?P<inside>.+?) (?<!`)(?P=ticks)(?!`))
+    (?P<code>(?<![`\\])(?P<ticks>`+)(?!`) (?P<inside>.+?) (?<!`)(?P=ticks)(?!`))
     | {_WORD} (?:
         \$\$(?P<display>{_PARAGRAPH})\$\$
         | \$(?P<inline>[^\s$`](?:[^$`\n]*[^\s$`\\])?)\$(?!\d)
@@ -66,7 +68,7 @@ _HARMFUL_FORMULA = re.compile(
     r"<(?=[A-Za-z/!?])|!(?=\[)|\](?=[(:])|(?<=\S)(?=\\begin\{)|(?<=[^\s\\])(?=\\{2,}[(\[])"
 )
 _MARKS = str.maketrans(
-    {mark: f"&#{ord(mark)};" for mark in "\"'`$\\*_[]()!#~|{}\n"}
+    {mark: f"&#{ord(mark)};" for mark in "\"'`$\\*_[]()!#~|{}:@.\n"}
     | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 )
 
@@ -148,6 +150,7 @@ def _apart(match: re.Match[str]) -> str:
 
 
 def _entities(match: re.Match[str]) -> str:
-    r"""Return entities: of backslashes as many as would be shown, as ``\\`` is one."""
-    found = match[0]
-    return "&#92;" * (len(found) // 2 or 1) if found[0] == "\\" else literal(found)
+    """Return entities; ``$`` in an element of its own, as JupyterLab looks for pairs once more."""
+    mark = match["mark"]
+    shown = f"<span>{literal(mark)}</span>" if mark == "$" else literal(mark)
+    return "&#92;" * (len(match["slashes"]) // 2) + shown

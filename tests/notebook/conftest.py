@@ -17,9 +17,9 @@ import pytest
 from inferd_engine.testing import Upstream
 
 NEEDS = {
-    "test_browsers.py": ("nbclient", "nbconvert", "ipykernel"),
-    "test_documents.py": ("nbclient", "ipykernel", "tqdm", "mypy"),
-    "test_kernel.py": ("nbclient", "ipykernel"),
+    "test_browsers.py": ("jupyterlab", "nbconvert"),
+    "test_documents.py": ("ipykernel", "mypy", "nbclient", "tqdm"),
+    "test_kernel.py": ("ipykernel",),
 }
 
 missing = {

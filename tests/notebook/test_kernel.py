@@ -224,7 +224,9 @@ def test_a_model_cannot_run_or_load(ask):
     """Tags and images of a model are text, unless they are trusted; plain shows text alone."""
     said = "<script>alert(1)</script> ![](http://x.example/?secret)"
     shown = ask("backend.display('x')", text_reply(said)).wait().shown
-    assert shown.startswith("&lt;script>alert(1)&lt;/script> &#33;[](http://x.example/?secret)\n")
+    assert shown.startswith(
+        "&lt;script>alert(1)&lt;/script> &#33;&#91;](http://x.example/?secret)\n"
+    )
     shown = ask("backend.display('x', trust=True)", text_reply(said)).wait().shown
     assert shown.startswith(said)
     cell = ask("backend.display('x', plain=True)", text_reply(said + "\x1b[31m")).wait()

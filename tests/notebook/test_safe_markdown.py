@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from inferd_engine.notebook.safe_markdown import safe_markdown
 
 # What is ours: the text of a model is never inside of these tags without being escaped.
-OURS = re.compile(r"<pre><code>|</code></pre>|<code>|</code>")
+OURS = re.compile(r"<pre><code>|</code></pre>|</?code>|</?span>")
 HARM = {
     "a tag": r"<[A-Za-z/!?]",
     "an image": r"!\[",
@@ -43,19 +43,22 @@ def test_what_is_harmless_stays_as_it_is(text):
     assert safe_markdown(text) == text
 
 
+DOLLAR = "<span>&#36;</span>"
 CHANGED = {
     "<b>x</b>": "&lt;b>x&lt;/b>",
     "<!-- x": "&lt;!-- x",
     "a<b": "a&lt;b",
-    "![a](https://x.example/)": "&#33;[a](https://x.example/)",
+    "![a](https://x.example/)": "&#33;&#91;a](https://x.example/)",
     "[a](javascript:alert(1))": "[a]&#40;javascript:alert(1))",
     "[a](<javascript:x>)": "[a]&#40;&lt;javascript:x>)",
     '[a](https://x.example "title")': '[a]&#40;https://x.example "title")',
     "> [a]: javascript:x\n[a]": "> [a]&#58; javascript:x\n[a]",
     "[a\nb]: javascript:x": "[a\nb]&#58; javascript:x",
-    "from $5 to $10": "from &#36;5 to &#36;10",
-    "$5-$10": "&#36;5-&#36;10",
-    'https://x.example/$"onclick="x"$': 'https://x.example/&#36;"onclick="x"&#36;',
+    "from $5 to \\$10": f"from {DOLLAR}5 to {DOLLAR}10",
+    "$5-$10": f"{DOLLAR}5-{DOLLAR}10",
+    'https://x.example/$"onclick="x"$': f'https://x.example/{DOLLAR}"onclick="x"{DOLLAR}',
+    r"\<b> \\<b> \![": r"&lt;b> &#92;&lt;b> &#33;&#91;",
+    r"\`<b>\`": r"\`&lt;b>\`",
     r"\\(x\\)": r"&#92;(x\\)",
     r"[a\]b]: x": r"[a\]b]&#58; x",
     r"\begin{a}": "&#92;begin{a}",
