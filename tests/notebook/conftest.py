@@ -18,7 +18,7 @@ from inferd_engine.testing import Upstream
 
 NEEDS = {
     "test_browsers.py": ("jupyterlab", "nbconvert"),
-    "test_documents.py": ("ipykernel", "mypy", "nbclient", "tqdm"),
+    "test_documents.py": ("ipykernel", "nbclient", "tqdm"),
     "test_kernel.py": ("ipykernel",),
 }
 
