@@ -61,4 +61,5 @@ def _shown_by_cell(shell: Any) -> list[ie.Completion]:  # noqa: ANN401 - IPython
 
     shell.display_formatter.ipython_display_formatter.for_type(ie.Completion, show_once)
     shell.events.register("post_execute", forget)
+    shell.events.register("pre_execute", forget)  # what a thread has shown between two cells
     return shown

@@ -59,7 +59,8 @@ def display(
         answer = _whole(stream, seen)
         screen.end(answer, footer(answer.usage, answer.stats, str(answer.stop_reason)))
     except BaseException as error:
-        stream.close()
+        if not isinstance(error, Exception):  # it was not the stream that failed
+            stream.close()
         partial = ie.Completion.of(seen)
         error.partial = partial  # type: ignore[attr-defined]  # an interrupt has none of its own
         screen.end(partial, footer(None, stream.stats, _end_of(error)), *_sentence(error))
@@ -68,7 +69,8 @@ def display(
 
 
 def _beating(stream: ie.TokenStream, poll: Poll) -> Iterator[Event | None]:
-    """Return the events, with a beat in silence."""
+    """Return the events, with a beat in silence, and one to begin with."""
+    yield None
     while (event := poll(_BEAT)) is not None or not stream.ended:
         yield event
 
@@ -111,22 +113,24 @@ class Drawn:
         self._output = output
         self._answer = ie.Completion()
         self._new: list[Event] = []
+        self._state = "waiting"
+        self._is_drawn = False
         self._due = 0.0  # when it is time to draw
-        self._draw("waiting")
 
     def take(self, event: Event | None) -> None:
         """Take the next event, or a beat, and draw if it is time."""
         if event is not None:
             self._new.append(event)
-        if self._new and time.monotonic() >= self._due:
-            self._draw("streaming")
+            self._state, self._is_drawn = "streaming", False
+        if not self._is_drawn and time.monotonic() >= self._due:
+            self._draw()
 
     def end(self, answer: ie.Completion, *below: str) -> None:
         """Draw it for good."""
         self._output.keep(answer)
         self._output.show(self._look.bundle(answer, *below))
 
-    def _draw(self, state: str) -> None:
+    def _draw(self) -> None:
         began = time.monotonic()
         new, self._new = ie.Completion.of(self._new), []
         self._answer = ie.Completion(
@@ -134,8 +138,9 @@ class Drawn:
             self._answer.thinking + new.thinking,
             self._answer.tool_uses + new.tool_uses,
         )
-        bundle = self._look.bundle(self._answer, f"{state} …")
+        bundle = self._look.bundle(self._answer, f"{self._state} …")
         self._output.show(bundle)
+        self._is_drawn = True
         ended = time.monotonic()
         sent = sum(map(len, bundle.values()))
         self._due = ended + max(_PAUSE, sent / _RATE, _REST * (ended - began))

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from inferd_engine.testing import (
+    DONE,
     Cut,
     Gate,
     Pause,
@@ -253,6 +254,37 @@ def test_from_another_thread(ask):
         "thread.start()\nthread.join()"
     )
     assert ask(code, text_reply("a")).wait().shown.startswith("a\n")
+
+
+def test_a_thread_that_outlives_its_cell(ask, kernel):
+    """What a thread has shown between two cells is shown by the second, when it is asked to."""
+    code = (
+        "import threading\n"
+        "def show():\n  global late\n  late = backend.display('x')\n"
+        "threading.Thread(target=show).start()"
+    )
+    gate = Gate()
+    cell = ask(code, Reply([chunk("a"), gate, chunk("b", finish_reason="stop"), DONE])).wait()
+    gate.open()
+    cell.is_over = False
+    cell.wait(lambda cell: "end_turn" in cell.shown)
+    assert kernel.run("late").kinds == ["execute_result"]
+
+
+def test_read_by_two(ask, kernel):
+    """Who shows what another one reads is refused, and the other one goes on."""
+    code = (
+        "import threading\nstream = backend.stream('x')\nanswers = []\n"
+        "reader = threading.Thread(target=lambda: answers.append(stream.collect()))\n"
+        "reader.start()\n"
+        "while not stream.stats.events: pass\n"
+        "try:\n  stream.display()\nexcept RuntimeError:\n  print('refused')"
+    )
+    gate = Gate()
+    reply = Reply([chunk("a"), chunk("b"), gate, chunk("c", finish_reason="stop"), DONE])
+    assert ask(code, reply).wait().printed == "refused\n"
+    gate.open()
+    assert kernel.run("reader.join(); print(answers[0])").printed == "abc\n"
 
 
 def test_a_mock_is_shown(kernel):
