@@ -4,7 +4,7 @@ IPython is never imported: where there is a kernel, it has been.  In a terminal 
 and no kernel, and nothing there can be drawn again.
 
 An answer that its cell has shown is the cell's value too, if it stands there alone, and would be
-shown twice: what the cell has shown is remembered until its end, and shown no second time.
+shown twice: what the cell has shown is remembered until the next one, and shown no second time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Output:
 
 @functools.lru_cache(maxsize=1)  # a process has one shell
 def _shown_by_cell(shell: Any) -> list[ie.Completion]:  # noqa: ANN401 - IPython's
-    """Return the answers that the cell has shown; the list is emptied when the cell ends."""
+    """Return the answers that the cell has shown; the next one empties the list."""
     shown: list[ie.Completion] = []
 
     def show_once(answer: ie.Completion) -> None:
@@ -60,6 +60,5 @@ def _shown_by_cell(shell: Any) -> list[ie.Completion]:  # noqa: ANN401 - IPython
         shown.clear()
 
     shell.display_formatter.ipython_display_formatter.for_type(ie.Completion, show_once)
-    shell.events.register("post_execute", forget)
-    shell.events.register("pre_execute", forget)  # what a thread has shown between two cells
+    shell.events.register("pre_execute", forget)  # also what a thread has shown since the last
     return shown

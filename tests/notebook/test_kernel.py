@@ -112,6 +112,24 @@ def test_an_interrupt_while_nothing_comes(ask, kernel, upstream, buffer):
     assert ask("backend.display('x')", text_reply("well")).wait().shown.startswith("well")
 
 
+def test_an_interrupt_while_it_is_drawn(ask, upstream):
+    """Stop, while the page is drawn: the upstream is left then, too."""
+    code = (
+        "publisher, publish = get_ipython().display_pub, get_ipython().display_pub.publish\n"
+        "def struck(*, data, **where):\n"
+        "  publish(data=data, **where)\n"
+        "  if 'streaming' in data['text/plain']:\n    raise KeyboardInterrupt\n"
+        "publisher.publish, stream = struck, backend.stream('x')\n"
+        "try:\n  stream.display()\n"
+        "finally:\n  publisher.publish = publish\n  print(stream)"
+    )
+    cell = ask(code, Reply([chunk("half"), Stall()])).wait()
+    assert upstream.requests[0].gone.wait(SOON)
+    assert cell.error == "KeyboardInterrupt"
+    assert cell.shown.endswith("interrupted*")
+    assert cell.printed.endswith(" closed>\n")
+
+
 @pytest.mark.parametrize("before", [True, False], ids=["before the headers", "after them"])
 def test_an_interrupt_before_the_first_token(ask, kernel, upstream, before):
     """Stop, while nothing has come at all: the upstream is left at once."""
