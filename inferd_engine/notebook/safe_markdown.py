@@ -69,7 +69,7 @@ _HARMFUL_FORMULA = re.compile(
 )
 _MARKS = str.maketrans(
     {mark: f"&#{ord(mark)};" for mark in "\"'`$\\*_[]()!#~|{}:@.\n"}
-    | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+    | {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": ""}
 )
 
 

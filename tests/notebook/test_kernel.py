@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -303,6 +305,23 @@ def test_read_by_two(ask, kernel):
     assert ask(code, reply).wait().printed == "refused\n"
     gate.open()
     assert kernel.run("reader.join(); print(answers[0])").printed == "abc\n"
+
+
+@pytest.mark.usefixtures("_jupyter")
+def test_ipython_in_a_terminal_prints(upstream):
+    """IPython without a kernel prints the answer, and its value in one line."""
+    code = f"import inferd_engine as ie\nie.OpenAiCompat({upstream.url!r}, api_key='').display('x')"
+    ran = subprocess.run(
+        [sys.executable, "-m", "IPython", "--no-banner", "--colors=nocolor", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    printed = ran.stdout.splitlines()
+    assert printed[0] == "You said: x"
+    assert re.fullmatch(r"\[3 tokens .* end_turn\]", printed[1])
+    assert printed[2:] == ["Out[1]: <Completion 'You said: x' end_turn>"], ran.stderr
 
 
 def test_a_mock_is_shown(kernel):

@@ -189,9 +189,9 @@ def test_a_call_is_safe():
 
 def test_a_value_is_shown_safely():
     """A ``Completion`` that a notebook evaluates loads and runs nothing."""
-    answer = ie.Completion("<b>", thinking="<i>", done=DONE)
+    answer = ie.Completion("<b>", thinking="<i>\r\n\r\n<i>", done=DONE)
     assert answer._repr_markdown_().endswith("</pre></details>\n\n&lt;b>")
-    assert "<i>" not in answer._repr_markdown_()
+    assert "&lt;i&gt;&#10;&#10;&lt;i&gt;" in answer._repr_markdown_()
     assert pickle.loads(pickle.dumps(answer))._repr_markdown_() == answer._repr_markdown_()
 
 
