@@ -62,9 +62,9 @@ def _jupyter(tmp_path_factory):
 class Cell:
     """One execution of some code: what came of it so far."""
 
-    def __init__(self, client, code):
+    def __init__(self, client, code, *, stop_on_error):
         self._client = client
-        self._id = client.execute(code)
+        self._id = client.execute(code, stop_on_error=stop_on_error)
         self.outputs = []  # as a notebook is saved: what is shown again is shown in its place
         self.drawn = []  # (time, data) of all that was drawn
         self.is_over = False
@@ -120,9 +120,12 @@ class Kernel:
     def __init__(self, manager, client):
         self._manager = manager
         self._client = client
+        self.last = None
 
-    def start(self, code):
-        return Cell(self._client, code)
+    def start(self, code, *, stop_on_error=False):
+        """Run a cell; if it fails, those that wait for their turn may be dropped."""
+        self.last = Cell(self._client, code, stop_on_error=stop_on_error)
+        return self.last
 
     def run(self, code):
         return self.start(code).wait()
@@ -147,10 +150,11 @@ def _kernel(_jupyter):
 
 @pytest.fixture
 def kernel(_kernel):
-    """Give the kernel, which is free: whatever a test has left running is interrupted."""
+    """Give the kernel, which is free: what a test that failed has left running is interrupted."""
     yield _kernel
-    _kernel.interrupt()
-    _kernel.run("pass")
+    if not _kernel.last.is_over:
+        _kernel.interrupt()
+        _kernel.last.wait()
 
 
 @pytest.fixture
@@ -164,8 +168,8 @@ def ask(kernel, upstream):
     """Give what runs code in the kernel, with a backend there that asks the upstream."""
     kernel.run(f"backend = ie.OpenAiCompat({upstream.url!r}, api_key='')")
 
-    def start(code, *replies):
+    def start(code, *replies, **how):
         upstream.enqueue(*replies)
-        return kernel.start(code)
+        return kernel.start(code, **how)
 
     return start

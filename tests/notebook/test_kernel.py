@@ -148,7 +148,7 @@ def test_an_interrupt_before_the_first_token(ask, kernel, upstream, before):
 
 def test_run_all_stops(ask, kernel, upstream):
     """An interrupt goes on up: the cells that wait for their turn are not run."""
-    cell = ask("backend.display('x')", Reply([chunk("a"), Stall()]))
+    cell = ask("backend.display('x')", Reply([chunk("a"), Stall()]), stop_on_error=True)
     following = kernel.start("print('it was run')")
     cell.wait(lambda cell: "a\n" in cell.shown)
     kernel.interrupt()
@@ -321,7 +321,7 @@ def test_ipython_in_a_terminal_prints(upstream):
     printed = ran.stdout.splitlines()
     assert printed[0] == "You said: x"
     assert re.fullmatch(r"\[3 tokens .* end_turn\]", printed[1])
-    assert printed[2:] == ["Out[1]: <Completion 'You said: x' end_turn>"], ran.stderr
+    assert re.fullmatch(r"Out\[\d\]: <Completion 'You said: x' end_turn>", printed[2])
 
 
 def test_a_mock_is_shown(kernel):
