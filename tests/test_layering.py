@@ -25,6 +25,16 @@ MAY_IMPORT = {
     "wire.http": ("errors", "_native", "wire.text"),
     "wire.sse": ("errors", "_native", "wire.text"),
     "wire.openai": ("errors", "proto", "events", "wire.text", "wire.http", "wire.sse"),
+    # What servers say is wrong, JSON in pieces and images are told alike in both protocols.
+    "wire.anthropic": (
+        "errors",
+        "proto",
+        "events",
+        "wire.text",
+        "wire.http",
+        "wire.sse",
+        "wire.openai",
+    ),
     "wire.openai_request": ("wire.openai",),  # doors that the contract names
     "wire.openai_chunks": ("wire.openai",),
     "cancel": ("errors",),

@@ -171,6 +171,7 @@ class OpenAiCompatConfig:
         tool_name_pattern: A regular expression that names of tools have to match.
         vision: Send images.
         audio: Send sounds.
+        documents: Send documents.
         headers: Sent with every request; those that set how it is framed are refused.
         extra_body: Merged into the body of every request.
         verify: As in requests; None follows ``REQUESTS_CA_BUNDLE``.
@@ -220,6 +221,7 @@ class OpenAiCompatConfig:
     tool_name_pattern: str = attrs.field(default="", validator=_check_pattern)
     vision: bool = False
     audio: bool = False
+    documents: bool = False
     api_key_header: str = attrs.field(default="Authorization", validator=check_header_name)
     headers: Mapping[str, str] = attrs.field(
         factory=dict, converter=to_headers, validator=check_headers

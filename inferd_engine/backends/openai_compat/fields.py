@@ -78,3 +78,4 @@ class OpenAiCompatFields(UpstreamFields, total=False):
     tool_name_pattern: str
     vision: bool
     audio: bool
+    documents: bool
