@@ -206,15 +206,3 @@ def query_of(url: str) -> Secret | None:
 def revealed(value: str) -> str:
     """Give what a str stands for, whether it is hidden or not."""
     return value.reveal() if isinstance(value, Secret) else value
-
-
-def hide_secrets(fields: dict[str, Any]) -> None:
-    """Hide what is secret among the arguments of a configuration, from tracebacks too."""
-    for name, convert in (
-        ("api_key", to_key),
-        ("headers", to_headers),
-        ("proxies", to_proxies),
-        ("base_url", to_address),
-    ):
-        if fields.get(name) is not None:
-            fields[name] = convert(fields[name])

@@ -27,7 +27,7 @@ from inferd_engine.wire.http.urls import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from inferd_engine.backends.openai_compat.config import OpenAiCompatConfig
+    from inferd_engine.backends.over_http.upstream import Upstream
 
 _NOT_A_KEY = re.compile(r"[^\x21-\x7e]")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2 "token"
@@ -45,7 +45,7 @@ _FRAMING = frozenset(
 # --- when a configuration is made ----------------------------------------------------------------
 
 
-def key_from_environment(config: OpenAiCompatConfig) -> Secret:
+def key_from_environment(config: Upstream) -> Secret:
     """Read the key from its variable."""
     variable = config.api_key_variable
     return Secret(os.environ.get(variable, "") if variable else "", source=variable)
@@ -70,7 +70,7 @@ def check_base_url(_: Any, __: Any, value: str) -> None:  # noqa: ANN401 - attrs
     split_base_url(value)
 
 
-def check_way(config: OpenAiCompatConfig) -> None:
+def check_way(config: Upstream) -> None:
     """Refuse to send a key of the environment where it does not stay secret."""
     key = config.api_key
     if not key or not key.source or key.is_left_out:
@@ -125,7 +125,7 @@ def check_proxies(_: Any, __: Any, value: Mapping[str, str] | None) -> None:  # 
 # --- at a call -----------------------------------------------------------------------------------
 
 
-def key_for_call(config: OpenAiCompatConfig) -> Secret:
+def key_for_call(config: Upstream) -> Secret:
     """Give the key that a call is made with.
 
     Raises:
@@ -156,7 +156,7 @@ def _called(key: Secret) -> Secret:
     raise failure
 
 
-def _check_complete(config: OpenAiCompatConfig) -> None:
+def _check_complete(config: Upstream) -> None:
     """Refuse to do without what a pickle left out."""
     key = config.api_key
     if key.is_left_out and key.source:
@@ -179,7 +179,7 @@ def _check_complete(config: OpenAiCompatConfig) -> None:
         raise InvalidRequestError(msg)
 
 
-def _secrets(config: OpenAiCompatConfig) -> Iterator[tuple[str, str, Secret]]:
+def _secrets(config: Upstream) -> Iterator[tuple[str, str, Secret]]:
     """Give what a configuration hides: the field, the place in words, the secret."""
     yield "api_key", "api_key", config.api_key
     for name, value in config.headers.items():
@@ -192,7 +192,7 @@ def _secrets(config: OpenAiCompatConfig) -> Iterator[tuple[str, str, Secret]]:
             yield "proxies", f"the password in proxies[{scheme!r}]", address
 
 
-def secrets_in(config: OpenAiCompatConfig) -> Iterator[str]:
+def secrets_in(config: Upstream) -> Iterator[str]:
     """Give all secrets but the key, in the forms in which they are sent."""
     for name, value in config.headers.items():
         if not is_harmless(name):
