@@ -52,6 +52,8 @@ _HOMES = {
     "inferd_engine.proto.embed": ("EmbedRequest", "EmbedResolved", "EmbedResult"),
     "inferd_engine.backends.openai_compat.backend": ("OpenAiCompat",),
     "inferd_engine.backends.openai_compat.config": ("OpenAiCompatConfig",),
+    "inferd_engine.backends.anthropic.backend": ("Anthropic",),
+    "inferd_engine.backends.anthropic.config": ("AnthropicConfig",),
     "inferd_engine.backends.mock": ("Mock", "MockConfig"),
     "inferd_engine.backends.base": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
     "inferd_engine.cancel": ("CancelToken",),
@@ -118,6 +120,8 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from inferd_engine.backends.anthropic.backend import Anthropic as Anthropic
+    from inferd_engine.backends.anthropic.config import AnthropicConfig as AnthropicConfig
     from inferd_engine.backends.base import (
         AcceleratorInfo as AcceleratorInfo,
         Backend as Backend,

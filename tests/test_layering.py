@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "backends.mock": ("errors", "proto", "events", "cancel", "stream", "backends.base"),
     "backends.over_http": _BACKEND,
     "backends.openai_compat": (*_BACKEND, "backends.over_http"),
+    "backends.anthropic": (*_BACKEND, "backends.over_http"),
     "testing": (),
     # A program like any other: the front door, and the names of the presets, which are not there.
     "cli": ("testing", "backends.openai_compat"),

@@ -33,6 +33,7 @@ PresetName = Literal[
     "zai",
     "dashscope",
     "huggingface",
+    "bedrock",
     "nvidia",
 ]
 

@@ -81,5 +81,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         thinking_style="enable_thinking",
     ),
     "huggingface": _provider("HF_TOKEN", "https://router.huggingface.co/v1"),
+    "bedrock": _provider(
+        "AWS_BEARER_TOKEN_BEDROCK",
+        "https://bedrock-runtime.{region}.amazonaws.com/openai/v1",
+    ),
     "nvidia": _provider("NVIDIA_API_KEY", "https://integrate.api.nvidia.com/v1"),
 }

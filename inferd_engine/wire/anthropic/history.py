@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import (
     AttachmentUnsupportedError,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from inferd_engine.proto.v2 import Attachment, ContentBlock, MessageV2
+    from inferd_engine.wire.anthropic.dialect import Dialect
 
 SIGNATURE, REDACTED = "signature", "redacted"
 """What ``ThinkingBlock.extra`` keeps of a thought: its signature, or all of it, unreadable."""
@@ -49,24 +50,15 @@ _SWITCHES = {"image": "vision=True", "document": "documents=True"}
 _NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 
 
-class HistorySettings(Protocol):
-    """What this mapper needs to know of a configuration."""
-
-    @property
-    def vision(self) -> bool: ...  # noqa: D102
-    @property
-    def documents(self) -> bool: ...  # noqa: D102
-
-
 def history_from(
-    messages: Sequence[MessageV2], attachments: Sequence[Attachment], settings: HistorySettings
+    messages: Sequence[MessageV2], attachments: Sequence[Attachment], dialect: Dialect
 ) -> tuple[str, list[dict[str, Any]]]:
     """Give ``system`` and the ``messages`` to post.
 
     Raises:
         InvalidRequestError: Something cannot be sent; the message names the place.
     """
-    history = _History(attachments, settings)
+    history = _History(attachments, dialect)
     for index, message in enumerate(messages):
         history.take(message, f"messages[{index}].content")
     if not history.turns:
@@ -80,10 +72,10 @@ def history_from(
 class _History:
     """What has to be known of the whole conversation while its messages are mapped."""
 
-    def __init__(self, attachments: Sequence[Attachment], settings: HistorySettings) -> None:
+    def __init__(self, attachments: Sequence[Attachment], dialect: Dialect) -> None:
         self.system: list[str] = []
         self.turns: list[dict[str, Any]] = []
-        self._settings = settings
+        self._dialect = dialect
         self._attachments: Mapping[str, Any] = {item.id: item for item in attachments}
         self._ids: dict[str, str] = {}
         self._own_ids: set[str] = set()
@@ -129,9 +121,9 @@ class _History:
         return [self._shown(block, place)]
 
     def _shown(self, block: ContentBlock, place: str) -> dict[str, Any]:
-        if isinstance(block, ImageBlock) and self._settings.vision:
+        if isinstance(block, ImageBlock) and self._dialect.vision:
             return image_block(self._attachments[block.attachment_id], place)
-        if isinstance(block, DocumentBlock) and self._settings.documents:
+        if isinstance(block, DocumentBlock) and self._dialect.documents:
             return document_block(self._attachments[block.attachment_id])
         if isinstance(block, (ImageBlock, DocumentBlock, AudioBlock, VideoBlock)):
             switch = _SWITCHES.get(block.type)

@@ -16,12 +16,12 @@ Anthropic API reference, "Create a Message"; "Versioning" and its migration page
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import InvalidRequestError, UnsupportedError
 from inferd_engine.proto.tool_choice import ANY, AUTO, NONE, REQUIRED, named_in
 from inferd_engine.wire.anthropic.caching import mark
-from inferd_engine.wire.anthropic.history import HistorySettings, history_from
+from inferd_engine.wire.anthropic.history import history_from
 from inferd_engine.wire.openai.request import merged, parameters_of
 from inferd_engine.wire.text.surrogates import joined_in_value
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inferd_engine.proto.v2 import ResolvedV2, Tool
+    from inferd_engine.wire.anthropic.dialect import Dialect
 
 WITHOUT_SAMPLING = "2026-10-21"
 """The first version of the API that takes no sampling fields; versions are dates."""
@@ -36,23 +37,6 @@ _SAMPLING = ("temperature", "top_p", "top_k")
 _LEAST_BUDGET = 1024  # tokens; fewer are a 400
 _WORDS = {"True": "high", "False": "low"}  # for models that always think
 _BUDGETS = {"low": 1024, "medium": 2048, "high": 4096}  # as LiteLLM translates the words
-
-
-class RequestSettings(HistorySettings, Protocol):
-    """What the mapper needs to know of a configuration."""
-
-    @property
-    def model(self) -> str: ...  # noqa: D102
-    @property
-    def max_tokens(self) -> int: ...  # noqa: D102
-    @property
-    def version(self) -> str: ...  # noqa: D102
-    @property
-    def thinking_style(self) -> str: ...  # noqa: D102
-    @property
-    def cache(self) -> bool | str: ...  # noqa: D102
-    @property
-    def extra_body(self) -> Mapping[str, Any]: ...  # noqa: D102
 
 
 # --- whether to think ----------------------------------------------------------------------------
@@ -89,23 +73,23 @@ much (kimi-k3), where True is their most and False their least; models with a sw
 GLM); and models that want a number of tokens (Claude before 4.6)."""
 
 
-def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict[str, Any]:
-    """Give the JSON object to post.
+def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
+    """Return the JSON object to post.
 
     Args:
         resolved: The checked request.
-        config: The upstream's model and ways, an ``AnthropicConfig``.
+        dialect: The upstream's model and ways.
 
     Raises:
         AttachmentUnsupportedError: A message shows what this upstream is not sent.
         UnsupportedError: The request says what this protocol has no words for.
         InvalidRequestError: Something else cannot be sent; the message names the place.
     """
-    _check_fields(resolved, config)
-    system, messages = history_from(resolved.messages, resolved.attachments, config)
+    _check_fields(resolved, dialect)
+    system, messages = history_from(resolved.messages, resolved.attachments, dialect)
     body: dict[str, Any] = {
-        "model": resolved.model or config.model,
-        "max_tokens": resolved.max_tokens or config.max_tokens,
+        "model": resolved.model or dialect.model,
+        "max_tokens": resolved.max_tokens or dialect.max_tokens,
         "stream": resolved.stream is not False,
         **({"system": system} if system else {}),
         "messages": messages,
@@ -119,13 +103,13 @@ def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict
         body["tools"] = [_tool(tool) for tool in resolved.tools]
         body |= _tool_choice(resolved.tool_choice, resolved.parallel_tool_calls)
     if resolved.thinking is not None:
-        body |= THINKING_STYLES[config.thinking_style](resolved.thinking)
+        body |= THINKING_STYLES[dialect.thinking_style](resolved.thinking)
         _fit_budget(body, resolved.max_tokens)
     body = merged(body, _response_format(resolved.response_format))
-    if config.cache:
-        mark(body, config.cache)
+    if dialect.cache:
+        mark(body, dialect.cache)
     try:
-        extra = merged(config.extra_body, resolved.extra_body)
+        extra = merged(dialect.extra_body, resolved.extra_body)
         whole: dict[str, Any] = joined_in_value(merged(body, extra))
     except ValueError:
         msg = "the request holds a value that is nested too deeply"
@@ -133,16 +117,16 @@ def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict
     return whole
 
 
-def _check_fields(resolved: ResolvedV2, config: RequestSettings) -> None:
+def _check_fields(resolved: ResolvedV2, dialect: Dialect) -> None:
     if resolved.seed is not None:
         msg = "seed is set, which Anthropic's Messages have no word for: leave it out"
         raise UnsupportedError(msg)
-    if config.version < WITHOUT_SAMPLING:
+    if dialect.version < WITHOUT_SAMPLING:
         return
     for name in _SAMPLING:
         if getattr(resolved, name) is not None:
             msg = (
-                f"{name} is set, which the API version {config.version} refuses: leave it out, "
+                f"{name} is set, which the API version {dialect.version} refuses: leave it out, "
                 'or configure version="2023-06-01" if the model still takes it'
             )
             raise UnsupportedError(msg)

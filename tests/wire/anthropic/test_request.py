@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from types import SimpleNamespace
 
 import pytest
 
 import inferd_engine as ie
-from inferd_engine.wire.anthropic.request import request_from_resolved
+from inferd_engine.wire.anthropic.dialect import Dialect
+from inferd_engine.wire.anthropic.request import body_from
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
 PDF = b"%PDF-1.7 rest"
@@ -28,8 +28,8 @@ BLOCK = ie.TextBlock
 
 
 def mapped(*messages, settings=None, **fields):
-    config = SimpleNamespace(**{**SETTINGS, **(settings or {})})
-    return request_from_resolved(ie.RequestV2(messages, **fields).resolve(), config)
+    dialect = Dialect(**{**SETTINGS, **(settings or {})})
+    return body_from(ie.RequestV2(messages, **fields).resolve(), dialect)
 
 
 def turn(role, *content):
