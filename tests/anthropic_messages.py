@@ -89,5 +89,9 @@ PING = named({"type": "ping"})
 
 def error_reply(status, kind, message, **reply):
     body = {"type": "error", "error": {"type": kind, "message": message}}
-    headers = {"Content-Type": "application/json", "request-id": "req_7", **reply.pop("headers", {})}
+    headers = {
+        "Content-Type": "application/json",
+        "request-id": "req_7",
+        **reply.pop("headers", {}),
+    }
     return Reply([json.dumps(body).encode()], status, headers, framing="length", **reply)

@@ -25,6 +25,7 @@ _SETTINGS = (
     *("connect_timeout", "first_token_timeout", "idle_timeout", "timeout"),
     *("max_tokens_field", "include_usage", "thinking_style", "split_think_tags"),
     *("replay_thinking_as", "short_tool_call_ids", "strict_turns", "tool_name_pattern"),
+    *("version", "betas", "cache"),
 )
 # What has a place of its own on the command line.
 _ELSEWHERE = {
@@ -47,7 +48,7 @@ class Asked:
 
     Args:
         fields: Fields of ``RequestV2``.
-        settings: Fields of ``OpenAiCompatConfig``.
+        settings: Fields of the upstream's configuration.
     """
 
     fields: dict[str, Any]

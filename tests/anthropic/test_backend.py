@@ -132,7 +132,7 @@ def test_a_tool_loop_with_signed_thoughts(ask):
     (call,) = completion.tool_uses
     history += [completion.to_message(), ie.tool_result(call.tool_call_id, "sun")]
     assert backend.complete(history, tools=[WEATHER]).text == "Sunny."
-    asked, called, answered = backend.upstream.requests[1].json["messages"]
+    _asked, called, answered = backend.upstream.requests[1].json["messages"]
     assert called == {
         "role": "assistant",
         "content": [

@@ -52,7 +52,11 @@ def test_defaults():
         ("http://h/x/v1", "http://h/x/v1/messages", "http://h/x/v1/models"),
         ("http://h/x/messages", "http://h/x/messages", "http://h/x/models"),
         ("http://h/v1/messages", "http://h/v1/messages", "http://h/v1/models"),
-        ("http://h/a?beta=true", "http://h/a/v1/messages?beta=true", "http://h/a/v1/models?beta=true"),
+        (
+            "http://h/a?beta=true",
+            "http://h/a/v1/messages?beta=true",
+            "http://h/a/v1/models?beta=true",
+        ),
     ],
 )
 def test_where_it_asks(base_url, messages, models):

@@ -1,4 +1,4 @@
-"""The promises of every stream, kept by this one: it ends from anywhere, in time, and is told apart.
+"""The promises of every stream, kept by this one: it ends from anywhere, in time, and is named.
 
 How fast is measured by ``benchmarks/closing.py``; here the bounds only say that nobody waited for
 an upstream that stalls for ever.

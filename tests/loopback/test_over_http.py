@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hmac
 import http.server
 import json
 import pickle
@@ -20,7 +21,7 @@ from inferd_engine.backends.over_http.credentials import check_header_name
 from inferd_engine.backends.over_http.upstream import Upstream, UpstreamFields
 from inferd_engine.backends.settings import check_name
 from inferd_engine.secrets.masking import without_frames
-from inferd_engine.secrets.secret import to_address
+from inferd_engine.secrets.secret import to_address, to_secret
 from inferd_engine.wire.http.urls import at_path
 
 KEY = "toy-0123456789abcdef"
@@ -39,6 +40,7 @@ class ToyConfig(Upstream):
 
     api_key_header: str = attrs.field(default="x-toy-key", validator=check_header_name)
     voice: str = attrs.field(default="soft", validator=check_name)
+    password: str = attrs.field(default="", converter=to_secret)
 
     @classmethod
     def preset(cls, name, **given):
@@ -91,6 +93,15 @@ class Toy(HttpBackend[ToyConfig]):
     def _headers(self):
         return {"toy-voice": self.config.voice}
 
+    def _authorize(self, key, request):
+        request = super()._authorize(key, request)
+        password = self.config.password
+        if password:  # a signature over what is sent
+            text = f"{request.method} {request.path_url} ".encode() + request.body
+            made = hmac.new(password.reveal().encode(), text, "sha256").hexdigest()
+            request.headers["toy-signature"] = made
+        return request
+
     def _url(self, end):
         return at_path(self.config.base_url, lambda path: path + end)
 
@@ -109,6 +120,7 @@ class Toy(HttpBackend[ToyConfig]):
 
 class ToyFields(UpstreamFields, total=False):
     voice: str
+    password: str
 
 
 # --- its upstream ---------------------------------------------------------------------------------
@@ -241,12 +253,46 @@ def test_a_refusal_is_cleaned_of_the_key(toy, talker):
         assert "toy-0123456789" not in shown.replace(f'KEY = "{KEY}"', "")
 
 
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        (b'{"detail": "Not Found"}', "was asked, because base_url is http://127.0.0.1:{port}/api)"),
+        (b'{"error": "no such voice"}', "/api/talk was asked, because base_url is http://"),
+    ],
+)
+def test_where_nobody_is_asked(toy, talker, body, hint):
+    """A path that is not there is told with what it came from, and no model that none was."""
+    talker.answer = lambda _: (404, "application/json", body)
+    with pytest.raises(ie.HttpStatusError) as caught:
+        toy.complete("x")
+    assert hint.format(port=talker.server_port) in str(caught.value)
+    assert "model" not in str(caught.value)
+
+
 def test_an_answer_that_is_no_stream_by_its_type(toy, talker):
     """It is read until it is clear what it is; one that has begun is one all the same."""
     talker.answer = lambda _: (200, "text/event-stream", b"one\n.\n")
     assert toy.complete("x").text == "one"
     with pytest.raises(ie.InvalidRequestError, match="JSON cannot hold"):
         toy.with_options(extra_body={"x": {1, 2}}).complete("x")
+
+
+def test_a_body_is_signed_as_it_is_sent(talker):
+    """Credentials are added to the request that is sent, address and bytes, and go nowhere else."""
+    with Toy(talker.url, password=f"pass-{KEY}") as toy:
+        toy.complete("caf\xe9")
+        ((_, path, headers),) = talker.asked
+        text = f"POST {path} ".encode() + talker.bodies[0]
+        wanted = hmac.new(f"pass-{KEY}".encode(), text, "sha256").hexdigest()
+        assert headers["toy-signature"] == wanted
+        talker.answer = lambda _: (500, "text/plain", f"so your password is pass-{KEY}".encode())
+        with pytest.raises(ie.HttpStatusError, match=r"password is \*\*\*$"):
+            toy.complete("x")
+        assert "toy-0" not in repr(toy)
+        with pytest.raises(
+            ie.InvalidRequestError, match=r"^password: .*with_options\(password=…\)"
+        ):
+            pickle.loads(pickle.dumps(toy)).complete("x")
 
 
 # --- its configuration ----------------------------------------------------------------------------
@@ -271,6 +317,15 @@ def test_where_it_asks(monkeypatch):
     assert ToyConfig().api_key == KEY[::-1]
     with pytest.raises(ie.InvalidRequestError, match="TOY_KEY is not sent"):
         Toy("http://toy.example")
+
+
+@pytest.mark.parametrize(
+    "config", [5, b"https://toy.example", ["x"], ie.OpenAiCompatConfig(api_key="")]
+)
+def test_what_does_not_configure_it(config):
+    """A configuration of another backend is refused, and so is what is none at all."""
+    with pytest.raises(ie.InvalidRequestError, match=r"^config is a .* or ToyConfig"):
+        Toy(config)
 
 
 def test_presets():
@@ -348,6 +403,7 @@ def test_a_constructor_that_fails_shows_no_secret(make, wrong):
         "api_key": KEY,
         "headers": {"X-A": KEY},
         "proxies": {"http": f"http://me:{KEY}@proxy.example"},
+        "password": KEY,
     }
     with pytest.raises((ie.InvalidRequestError, TypeError)) as caught:
         make(**{**given, **wrong})

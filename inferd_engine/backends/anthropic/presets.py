@@ -9,12 +9,27 @@ their own code (``tests/vectors/anthropic.md`` has the rows).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_LOCAL: dict[str, Any] = {"api_key_variable": "", "documents": False}
+from inferd_engine.wire.http.local_servers import (
+    LITELLM,
+    LLAMA_CPP,
+    LM_STUDIO,
+    OLLAMA,
+    SGLANG,
+    VLLM,
+)
+
+if TYPE_CHECKING:
+    from inferd_engine.wire.http.local_servers import LocalServer
+
 _BEARER: dict[str, Any] = {"api_key_header": "Authorization"}
 _TEXT_ALONE: dict[str, Any] = {"vision": False, "documents": False}
 _SWITCH: dict[str, Any] = {"thinking_style": "enabled"}
+
+
+def _local(server: LocalServer, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {"base_url": server.url, "api_key_variable": "", "documents": False, **fields}
 
 
 def _provider(variable: str, base_url: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -41,14 +56,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "AWS_BEARER_TOKEN_BEDROCK", "https://bedrock-mantle.{region}.api.aws/anthropic"
     ),
     # on this machine
-    "lmstudio": {
-        "base_url": "http://localhost:1234",
-        **_LOCAL,
-        "api_key": "lm-studio",
-    },  # not empty
-    "ollama": {"base_url": "http://localhost:11434", **_LOCAL, **_SWITCH},
-    "llamacpp": {"base_url": "http://localhost:8080", **_LOCAL, **_SWITCH},
-    "vllm": {"base_url": "http://localhost:8000", **_LOCAL},
-    "sglang": {"base_url": "http://localhost:30000", **_LOCAL},
-    "litellm": {"base_url": "http://localhost:4000", **_LOCAL, "documents": True},
+    "lmstudio": _local(LM_STUDIO, api_key="lm-studio"),  # any, but not none
+    "ollama": _local(OLLAMA, **_SWITCH),
+    "llamacpp": _local(LLAMA_CPP, **_SWITCH),
+    "vllm": _local(VLLM),
+    "sglang": _local(SGLANG),
+    "litellm": _local(LITELLM, documents=True),
 }

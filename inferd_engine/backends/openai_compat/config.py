@@ -29,22 +29,11 @@ _DIALECT = [field.name for field in attrs.fields(Dialect)]
 class OpenAiCompatConfig(Upstream):
     """Say where the upstream is and what it is like.
 
+    Of ``base_url``: it may be with or without ``/v1``, and is that of OpenAI unless
+    ``OPENAI_BASE_URL`` says otherwise.  Without a path ``/v1/chat/completions`` is asked; with one,
+    ``/chat/completions`` below it.
+
     Args:
-        base_url: With or without ``/v1``; ``OPENAI_BASE_URL`` or OpenAI if None.  Without a path
-            ``/v1/chat/completions`` is asked; with one, ``/chat/completions`` below it.
-        api_key: Sent as ``Authorization: Bearer …``; ``OPENAI_API_KEY`` if None, and that goes
-            only to https or to this machine, and through no proxy in clear.  Empty: no header.  A
-            function without arguments gives the key anew for each call.  It reads ``***``;
-            ``api_key.reveal()`` gives it.
-        api_key_variable: The variable of the environment that ``api_key`` is read from if None.
-        api_key_header: Where the key goes, alone, if not into ``Authorization``.
-        model: The upstream's name of the model.
-        timeout: Seconds for the whole request; None sets no limit, here and below.
-        connect_timeout: Seconds for TCP and TLS.
-        first_token_timeout: Seconds from sending to the first text, thought or tool call.
-        idle_timeout: Seconds of silence between events with data.
-        buffer: Undelivered events that are read ahead; 0 for no worker thread.
-        max_event_bytes: The largest event, JSON body or sum of tool calls that is no error.
         max_tokens_field: ``"max_tokens"`` or ``"max_completion_tokens"``.
         include_usage: Ask for usage (``stream_options``); some upstreams refuse to be asked.
         thinking_style: The upstream's words for a request's ``thinking``: ``"reasoning_effort"``
@@ -60,20 +49,10 @@ class OpenAiCompatConfig(Upstream):
         vision: Send images.
         audio: Send sounds.
         documents: Send documents.
-        headers: Sent with every request; those that set how it is framed are refused.
-        extra_body: Merged into the body of every request.
-        verify: As in requests; None follows ``REQUESTS_CA_BUNDLE``.
-        cert: As in requests.
-        proxies: As in requests; None follows ``HTTPS_PROXY`` and ``NO_PROXY``, but never on the
-            way to this machine.
-        max_connections: Idle connections that are kept; more streams than that still work.
-        keepalive_expiry: Seconds after which an idle connection is not used again: a firewall may
-            have forgotten it without a word.
-        tcp_keepalive: Seconds of silence after which the kernel asks whether the other side is
-            still there; None for never.
 
     Raises:
         InvalidRequestError: A field cannot be used; the message names it.
+        TypeError: There is no such field; the message names what is close.
     """
 
     BASE_URL = "https://api.openai.com"

@@ -14,6 +14,7 @@ from inferd_engine.backends.base import Backend
 from inferd_engine.backends.over_http.call import Call
 from inferd_engine.backends.over_http.hints import hint_of
 from inferd_engine.backends.over_http.upstream import Upstream, hide
+from inferd_engine.errors import InvalidRequestError
 from inferd_engine.secrets.secret import HeaderValue, Secret, is_harmless, revealed
 from inferd_engine.wire.openai.errors import http_error
 
@@ -55,12 +56,21 @@ class HttpBackend(Backend, Generic[_Config]):
             config = None
         if config is None:
             config = kind(**fields)
+        elif not isinstance(config, kind):
+            raise InvalidRequestError(
+                f"config is a {type(config).__name__}: it has to be a base URL, as a str, "
+                f"or {kind.__name__}"
+            )
         elif fields:  # as it is if nothing is changed: one from a pickle is checked at its call
             config = attrs.evolve(config, **fields)
         self._set_up(config, _new_transport(config))
 
     def _set_up(self, config: _Config, transport: Transport) -> None:
-        """Begin with a configuration and connections."""
+        """Begin with a configuration and connections.
+
+        What else depends on the configuration is made here: ``with_options()`` comes by here too,
+        and copies the rest.
+        """
         Backend.__init__(self)
         self.config = config
         self._transport = transport

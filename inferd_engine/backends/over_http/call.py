@@ -65,14 +65,14 @@ from typing import TYPE_CHECKING, Any
 from inferd_engine._version import __version__
 from inferd_engine.backends.over_http.answer import DRAIN_SECONDS, AnswerSource
 from inferd_engine.backends.over_http.credentials import key_for_call, secrets_in
-from inferd_engine.errors import GenerateError, InvalidRequestError, UpstreamError
+from inferd_engine.errors import GenerateError, InvalidRequestError
 from inferd_engine.net.deadlines import Deadlines
 from inferd_engine.net.exchange import Exchange
 from inferd_engine.secrets.secret import query_of
 from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.wire.http.headers import request_id_of
 from inferd_engine.wire.http.urls import without_query
-from inferd_engine.wire.openai.errors import READ_BODY_BYTES
+from inferd_engine.wire.openai.errors import READ_BODY_BYTES, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -292,11 +292,7 @@ def _read_all(body: Body, limit: int) -> bytes:
     while block := body.read():
         blocks.append(block)
         if body.bytes > limit:
-            raise UpstreamError(
-                f"the body has more than {body.bytes} bytes, the limit is {limit}",
-                code="event_too_large",
-                retryable=False,
-            )
+            raise too_large("the body has", body.bytes, limit)
     return b"".join(blocks)
 
 

@@ -25,12 +25,13 @@ def hint_of(status: int, body: bytes, place: str, upstream: Upstream) -> str:
     """
     if status in (401, 403):
         return _key_hint(upstream)
-    if status == 404 and _names_model(body, upstream.model):  # noqa: PLR2004 - HTTP
-        return f"the model {upstream.model!r} is not known there: models() lists those that are"
+    model = upstream.model
+    if status == 404 and _names_model(body, model):  # noqa: PLR2004 - HTTP
+        return f"the model {model!r} is not known there: models() lists those that are"
     if status in (404, 405):
-        return (
-            f"{place} was asked, because base_url is {without_query(upstream.base_url)}; "
-            f"if that is right, the model {upstream.model!r} may be unknown there"
+        asked = f"{place} was asked, because base_url is {without_query(upstream.base_url)}"
+        return asked + (
+            f"; if that is right, the model {model!r} may be unknown there" if model else ""
         )
     if 300 <= status < 400:  # noqa: PLR2004 - HTTP
         return "a redirect, which is not followed: set base_url to where it leads"
@@ -39,9 +40,10 @@ def hint_of(status: int, body: bytes, place: str, upstream: Upstream) -> str:
 
 def _names_model(body: bytes, model: str) -> bool:
     """Whether an upstream says that it is the model which it cannot find, and not the address."""
-    return not _PAGE.match(body) and bool(
-        _MODEL.search(body) or re.search(rb"[\"'`\s]%b[\"'`\s,.]" % re.escape(model.encode()), body)
-    )
+    if not model or _PAGE.match(body):
+        return False
+    named = rb"[\"'`\s]%b[\"'`\s,.]" % re.escape(model.encode())
+    return bool(_MODEL.search(body) or re.search(named, body))
 
 
 def _key_hint(upstream: Upstream) -> str:

@@ -16,10 +16,10 @@ Keyword arguments are typed by a ``TypedDict`` that extends ``UpstreamFields`` l
 holds the two together.
 
 What is secret is hidden (``secrets/secret.py``) and checked (``credentials.py``): by the fields'
-converters, before a frame of ours holds it.  So a further secret needs no more than a converter
-that gives a ``Secret``.  A pickle holds no secret: a key that came from a variable is read from it
-again, all else is left out, and the first call of the copy says so.  Unpickling never raises: it
-would break a pool of processes.
+converters, before a frame of ours holds it.  A further secret needs no more than a converter
+(``to_secret``): masks, pickles and frames know it by its class.  A pickle holds no secret: a key
+that came from a variable is read from it again, all else is left out, and the first call of the
+copy says so.  Unpickling never raises: it would break a pool of processes.
 """
 
 from __future__ import annotations
@@ -122,6 +122,33 @@ def _check_cert(_: Any, __: Any, value: object) -> None:  # noqa: ANN401
 class Upstream:
     """Say where an upstream is, and how it is asked: what every backend over HTTP has to know.
 
+    Args:
+        base_url: The upstream's address; the environment's or the provider's if None.
+        api_key: Sent with every request; that of ``api_key_variable`` if None, and that goes only
+            to https or to this machine, and through no proxy in clear.  Empty: none is sent.  A
+            function without arguments gives the key anew for each call.  It reads ``***``;
+            ``api_key.reveal()`` gives it.
+        api_key_variable: The variable of the environment that ``api_key`` is read from if None.
+        api_key_header: Where the key goes: alone, but into ``Authorization`` as ``Bearer …``.
+        model: The upstream's name of the model.
+        timeout: Seconds for the whole request; None sets no limit, here and below.
+        connect_timeout: Seconds for TCP and TLS.
+        first_token_timeout: Seconds from sending to the first text, thought or tool call.
+        idle_timeout: Seconds of silence between events with data.
+        buffer: Undelivered events that are read ahead; 0 for no worker thread.
+        max_event_bytes: The largest event, JSON body or sum of tool calls that is not an error.
+        headers: Sent with every request; those that set how it is framed are refused.
+        extra_body: Merged into the body of every request.
+        verify: As in requests; None follows ``REQUESTS_CA_BUNDLE``.
+        cert: As in requests.
+        proxies: As in requests; None follows ``HTTPS_PROXY`` and ``NO_PROXY``, but never on the
+            way to this machine.
+        max_connections: Idle connections that are kept; more streams than that still work.
+        keepalive_expiry: Seconds after which an idle connection is not used again: a firewall may
+            have forgotten it without a word.
+        tcp_keepalive: Seconds of silence after which the kernel asks whether the other side is
+            still there; None for never.
+
     Raises:
         InvalidRequestError: A field cannot be used; the message names it.
         TypeError: There is no such field; the message names what is close.
@@ -181,6 +208,7 @@ class Upstream:
         # attrs has written these two anew for the class that extends this one.
         cls.__init__ = _hiding(cls.__init__)  # type: ignore[method-assign]
         cls.__hash__ = Upstream.__hash__  # type: ignore[method-assign]
+        cls.__doc__ = _documented(cls.__doc__ or "")
 
     def __attrs_post_init__(self) -> None:
         check_way(self)
@@ -248,6 +276,13 @@ def hide(config: type[Upstream], given: dict[str, Any]) -> None:
     except BaseException:
         given.clear()  # of what follows nothing is hidden yet
         raise
+
+
+def _documented(own: str) -> str:
+    """Add the arguments of every upstream to those of one class: help() shows one at a time."""
+    mark = "    Args:\n"
+    common = (Upstream.__doc__ or "").partition(mark)[2].partition("\n\n")[0]
+    return own.replace(mark, f"{mark}{common}\n", 1)
 
 
 def _hiding(make: Callable[..., None]) -> Callable[..., None]:

@@ -30,6 +30,7 @@ from inferd_engine.proto.v2 import (
     ToolUseBlock,
 )
 from inferd_engine.wire.openai.reasoning_details import REASONING_DETAILS
+from inferd_engine.wire.openai.texts import THOUGHTS
 from inferd_engine.wire.openai.tools import CUSTOM
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _document(file: Any, place: str) -> DocumentAttachment:  # noqa: ANN401 - JS
 
 
 def _thoughts(message: Mapping[str, Any]) -> tuple[ThinkingBlock, ...]:
-    for field in ("reasoning_content", "reasoning"):
+    for field in THOUGHTS:
         if isinstance(message.get(field), str) and message[field]:
             return (ThinkingBlock(message[field]),)
     return ()
