@@ -49,7 +49,8 @@ _HOMES = {
     ),
     "inferd_engine.proto.fields": ("RequestFields",),
     "inferd_engine.wire.openai.messages": ("Prompt",),
-    "inferd_engine.proto.embed": ("EmbedRequest", "EmbedResolved", "EmbedResult"),
+    "inferd_engine.proto.embed": ("EmbedRequest", "EmbedResolved"),
+    "inferd_engine.vectors": ("EmbedResult",),
     "inferd_engine.backends.openai_compat.backend": ("OpenAiCompat",),
     "inferd_engine.backends.openai_compat.config": ("OpenAiCompatConfig",),
     "inferd_engine.backends.anthropic.backend": ("Anthropic",),
@@ -170,7 +171,6 @@ if TYPE_CHECKING:
     from inferd_engine.proto.embed import (
         EmbedRequest as EmbedRequest,
         EmbedResolved as EmbedResolved,
-        EmbedResult as EmbedResult,
     )
     from inferd_engine.proto.fields import RequestFields as RequestFields
     from inferd_engine.proto.v1 import (
@@ -205,6 +205,7 @@ if TYPE_CHECKING:
         user as user,
     )
     from inferd_engine.stream.token_stream import TokenStream as TokenStream
+    from inferd_engine.vectors import EmbedResult as EmbedResult
     from inferd_engine.wire.openai.chunks import ChunkAccumulator as ChunkAccumulator
     from inferd_engine.wire.openai.messages import Prompt as Prompt
     from inferd_engine.wire.openai_request import request_from_resolved as request_from_resolved

@@ -13,7 +13,7 @@ import inferd_engine
 PACKAGE = Path(inferd_engine.__file__).parent
 # A room may import from these, and nobody else; a room's own files import each other.  A folder
 # that is named as a whole stands for the rooms in it.
-_PURE = ("errors", "proto", "events", "wire")
+_PURE = ("errors", "proto", "events", "vectors", "wire")
 _BACKEND = (
     *(*_PURE, "_version", "_native", "cancel", "stream", "secrets", "net"),
     *("backends.base", "backends.settings"),
@@ -24,10 +24,11 @@ MAY_IMPORT = {
     "_native": (),  # the compiled part and its switch, for whoever needs it
     "proto": ("errors",),
     "events": ("errors", "proto"),
+    "vectors": ("events",),
     "wire.text": ("errors",),
     "wire.http": ("errors", "_native", "wire.text"),
     "wire.sse": ("errors", "_native", "wire.text"),
-    "wire.openai": ("errors", "proto", "events", "wire.text", "wire.http", "wire.sse"),
+    "wire.openai": ("errors", "proto", "events", "vectors", "wire.text", "wire.http", "wire.sse"),
     # What servers say is wrong, JSON in pieces and images are told alike in both protocols.
     "wire.anthropic": (
         "errors",
@@ -46,7 +47,7 @@ MAY_IMPORT = {
     "net": ("errors", "_native", "secrets", "wire.http", "wire.text"),
     "stream": ("errors", "events", "cancel"),
     # The bridge between them, and what stands on it; no backend knows another.
-    "backends.base": ("errors", "proto", "events", "cancel", "stream", "wire.openai"),
+    "backends.base": ("errors", "proto", "events", "vectors", "cancel", "stream", "wire.openai"),
     "backends.settings": ("errors", "proto"),
     "backends.mock": ("errors", "proto", "events", "cancel", "stream", "backends.base"),
     "backends.over_http": _BACKEND,
@@ -58,7 +59,7 @@ MAY_IMPORT = {
     "__init__": ("_version",),
     "__main__": ("cli",),
 }
-PURE = {"errors", "proto", "events", "wire"}
+PURE = {"errors", "proto", "events", "vectors", "wire"}
 NO_IO = {"requests", "urllib3", "socket", "ssl", "threading", "queue", "select", "subprocess"}
 NO_CLOCK = {"time", "os"}
 # An HTTP date is told from now.

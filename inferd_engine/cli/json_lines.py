@@ -38,7 +38,7 @@ class JsonLines:
         _print(event_of(error))
 
 
-def _fields_of(event: ie.TokenEventV2) -> dict[str, Any]:
+def _fields_of(event: ie.TokenEventV2 | ie.Token) -> dict[str, Any]:
     fields = attrs.asdict(event)
     if isinstance(event, ie.Done):
         del fields["blocks"]  # a block's own JSON names its type

@@ -2,7 +2,7 @@
 
     python tests/typing/check.py
 
-README's snippets are one program, in their order.
+The snippets of each page are one program, in their order.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+PAGES = ("README.md", "docs/anthropic.md", "docs/embeddings.md")
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -37,9 +38,9 @@ def lines_by_pyright(path: Path) -> dict[int, str]:
     return {one["range"]["start"]["line"] + 1: one["message"] for one in said}
 
 
-def snippets() -> str:
-    """Give README's snippets as one program."""
-    text = (ROOT / "README.md").read_text("utf-8")
+def snippets(page: str) -> str:
+    """Give a page's snippets as one program."""
+    text = (ROOT / page).read_text("utf-8")
     return "\n".join(FENCE.findall(text))
 
 
@@ -51,10 +52,12 @@ def main() -> int:
     assert len(wrong) > 15
     count = 0
     with tempfile.TemporaryDirectory() as folder:
-        readme = Path(folder) / "readme.py"
-        readme.write_text(snippets(), encoding="utf-8")
+        programs = [Path(folder) / f"{Path(page).stem.lower()}.py" for page in PAGES]
+        for page, program in zip(PAGES, programs, strict=True):
+            program.write_text(snippets(page), encoding="utf-8")
+        right = [(path, set[int]()) for path in (HERE / "api.py", *programs)]
         for name, check in (("mypy", lines_by_mypy), ("pyright", lines_by_pyright)):
-            for path, expected in ((HERE / "api.py", set()), (mistakes, wrong), (readme, set())):
+            for path, expected in (*right, (mistakes, wrong)):
                 found = check(path)
                 for line in sorted(wrong - set(found)) if expected else ():
                     print(f"{name} does not find {path.name}:{line}: {lines[line - 1]}")
