@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _PING = re.compile(r'\s*\{\s*"type"\s*:\s*"ping"')
 _NAME = b"event: content_block_delta"
-_LINE_ENDS = (b"\n", b"\r\n")
+# The line at the beginning of the bytes; after another line, with that one's end; that end.
+_LINES = tuple((_NAME + end, end + _NAME + end, end) for end in (b"\n", b"\r\n"))
 
 
 class Answer(AnyAnswer):
@@ -61,11 +62,12 @@ class Answer(AnyAnswer):
 
     def _without_names(self, data: bytes) -> bytes:
         """Take the lines out that name the common event, where they are whole in these bytes."""
-        for end in _LINE_ENDS:
-            line = _NAME + end
+        for line, inner, end in _LINES:
             if data.startswith(line) and not self._sse.pending:
                 data = data[len(line) :]
-            data = data.replace(end + line, end)
+                if _NAME not in data:  # an event that comes alone
+                    return data
+            data = data.replace(inner, end)
         return data
 
     def _ingest(self, events: list[TokenEventV2], payload: str, event: str = "message") -> None:

@@ -66,11 +66,13 @@ def plain_deltas(payloads: str) -> list[PlainDelta]:
 
 def add_events(events: list[TokenEventV2], deltas: list[PlainDelta]) -> str:
     """Add the events of what ``plain_deltas`` gave; give their text, joined."""
+    if len(deltas) == 1:
+        delta = deltas[0].delta
+        if delta.delta:
+            kind = TextDelta if type(delta) is PlainText else ThinkingDelta
+            events.append(kind(delta.delta))
+        return delta.delta
     said = [event.delta for event in deltas if event.delta.delta]
-    if len(said) == 1:
-        kind = TextDelta if type(said[0]) is PlainText else ThinkingDelta
-        events.append(kind(said[0].delta))
-        return said[0].delta
     if said:
         events += msgspec.convert(said, _KINDS[type(said[0])], from_attributes=True)
     return "".join([delta.delta for delta in said])

@@ -11,6 +11,9 @@ compatible.  What came is told by its type, never by what was asked: servers ign
 * As many vectors as texts, all of one length, that which was asked for, and every number finite:
   null and NaN, which llama.cpp and servers in Python write, would spoil an index for good.
 
+The answer that is as it should be, in base64, has a way of its own: msgspec decodes that three
+times as fast as ``binascii``.  All others go the general way.
+
 OpenAI API reference, "Create embeddings".
 """
 
@@ -21,7 +24,7 @@ import binascii
 import math
 import sys
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -36,8 +39,29 @@ from inferd_engine.wire.text.surrogates import join_surrogates
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_Item = TypeVar("_Item")
+
 _BYTES = 4  # of a number
 _FORMS = ("float", "base64")  # what an object holds numbers as, best first
+# The upper byte of a little-endian float32 that may be NaN or infinite, or is above 1.7e38.
+_SUSPICIOUS = (b"\x7f", b"\xff")
+
+
+class _PackedItem(msgspec.Struct, gc=False):
+    embedding: bytes
+    index: int | None = None
+
+
+class _Packed(msgspec.Struct, gc=False):
+    """An answer in base64, and nothing else."""
+
+    data: list[_PackedItem]
+    model: str = ""
+    usage: dict[str, Any] | None = None
+    error: None = None
+
+
+_packed = msgspec.json.Decoder(_Packed)
 
 
 def embeddings_body(
@@ -72,10 +96,7 @@ def read_embeddings(
         UpstreamError: It is an error, or not as many good vectors as there were texts.
     """
     try:
-        answer = _decoded(body)
-        if isinstance(answer, dict) and answer.get("error"):
-            raise upstream_error(answer, request_id=request_id)
-        vectors = [_vector(item, at) for at, item in enumerate(_items(answer))]
+        vectors, told = _unpacked(body) or _read(body, request_id)
         _check(vectors, count, dimensions)
     except ValueError as error:
         raise UpstreamError(
@@ -84,7 +105,6 @@ def read_embeddings(
             retryable=False,
             request_id=request_id,
         ) from None
-    told = answer if isinstance(answer, dict) else {}
     return EmbedResult(vectors, join_surrogates(word_in(told.get("model"))), _usage(told))
 
 
@@ -103,6 +123,29 @@ def joined(parts: Sequence[EmbedResult]) -> EmbedResult:
     known = [tokens for tokens in counts if tokens is not None]
     usage = Usage(sum(known), None) if known and len(known) == len(counts) else None
     return EmbedResult(vectors, parts[0].model, usage)
+
+
+_Read = tuple[list["array[float]"], "Mapping[str, Any]"]
+
+
+def _unpacked(body: bytes) -> _Read | None:
+    """Return the vectors of an answer in base64, and what else it tells; None if it is another."""
+    try:
+        answer = _packed.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    items = _in_order(answer.data, [item.index for item in answer.data])
+    vectors = [_of_bytes(item.embedding, at) for at, item in enumerate(items)]
+    return vectors, {"model": answer.model, "usage": answer.usage}
+
+
+def _read(body: bytes, request_id: str | None) -> _Read:
+    """Do the same with any answer."""
+    answer = _decoded(body)
+    if isinstance(answer, dict) and answer.get("error"):
+        raise upstream_error(answer, request_id=request_id)
+    vectors = [_vector(item, at) for at, item in enumerate(_items(answer))]
+    return vectors, answer if isinstance(answer, dict) else {}
 
 
 def _decoded(body: bytes) -> Any:  # noqa: ANN401 - JSON
@@ -136,9 +179,16 @@ def _items(answer: Any) -> list[Any]:  # noqa: ANN401 - JSON
     indexes = [
         whole_number(item.get("index")) if isinstance(item, dict) else None for item in found
     ]
-    if sorted(index for index in indexes if index is not None) == list(range(len(found))):
-        return [found[indexes.index(at)] for at in range(len(found))]
-    return found
+    return _in_order(found, indexes)
+
+
+def _in_order(found: list[_Item], indexes: list[int | None]) -> list[_Item]:
+    """Return items by their indexes, if these are 0 to n - 1, else as they stand."""
+    by_index = dict(zip(indexes, found, strict=True))
+    try:
+        return [by_index[at] for at in range(len(found))]
+    except KeyError:
+        return found
 
 
 def _vector(item: Any, at: int) -> array[float]:  # noqa: ANN401 - JSON
@@ -149,31 +199,32 @@ def _vector(item: Any, at: int) -> array[float]:  # noqa: ANN401 - JSON
         value = value[0]  # of a model that gives one for each token, and pooled them
     if not value:
         raise ValueError(f"number {at} is missing")
-    vector = _from_base64(value, at) if isinstance(value, str) else _from_numbers(value, at)
+    if isinstance(value, str):
+        try:
+            return _of_bytes(base64.b64decode(value, validate=True), at)
+        except binascii.Error:
+            raise ValueError(f"number {at} is a str that is not base64") from None
+    try:
+        return _finite(array("f", value), at)
+    except (TypeError, OverflowError):
+        raise ValueError(f"number {at} holds something that is no number (NaN, null)") from None
+
+
+def _finite(vector: array[float], at: int) -> array[float]:
     if not math.isfinite(sum(vector)):  # one that is not makes the sum so, and none else does
         raise ValueError(f"number {at} holds something that is no number (NaN, infinity)")
     return vector
 
 
-def _from_numbers(numbers: Any, at: int) -> array[float]:  # noqa: ANN401 - JSON
-    try:
-        return array("f", numbers)
-    except (TypeError, OverflowError):
-        raise ValueError(f"number {at} holds something that is no number (NaN, null)") from None
-
-
-def _from_base64(text: str, at: int) -> array[float]:
-    try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError(f"number {at} is a str that is not base64") from None
+def _of_bytes(data: bytes, at: int) -> array[float]:
     if len(data) % _BYTES:
         raise ValueError(f"number {at} has {len(data)} bytes, which are no float32")
     vector = array("f")
     vector.frombytes(data)
     if sys.byteorder == "big":
         vector.byteswap()
-    return vector
+    upper = data[_BYTES - 1 :: _BYTES]
+    return _finite(vector, at) if any(byte in upper for byte in _SUSPICIOUS) else vector
 
 
 def _check(vectors: list[array[float]], count: int, dimensions: int | None) -> None:
