@@ -199,6 +199,14 @@ def page(*names, more=False):
     return json_reply({"data": data, "has_more": more, "last_id": names[-1] if names else None})
 
 
+@pytest.mark.parametrize("name", ["request-id", "x-request-id", "X-Generation-Id"])
+def test_the_id_of_a_request(ask, name):
+    """It is the upstream's, under whichever name it comes."""
+    backend = ask(text_reply("x", headers={name: "id-5"}), text_reply("x"))
+    assert backend.complete("x", id="own").request_id == "id-5"
+    assert backend.complete("x", id="own").request_id == "own"
+
+
 def test_models_come_in_pages(ask):
     """All pages are read; a query of the address stays."""
     backend = ask(page("a", "b", more=True), page("c/d", more=True), page("e"))

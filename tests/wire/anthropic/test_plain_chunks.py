@@ -46,7 +46,7 @@ def test_a_run_is_taken_at_once(end, kind):
     one = event({**PLAIN, "delta": delta}, end)
     answer = Answer(implementation="native")
     assert len(answer.feed(one * COUNT)) == COUNT  # msgspec looks at a type once
-    assert calls_of(answer.feed, one * COUNT) < COUNT / 20
+    assert calls_of(answer.feed, one * COUNT) < COUNT / 10
 
 
 def test_an_event_alone(implementation):
