@@ -39,6 +39,7 @@ MAY_IMPORT = {
         "wire.sse",
         "wire.openai",
     ),
+    "wire.aws": ("errors",),
     "wire.openai_request": ("wire.openai",),  # doors that the contract names
     "wire.openai_chunks": ("wire.openai",),
     "cancel": ("errors",),
