@@ -98,6 +98,7 @@ class Blocks:
         self._blocks: list[Block] = []
         self._by_index: dict[int | None, Block] = {}
         self._texts: dict[tuple[int | None, str], Block] = {}  # where text and thoughts go
+        self._call: Block | None = None  # the last one
         self._held: Block | None = None  # a blank call: the next block shows that it was whole
         self._ids = UniqueIds()
         self._kept = 0  # bytes of text and thoughts
@@ -120,6 +121,7 @@ class Blocks:
             self._texts[index, kind] = block
         elif kind == TOOL_USE:
             self.calls += 1
+            self._call = block
             self.size += len(block.id) + len(block.name)
 
     def _new(self, kind: str, start: dict[str, Any]) -> Block:
@@ -146,7 +148,7 @@ class Blocks:
         """Add a piece of a call's input; one that belongs to no block is the last call's."""
         block = self._last() if index is None else self._by_index.get(index)
         if block is None or block.kind in (TEXT, THINKING):
-            block = next((b for b in reversed(self._blocks) if b.kind == TOOL_USE), None)
+            block = self._call
             if not piece.strip() or block is None or block.is_stopped:
                 return
         if block.kind == TOOL_USE and piece:

@@ -6,49 +6,33 @@ Goal: the same events from every server that speaks Messages.  The rules:
     that nobody knows say nothing: new ones come with every year.
 2.  An error is an event of that name, whatever is in it; a payload of that type; or, without a
     name, an object that says ``error`` (a bare line of JSON, as Ollama writes it).
-3.  Blocks go by their index and may overlap (``blocks``).  A delta's own type says what it adds:
-    text that comes for the index of a call is text.
-4.  Numbers of usage replace each other (``usage``).
-5.  The end: ``message_stop``, a stop reason, or ``[DONE]`` make an answer whole; else it was cut.
-    ``message_start`` is not needed.  A call makes the reason ``tool_use`` where the upstream said
-    that it came to an end, or nothing.
-6.  A whole message, of an answer that was not streamed, is its blocks one after the other.
-7.  What another protocol answers is an error that names it.
+3.  The end: ``message_stop``, a stop reason, or ``[DONE]`` make an answer whole; else it was cut.
+    ``message_start`` is not needed.
+4.  What another protocol answers is an error that names it.
 
-The common event goes a way of its own (``plain_chunks``).
+What the payloads say of the message, ``message`` puts together.  The common event goes a way of its
+own (``plain_chunks``).
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import StreamInterruptedError, UpstreamError
-from inferd_engine.events import Done, StopReason, TextDelta, ThinkingDelta
-from inferd_engine.wire.anthropic.blocks import TEXT, THINKING, Blocks
 from inferd_engine.wire.anthropic.errors import upstream_error
-from inferd_engine.wire.anthropic.plain_chunks import (
-    PlainText,
-    add_events,
-    plain_delta,
-    plain_deltas,
-)
-from inferd_engine.wire.anthropic.usage import Counted
+from inferd_engine.wire.anthropic.message import HANDLED, Message
+from inferd_engine.wire.anthropic.plain_chunks import plain_delta, plain_deltas
 from inferd_engine.wire.openai.error_kinds import is_error
-from inferd_engine.wire.openai.finish_reasons import ENDS_BY_ITSELF, finish_word, stop_reason_of
 from inferd_engine.wire.openai.payload_documents import DONE, SKIPPED, documents_in
-from inferd_engine.wire.openai.texts import joined_text
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
-from inferd_engine.wire.text.json_shapes import object_in, objects_in, whole_number, word_in
+from inferd_engine.wire.text.json_shapes import objects_in
 from inferd_engine.wire.text.printable import printable
-from inferd_engine.wire.text.surrogates import TextChannel, join_surrogates, joined_in_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from inferd_engine.events import TokenEventV2, ToolUse
+    from inferd_engine.events import Done, TokenEventV2, ToolUse
     from inferd_engine.wire.anthropic.plain_chunks import PlainDelta
 
 _log = logging.getLogger("inferd_engine")
@@ -60,11 +44,6 @@ _OPENAI = (
     "the upstream answered in OpenAI's protocol, Chat Completions, not in Anthropic's: "
     "ask it with OpenAiCompat, or check base_url"
 )
-# What a delta adds, by its type, and the field that holds it.
-_TEXT, _THOUGHT, _SIGNATURE, _INPUT = (
-    "text_delta", "thinking_delta", "signature_delta", "input_json_delta",
-)  # fmt: skip
-_FIELDS = {_TEXT: "text", _THOUGHT: "thinking", _SIGNATURE: "signature", _INPUT: "partial_json"}
 
 
 class MessageAccumulator:
@@ -83,42 +62,31 @@ class MessageAccumulator:
         request_id: str | None = None,
         mask: Callable[[str], str] = str,
     ) -> None:
-        self._max_bytes = max_bytes
         self._request_id = request_id
         self._mask = mask
-        self._blocks = Blocks(max_bytes)
-        self._text = TextChannel()
-        self._thinking = TextChannel()
-        self._counted = Counted()
-        self._stop_sequence: Any = None
-        self._stop_details: Any = None
+        self._message = Message(max_bytes, request_id)
         self._has_payload = False
         self._saw_answer = False
-        self._saw_text = False
-        self._saw_call = False
         self._lost_end = False  # whether the last payload could not be read
-        self.model = ""
-        """The model that answers, in the upstream's word; empty if it does not say."""
         self.skipped = 0
         """How many payloads, or stretches of them, were no JSON and were left out."""
-        self.finish_reason: str | None = None
-        """The upstream's word for why it stopped, once it has said so."""
         self.is_done = False
         """Whether the answer has had its end: nothing after it counts."""
-        self._handlers: dict[str, Callable[[dict[str, Any]], Iterator[TokenEventV2]]] = {
-            "message_start": self._take_start,
-            "content_block_start": self._take_block_start,
-            "content_block_delta": self._take_block_delta,
-            "content_block_stop": self._take_block_stop,
-            "message_delta": self._take_message_delta,
-            "message_stop": self._take_stop,
-            "message": self._take_message,
-        }
+
+    @property
+    def model(self) -> str:
+        """The model that answers, in the upstream's word; empty if it does not say."""
+        return self._message.model
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The upstream's word for why it stopped, once it has said so."""
+        return self._message.stop_reason
 
     @property
     def has_begun(self) -> bool:
         """Whether the answer has begun: text, a thought, a call."""
-        return self._saw_text or self._blocks.calls > 0
+        return self._message.has_begun
 
     def ingest(self, payload: bytes | str, event: str = "message") -> list[TokenEventV2]:
         """Take one payload; give the events that it holds.
@@ -140,7 +108,7 @@ class MessageAccumulator:
         """Do the same, but add the events to a list: what came before an error is in it."""
         if self.is_done:
             return
-        if event != "error" and not self._is_delicate:
+        if event != "error" and not self._message.is_delicate:
             delta = plain_delta(payload)
             if delta is not None:
                 self._add_plain(events, [delta])
@@ -156,7 +124,7 @@ class MessageAccumulator:
         Returns:
             How many payloads there were; 0 if they are anything else, and nothing was taken.
         """
-        if self._is_delicate or self.is_done:
+        if self._message.is_delicate or self.is_done:
             return 0
         deltas = plain_deltas(payloads)
         if deltas:
@@ -192,11 +160,7 @@ class MessageAccumulator:
 
     def flush(self) -> list[TokenEventV2]:
         """Give what was held back of the text; nothing more comes."""
-        thought, text = self._thinking.flush(), self._text.flush()
-        return [
-            *([ThinkingDelta(thought)] if thought else ()),
-            *([TextDelta(text)] if text else ()),
-        ]
+        return self._message.flush()
 
     def tool_uses(self) -> Iterator[tuple[ToolUse, int]]:
         """Give the tool calls that were held to the end, each with its size in bytes.
@@ -204,50 +168,18 @@ class MessageAccumulator:
         Raises:
             ToolCallMalformedError: The next one's input is no JSON.
         """
-        cut = self._reason() not in ENDS_BY_ITSELF
-        for sized in self._blocks.finish(cut=cut):
-            self._saw_call = True
-            yield sized
+        return self._message.tool_uses()
 
     def done(self) -> Done:
         """Give the end of the answer, once its tool calls were given."""
-        reason = self._reason()
-        if reason in ENDS_BY_ITSELF and self._saw_call:
-            reason = StopReason.TOOL_USE
-        elif reason is StopReason.TOOL_USE:
-            reason = StopReason.END_TURN
-        if self._stop_details and self._counted.details:
-            self._counted.details["stop_details"] = self._stop_details
-        with contextlib.suppress(ValueError):  # nested too deeply: as it came
-            self._counted.details = joined_in_value(self._counted.details)
-        word = self.finish_reason
-        return Done(
-            reason, self._counted.usage(), word and join_surrogates(word), self._blocks.turn()
-        )
-
-    def _reason(self) -> StopReason:
-        reason = stop_reason_of(self.finish_reason)
-        # llama.cpp says end_turn, and beside it which sequence ended the turn.
-        has_sequence = self._stop_sequence is not None and reason is StopReason.END_TURN
-        return StopReason.STOP_SEQUENCE if has_sequence else reason
+        return self._message.done()
 
     # --- one payload -----------------------------------------------------------------------------
 
-    @property
-    def _is_delicate(self) -> bool:
-        """Whether plain events go the general way too: half a character is held back."""
-        return bool(self._text or self._thinking)
-
     def _add_plain(self, events: list[TokenEventV2], deltas: list[PlainDelta]) -> None:
-        text = add_events(events, deltas)
+        self._message.add_plain(events, deltas)
         self._has_payload = self._saw_answer = True
         self._lost_end = False
-        if text:
-            self._saw_text = True
-            first = deltas[0]
-            kind = TEXT if type(first.delta) is PlainText else THINKING
-            self._blocks.add(first.index, kind, text)
-            self._check_size()
 
     def _take(self, payload: bytes | str, event: str) -> Iterator[TokenEventV2]:
         text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
@@ -278,114 +210,18 @@ class MessageAccumulator:
             raise upstream_error(document, request_id=self._request_id)
         for chunk in chunks:
             kind = _kind_of(chunk, event)
-            handler = self._handlers.get(kind)
-            if (
-                event == "error"
-                or kind == "error"
-                or (handler is None and _says_error(chunk, event))
-            ):
+            if "error" in (event, kind) or (kind not in HANDLED and _says_error(chunk, event)):
                 raise upstream_error(chunk, request_id=self._request_id)
-            if handler is not None:
+            if kind in HANDLED:
                 self._saw_answer, self._lost_end = True, False
-                yield from handler(chunk)
-                self._check_size()
+                yield from self._message.take(kind, chunk)
+                self.is_done = self._message.is_over
             elif "choices" in chunk or str(chunk.get("object", "")).startswith("chat.completion"):
                 raise UpstreamError(
                     _OPENAI, code="other_protocol", retryable=False, request_id=self._request_id
                 )
             if self.is_done:
                 return
-
-    def _take_start(self, chunk: dict[str, Any]) -> Iterator[TokenEventV2]:
-        message = object_in(chunk.get("message"))
-        self.model = self.model or join_surrogates(word_in(message.get("model")))
-        self._counted.take(message.get("usage"), is_first=True)
-        yield from ()
-
-    def _take_block_start(self, chunk: dict[str, Any]) -> Iterator[TokenEventV2]:
-        block = object_in(chunk.get("content_block"))
-        yield from self._begin(whole_number(chunk.get("index")), block)
-
-    def _begin(self, index: int | None, block: dict[str, Any]) -> Iterator[TokenEventV2]:
-        kind = word_in(block.get("type")) or (TEXT if "text" in block else "")
-        calls = self._blocks.begin(index, kind, block)
-        yield from self._called(calls)
-        if kind == TEXT:
-            yield from self._say(index, TEXT, joined_text(block.get("text")))
-        elif kind == THINKING:
-            yield from self._say(index, THINKING, joined_text(block.get("thinking")))
-
-    def _take_block_delta(self, chunk: dict[str, Any]) -> Iterator[TokenEventV2]:
-        index = whole_number(chunk.get("index"))
-        for delta in objects_in(chunk.get("delta")):
-            kind = delta.get("type")
-            if not isinstance(kind, str):
-                kind = next((name for name, field in _FIELDS.items() if field in delta), "")
-            value = delta.get(_FIELDS.get(kind, ""))
-            if kind == _TEXT:
-                yield from self._say(index, TEXT, joined_text(value))
-            elif kind == _THOUGHT:
-                yield from self._say(index, THINKING, joined_text(value))
-            elif kind == _SIGNATURE:
-                self._blocks.sign(index, word_in(value))
-            elif kind == _INPUT and value is not None:
-                piece = value if isinstance(value, str) else json.dumps(value)
-                self._blocks.add_input(index, piece)
-
-    def _say(self, index: int | None, kind: str, text: str) -> Iterator[TokenEventV2]:
-        channel = self._text if kind == TEXT else self._thinking
-        text = channel.push(text) if text else ""
-        if text:
-            self._saw_text = True
-            self._blocks.add(index, kind, text)
-            yield TextDelta(text) if kind == TEXT else ThinkingDelta(text)
-
-    def _take_block_stop(self, chunk: dict[str, Any]) -> Iterator[TokenEventV2]:
-        return self._called(self._blocks.stop(whole_number(chunk.get("index"))))
-
-    def _called(self, calls: Iterator[ToolUse]) -> Iterator[TokenEventV2]:
-        for call in calls:
-            self._saw_call = True
-            yield call
-
-    def _take_message_delta(self, chunk: dict[str, Any]) -> Iterator[TokenEventV2]:
-        delta = object_in(chunk.get("delta"))
-        self._take_reason(delta or chunk)
-        self._counted.take(delta.get("usage"))
-        self._counted.take(chunk.get("usage"))
-        yield from ()
-
-    def _take_reason(self, said: dict[str, Any]) -> None:
-        self.finish_reason = finish_word(said.get("stop_reason")) or self.finish_reason
-        if said.get("stop_sequence") not in (None, ""):
-            self._stop_sequence = said["stop_sequence"]
-        self._stop_details = said.get("stop_details") or self._stop_details
-
-    def _take_stop(self, _: dict[str, Any]) -> Iterator[TokenEventV2]:
-        self.is_done = True
-        yield from ()
-
-    def _take_message(self, chunk: dict[str, Any]) -> Iterator[TokenEventV2]:
-        """Take an answer that was not streamed."""
-        self.model = self.model or join_surrogates(word_in(chunk.get("model")))
-        content = chunk.get("content")
-        blocks = [{"type": TEXT, "text": content}] if isinstance(content, str) else content
-        for index, block in enumerate(objects_in(blocks)):
-            yield from self._begin(index, block)
-            yield from self._called(self._blocks.stop(index))
-        self._take_reason(chunk)
-        self._counted.take(chunk.get("usage"))
-        self.is_done = True
-
-    def _check_size(self) -> None:
-        if self._blocks.size > self._max_bytes:
-            msg = (
-                f"the tool calls of the answer have more than {self._blocks.size} bytes, "
-                f"the limit is {self._max_bytes}: raise max_event_bytes if the upstream is right"
-            )
-            raise UpstreamError(
-                msg, code="event_too_large", retryable=False, request_id=self._request_id
-            )
 
 
 def _kind_of(chunk: dict[str, Any], event: str) -> str:

@@ -48,11 +48,13 @@ Kind = Literal["unknown", "sse", "json", "html"]
 class Accumulator(Protocol):
     """What makes events of payloads: each protocol has its own."""
 
-    model: str
     skipped: int
-    finish_reason: str | None
     is_done: bool
 
+    @property
+    def model(self) -> str: ...  # noqa: D102
+    @property
+    def finish_reason(self) -> str | None: ...  # noqa: D102
     @property
     def has_begun(self) -> bool: ...  # noqa: D102
 
