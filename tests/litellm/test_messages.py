@@ -1,4 +1,4 @@
-"""The client against LiteLLM's ``/v1/messages``, which writes Anthropic's Messages of any answer."""
+"""The client against LiteLLM's ``/v1/messages``, which writes Messages of any answer."""
 
 from __future__ import annotations
 

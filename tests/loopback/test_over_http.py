@@ -6,6 +6,7 @@ import contextlib
 import copy
 import hmac
 import http.server
+import inspect
 import json
 import pickle
 import threading
@@ -202,6 +203,18 @@ def test_it_keeps_its_connection(toy, talker):
     assert [headers["toy-voice"] for _, _, headers in talker.asked] == ["soft", "soft", "loud"]
 
 
+def test_one_with_other_options(toy):
+    """It is of the same class and has what its class has added; each ends its own calls alone."""
+    toy.notes = ["kept"]
+    other = toy.with_options(voice="loud")
+    assert (type(other), other.notes) == (Toy, ["kept"])
+    other.stop()
+    assert (other.ready(), toy.ready()) == (False, True)
+    with pytest.raises(ie.NotReadyError):
+        other.models()
+    assert toy.complete("x").text == "onetwo"
+
+
 def test_whole_answers(toy, talker):
     """What is not streamed is read whole, and no more of it than is allowed."""
     talker.answer = lambda _: (200, "application/json", b'["soft", "loud"]')
@@ -302,6 +315,14 @@ def test_the_fields_are_typed():
     """What editors complete for it is what its configuration has."""
     names = {field.name for field in attrs.fields(ToyConfig)}
     assert set(UpstreamFields.__annotations__ | ToyFields.__annotations__) == names
+
+
+def test_help_tells_of_every_field():
+    """What a class says of itself is whole, though many of its fields are every upstream's."""
+    told = inspect.getdoc(ie.OpenAiCompatConfig)
+    for field in attrs.fields(ie.OpenAiCompatConfig):
+        assert told.count(f"\n    {field.name}: ") == 1
+    assert "chat/completions`` below it" in told  # what the class says itself wins
 
 
 def test_where_it_asks(monkeypatch):

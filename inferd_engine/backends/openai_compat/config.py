@@ -50,11 +50,9 @@ def _check_prefixes(_: Any, field: Any, value: Mapping[str, str]) -> None:  # no
 class OpenAiCompatConfig(Upstream):
     """Say where the upstream is and what it is like.
 
-    Of ``base_url``: it may be with or without ``/v1``, and is that of OpenAI unless
-    ``OPENAI_BASE_URL`` says otherwise.  Without a path ``/v1/chat/completions`` is asked; with one,
-    ``/chat/completions`` below it.
-
     Args:
+        base_url: With or without ``/v1``; ``OPENAI_BASE_URL`` or OpenAI if None.  Without a path
+            ``/v1/chat/completions`` is asked; with one, ``/chat/completions`` below it.
         max_tokens_field: ``"max_tokens"`` or ``"max_completion_tokens"``.
         include_usage: Ask for usage (``stream_options``); some upstreams refuse to be asked.
         thinking_style: The upstream's words for a request's ``thinking``: ``"reasoning_effort"``

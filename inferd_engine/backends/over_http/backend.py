@@ -12,8 +12,9 @@ import attrs
 
 from inferd_engine.backends.base import Backend
 from inferd_engine.backends.over_http.call import Call
+from inferd_engine.backends.over_http.construction import hide
 from inferd_engine.backends.over_http.hints import hint_of
-from inferd_engine.backends.over_http.upstream import Upstream, hide
+from inferd_engine.backends.over_http.upstream import Upstream
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.secrets.secret import HeaderValue, Secret, is_harmless, revealed
 from inferd_engine.wire.openai.errors import http_error
