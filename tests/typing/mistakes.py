@@ -28,6 +28,10 @@ print(backend.stream("x").done.usage)  # wrong
 print(backend.complete("x").texts)  # wrong
 ie.CancelToken().cancel_after("soon")  # wrong
 
+ie.Anthropic(thinking_style="reasoning")  # wrong
+ie.AnthropicConfig.preset("groq", model="m")  # wrong
+backend.embeddings("x", task="search")  # wrong
+
 backend.stream("x", temperature=0.1, stop="\n", system="Be brief.", model="n")
 backend.stream([{"role": "user", "content": "x"}, *history], tools=[{"type": "function"}])
 backend.complete(history, tool_choice="auto", response_format={"type": "json_object"})
