@@ -40,6 +40,11 @@ MAY_IMPORT = {
         "wire.openai",
     ),
     "wire.aws": ("errors",),
+    # Anthropic's Messages in other words: mapped by way of them.
+    "wire.bedrock": (
+        *("errors", "proto", "events", "wire.text", "wire.sse", "wire.openai"),
+        *("wire.anthropic", "wire.aws"),
+    ),
     "wire.openai_request": ("wire.openai",),  # doors that the contract names
     "wire.openai_chunks": ("wire.openai",),
     "cancel": ("errors",),
@@ -54,6 +59,7 @@ MAY_IMPORT = {
     "backends.over_http": _BACKEND,
     "backends.openai_compat": (*_BACKEND, "backends.over_http"),
     "backends.anthropic": (*_BACKEND, "backends.over_http"),
+    "backends.bedrock": (*_BACKEND, "backends.over_http"),
     "testing": (),
     # A program like any other: it comes by the front door.
     "cli": ("testing",),

@@ -157,10 +157,13 @@ class Blocks:
 
     def sign(self, index: int | None, signature: str) -> None:
         """Keep the signature of a thought."""
+        if not signature:
+            return
         block = self._texts.get((index, THINKING))
-        if block is not None:
-            block.signature += signature
-            self._kept += len(signature)
+        if block is None:  # of a thought that is not shown
+            block = self._texts[index, THINKING] = self._new(THINKING, {})
+        block.signature += signature
+        self._kept += len(signature)
 
     def stop(self, index: int | None) -> Iterator[ToolUse]:
         """End a block; give the call that it is, if it is one and whole."""
@@ -184,7 +187,7 @@ class Blocks:
         for block in self._blocks:
             if block.kind != TOOL_USE or block.given is not None:
                 continue
-            if cut and block.is_blank:
+            if cut and block.is_blank and block is self._last():
                 continue
             try:
                 value = block.read()
