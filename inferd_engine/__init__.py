@@ -56,6 +56,8 @@ _HOMES = {
     "inferd_engine.backends.openai_compat.config": ("OpenAiCompatConfig",),
     "inferd_engine.backends.anthropic.backend": ("Anthropic",),
     "inferd_engine.backends.anthropic.config": ("AnthropicConfig",),
+    "inferd_engine.backends.bedrock.backend": ("Bedrock",),
+    "inferd_engine.backends.bedrock.config": ("BedrockConfig",),
     "inferd_engine.backends.mock": ("Mock", "MockConfig"),
     "inferd_engine.backends.base": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
     "inferd_engine.cancel": ("CancelToken",),
@@ -129,6 +131,8 @@ if TYPE_CHECKING:
         Backend as Backend,
         BackendCapabilities as BackendCapabilities,
     )
+    from inferd_engine.backends.bedrock.backend import Bedrock as Bedrock
+    from inferd_engine.backends.bedrock.config import BedrockConfig as BedrockConfig
     from inferd_engine.backends.mock import (
         Mock as Mock,
         MockConfig as MockConfig,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PAGES = ("README.md", "docs/anthropic.md", "docs/embeddings.md")
+PAGES = ("README.md", "docs/anthropic.md", "docs/bedrock.md", "docs/embeddings.md")
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

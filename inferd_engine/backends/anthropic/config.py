@@ -47,9 +47,6 @@ def _check_betas(_: Any, field: Any, value: tuple[str, ...]) -> None:  # noqa: A
 class AnthropicConfig(Upstream):
     """Say where the upstream is and what it is like.
 
-    What every upstream has (``api_key_variable``, the clocks, ``buffer``, ``headers``, ``verify``,
-    ``proxies``, …) is explained in ``OpenAiCompatConfig``.
-
     Args:
         base_url: With or without ``/v1``; ``ANTHROPIC_BASE_URL`` or Anthropic if None.
             ``/v1/messages`` is asked below it.
