@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
 
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.values import check_integer, refuse, set_fields, take
+from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,6 +40,8 @@ class EmbedResolved:
     task: str | None = None
     model: str = ""
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class EmbedRequest:
@@ -57,6 +61,9 @@ class EmbedRequest:
     task: str | None = None
     model: str = ""
 
+    __repr__ = short_repr
+
+    @without_frames
     def resolve(self) -> EmbedResolved:
         """Check the request.
 
@@ -76,7 +83,7 @@ class EmbedRequest:
         return EmbedResolved(self.input, self.id, self.dimensions, self.task, self.model)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give inferd's JSON of this request; what is unset is left out."""
+        """Return inferd's JSON of this request; what is unset is left out."""
         return {
             **({"id": self.id} if self.id else {}),
             "input": list(self.input),
@@ -85,6 +92,7 @@ class EmbedRequest:
         }
 
     @classmethod
+    @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> EmbedRequest:
         """Read inferd's JSON; unknown fields are ignored."""
         fields = {

@@ -14,7 +14,7 @@ from inferd_engine.backends.bedrock.config import BedrockConfig, guardrail_of
 from inferd_engine.backends.bedrock.signing import sign
 from inferd_engine.backends.over_http.backend import HttpBackend
 from inferd_engine.errors import HttpStatusError, InvalidRequestError
-from inferd_engine.secrets.masking import without_frames
+from inferd_engine.frames import without_frames
 from inferd_engine.secrets.secret import to_address
 from inferd_engine.wire.bedrock.answer import Answer
 from inferd_engine.wire.bedrock.errors import type_of
@@ -47,6 +47,7 @@ class Bedrock(HttpBackend[BedrockConfig]):
     config_class = BedrockConfig
     stream_type = "application/vnd.amazon.eventstream"
 
+    @without_frames
     def __init__(
         self,
         config: BedrockConfig | str | None = None,
@@ -64,6 +65,7 @@ class Bedrock(HttpBackend[BedrockConfig]):
         """Return what it can do: version 2, tools and thinking; images unless switched off."""
         return BackendCapabilities(v2=True, tools=True, thinking=True, vision=self.config.vision)
 
+    @without_frames
     def with_options(self, **fields: Unpack[BedrockFields]) -> Self:
         """Return a backend of its own with other settings, over the same connections.
 

@@ -12,6 +12,7 @@ from inferd_engine.backends.over_http.credentials import check_base_url
 from inferd_engine.backends.over_http.upstream import Upstream
 from inferd_engine.backends.settings import check_one_of, check_word
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.frames import without_frames
 from inferd_engine.secrets.secret import Secret, to_address, to_secret
 from inferd_engine.wire.anthropic.dialect import Dialect
 from inferd_engine.wire.anthropic.request import THINKING_STYLES
@@ -113,13 +114,14 @@ class BedrockConfig(Upstream):
         )
 
     @classmethod
+    @without_frames
     def preset(cls, name: str, **given: Unpack[BedrockFields]) -> Self:
         """Raise: there is none, a region is all that differs.
 
         Raises:
             InvalidRequestError: Always.
         """
-        given.clear()  # a traceback shows it
+        del given  # a traceback shows it
         raise InvalidRequestError(
             f"there is no preset {name!r} of Bedrock's: give region and model"
         )

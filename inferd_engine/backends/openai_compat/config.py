@@ -20,6 +20,7 @@ from inferd_engine.backends.settings import (
     check_word,
 )
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.embed import EMBED_TASKS
 from inferd_engine.secrets.secret import to_dict
 from inferd_engine.wire.openai.dialect import Dialect
@@ -112,6 +113,7 @@ class OpenAiCompatConfig(Upstream):
         return Dialect(**{name: getattr(self, name) for name in _DIALECT})
 
     @classmethod
+    @without_frames
     def preset(cls, name: PresetName, **given: Unpack[OpenAiCompatFields]) -> Self:
         """Fill in what is known of a provider or a server; the fields given win.
 

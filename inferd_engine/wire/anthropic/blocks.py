@@ -229,7 +229,7 @@ class Blocks:
         return self._ids.unique(join_surrogates(block.id) or f"call_{block.number}")
 
     def _malformed(self, block: Block) -> ToolCallMalformedError:
-        what = f"{printable(block.name)!r} is no JSON" if block.name else "has no name"
+        what = f"{printable(block.name)!r} is not JSON" if block.name else "has no name"
         return ToolCallMalformedError(
             f"the input of tool call {what}: {printable(block.raw(), 200)!r}",
             tool_call_id=self._id_of(block),
