@@ -41,7 +41,7 @@ _HOMES = {
         "text_reply",
         "tool_call_reply",
     ),
-    "inferd_engine.testing.quirks": ("quirk_reply", "quirks"),
+    "inferd_engine.testing.quirk_table": ("quirk_reply", "quirks"),
     "inferd_engine.testing.upstream": ("Upstream",),
     "inferd_engine.testing.received": ("Received",),
     "inferd_engine.testing.peer": ("Peer",),
@@ -91,7 +91,7 @@ if TYPE_CHECKING:
         tool_call_reply as tool_call_reply,
     )
     from inferd_engine.testing.peer import Peer as Peer
-    from inferd_engine.testing.quirks import quirk_reply as quirk_reply, quirks as quirks
+    from inferd_engine.testing.quirk_table import quirk_reply as quirk_reply, quirks as quirks
     from inferd_engine.testing.received import Received as Received
     from inferd_engine.testing.replies import (
         Reply as Reply,

@@ -14,6 +14,9 @@ import pytest
 import inferd_engine as ie
 
 LIMIT = 60.0  # seconds that a run of pytest may take, on a loaded machine
+# Plugins of others, which take seconds to load.
+SLOW = ("recording", "hypothesispytest", "requests_mock", "pook", "anyio")
+WITHOUT = [word for name in SLOW for word in ("-p", f"no:{name}")]
 
 
 @pytest.fixture
@@ -43,15 +46,18 @@ class Run:
 def run_tests(tmp_path):
     """Give a function that runs pytest, in a process of its own, over a file with this text."""
 
-    def run(text, *arguments, name="test_it.py", environment=()):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def run(text, *arguments, beside_all=False):
+        path = tmp_path / "test_it.py"
         path.write_text(textwrap.dedent(text), "utf-8")
         clean = {key: os.environ[key] for key in os.environ if not key.startswith("PYTEST_")}
         ran = subprocess.run(
-            [*(sys.executable, "-m", "pytest", "-p", "no:cacheprovider"), *arguments, str(path)],
+            [
+                *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider"),
+                *([] if beside_all else WITHOUT),
+                *(*arguments, str(path)),
+            ],
             cwd=tmp_path,
-            env={**clean, **dict(environment)},
+            env=clean,
             capture_output=True,
             text=True,
             timeout=LIMIT,

@@ -42,7 +42,7 @@ def quirk_reply(quirk: str) -> Reply:
     """
     line = _table().get(quirk)
     if line is None:
-        close = difflib.get_close_matches(str(quirk), _table(), n=3, cutoff=0.3)
+        close = difflib.get_close_matches(str(quirk).upper(), _table(), n=3, cutoff=0.3)
         msg = f"there is no quirk {quirk!r}; quirks() has them all, {', '.join(close)} are close"
         raise ValueError(msg)
     body = base64.b64decode(line.get("body_base64", "")) or line.get("body", "").encode()

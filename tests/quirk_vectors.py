@@ -1,6 +1,6 @@
 """Make ``inferd_engine/testing/quirks.jsonl``: one answer for each row of the table of quirks.
 
-    PYTHONPATH=tests python tests/testing/quirk_vectors.py
+    PYTHONPATH=tests python tests/quirk_vectors.py
 
 An answer is the wire vector that shows the row alone, or with the fewest others, and is shortest.
 Rows about requests have no vector: their answers, written by hand, are the servers' refusals.  So
@@ -15,9 +15,9 @@ from pathlib import Path
 
 from answer_vectors import VECTORS
 
-TESTS = Path(__file__).parents[1]
-TARGET = TESTS.parent / "inferd_engine" / "testing" / "quirks.jsonl"
-OWN = Path(__file__).with_name("quirks_by_hand.jsonl")
+VECTORS_FOLDER = Path(__file__).parent / "vectors"
+TARGET = Path(__file__).parents[1] / "inferd_engine" / "testing" / "quirks.jsonl"
+OWN = VECTORS_FOLDER / "quirks_by_hand.jsonl"
 KEPT = ("status", "content_type", "headers", "body", "body_base64")
 KEPT += ("split", "hold", "cut", "framing")
 ROW = re.compile(r"^\| ([A-Z]\d\d) \| (.*?) \| (.*?) \| ", re.MULTILINE)
@@ -25,7 +25,7 @@ ROW = re.compile(r"^\| ([A-Z]\d\d) \| (.*?) \| (.*?) \| ", re.MULTILINE)
 
 def rows():
     """Give the table: ids, servers, and what arrives."""
-    return ROW.findall((TESTS / "vectors" / "quirks.md").read_text("utf-8"))
+    return ROW.findall((VECTORS_FOLDER / "quirks.md").read_text("utf-8"))
 
 
 def vector_of(quirk):
