@@ -18,6 +18,8 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+import inferd_engine as ie
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
@@ -51,7 +53,6 @@ class FastForward:
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        import inferd_engine as ie  # noqa: PLC0415 - the front door, late
         from inferd_engine.net.deadlines import Deadlines  # noqa: PLC0415 - where all clocks begin
 
         self._replace(time, "sleep", self._sleeping)

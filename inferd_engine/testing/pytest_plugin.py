@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import inferd_engine as ie
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from inferd_engine import Mock
     from inferd_engine.testing import Cassette, FastForward, Upstream
 
 _checks_key = pytest.StashKey["list[Callable[[], None]]"]()
@@ -81,10 +82,8 @@ def inferd_upstream(request: pytest.FixtureRequest) -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def inferd_mock() -> Iterator[Mock]:
+def inferd_mock() -> Iterator[ie.Mock]:
     """Give a backend that answers from a script, without a socket."""
-    import inferd_engine as ie  # noqa: PLC0415 - only where it is used
-
     with ie.Mock() as mock:
         yield mock
 
