@@ -156,7 +156,11 @@ class Cassette:
         """
         if self._deck is not None and self._deck.failures:
             failures, self._deck.failures = self._deck.failures, []
-            msg = f"{self.path}: " + "\n".join(dict.fromkeys(failures))
+            said = "\n".join(dict.fromkeys(failures))
+            anew = (
+                "" if self.is_recording else "\n(mode='record', or pytest --inferd-record, records)"
+            )
+            msg = f"{self.path}: {said}{anew}"
             raise CassetteError(msg)
 
     def _stop(self) -> None:
@@ -202,9 +206,9 @@ class _Recorder:
         return Reply([recording], framing="raw")
 
     def finish(self) -> None:
-        """Write the file, unless something could not be recorded: then what is there is left."""
+        """Write the file, unless there is nothing, or not all of it, to be written."""
         self.failures += [recording.failure for recording in self._recordings if recording.failure]
-        if self.failures:
+        if self.failures or not self._recordings:
             return
         done = [recording.interaction for recording in self._recordings]
         for interaction in done:

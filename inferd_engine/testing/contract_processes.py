@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import time
+import traceback
 import warnings
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,8 @@ def _in_a_child(check: Callable[[], bool]) -> bool:
         code = 1
         try:
             code = 0 if check() else 1
+        except BaseException:  # noqa: BLE001 - it is told, and the child must not go on from here
+            traceback.print_exc()
         finally:
             os._exit(code)
     until = time.monotonic() + checks.LIMIT

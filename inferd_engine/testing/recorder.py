@@ -15,6 +15,7 @@ import http.client
 import os
 import socket
 import ssl
+import struct
 import threading
 import time
 import urllib.parse
@@ -105,6 +106,10 @@ class _Bell(Gate):
         super().take(peer)
         self.reader.recv(1)
 
+    def hang_up(self) -> None:
+        """Let whoever rings go on: nobody listens any more."""
+        self.reader.close()
+
 
 class Recording(Action):
     """Pass one request on, and keep what becomes of it.
@@ -131,6 +136,7 @@ class Recording(Action):
         self._bell = _Bell()
         self._pieces: deque[bytes | Response] = deque()
         self._ended = threading.Event()
+        self._is_left = False
         self._socket: socket.socket | None = None
         self._started = time.monotonic()
 
@@ -146,6 +152,7 @@ class Recording(Action):
             raise
         finally:
             self._cut_off()
+            self._bell.hang_up()
             reader.join(timeout=5.0)
 
     def _pass_on(self, peer: Peer) -> None:
@@ -170,8 +177,12 @@ class Recording(Action):
             peer.send(LAST_CHUNK)
 
     def _cut_off(self) -> None:
+        self._is_left = True  # first: a reader that is about to have a connection looks after that
         if self._socket is not None:
+            # With a reset: an upstream that waits for room would not notice an end for seconds.
+            linger = struct.pack("ii", 1, 0)
             with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def _now(self) -> float:
@@ -207,6 +218,8 @@ class Recording(Action):
             raise Unrecordable(msg) from error
         self._socket = connection.sock
         with contextlib.closing(connection):
+            if self._is_left:
+                return
             self._started = time.monotonic()
             connection.request(
                 received.method,

@@ -215,6 +215,21 @@ def test_a_client_that_stays_longer_than_the_recording(path, backend_at, monkeyp
             backend_at(cassette.url).complete("Hi")
 
 
+def test_a_client_that_does_not_read(path):
+    """It holds the upstream up, and when it goes so does all that served it: no thread is left."""
+    block = b": " + b"x" * 20_000 + b"\n\n"
+    with Upstream(Reply([block] * 2000)) as upstream:
+        with Cassette(path, upstream=upstream.url) as cassette:
+            host, port = cassette.url.rpartition("/")[2].split(":")
+            with socket.create_connection((host, int(port))) as client:
+                client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+                received = upstream.wait_for_request()
+                assert client.recv(100)
+                assert not received.finished.wait(0.5)
+            assert received.gone.wait(SOON)
+    assert lines_of(path, "end")[0]["how"] == "cancelled"
+
+
 # --- what is recorded, and when ------------------------------------------------------------------
 
 
@@ -247,6 +262,13 @@ def test_recording_twice_gives_the_same_file_but_for_times(path, record):
         lines = map(json.loads, path.read_text("utf-8").splitlines())
         files.append([{name: line[name] for name in line if name != "t"} for line in lines])
     assert files[0] == files[1]
+
+
+def test_nothing_is_written_where_nothing_was_asked(path):
+    """A test that failed before it asked leaves no empty cassette behind."""
+    with Cassette(path, upstream="http://127.0.0.1:1"):
+        pass
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("path_of_base", ["", "/v1", "/api/v1", "/openai/deployments/m"])
