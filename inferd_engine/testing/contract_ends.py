@@ -37,7 +37,7 @@ class Ends(Checks):
 
     def test_events_come_in_order(self) -> None:
         """The texts in their order, none of them empty, then one ``Done``, then nothing more."""
-        with self._stream(tokens=WORDS) as stream:
+        with self._stream(tokens=[*WORDS[:100], "", *WORDS[100:]]) as stream:
             events = in_time(lambda: list(stream), "iterating")
             texts = [event.delta for event in events if event.type == "text"]
             assert "".join(texts) == TEXT
@@ -87,6 +87,28 @@ class Ends(Checks):
             with in_time(lambda: backend.stream("Hi"), "stream()") as stream:
                 assert in_time(lambda: "".join(stream.text()), "text()") == TEXT
 
+    def test_flat_text(self) -> None:
+        """``generate()`` gives ``Token`` and ``Done``; or the backend says that it has no such."""
+        request = ie.Request([ie.Message("user", "Hi")]).resolve()
+        with self._backend(tokens=["one ", "two"]) as backend:
+            try:
+                stream = in_time(lambda: backend.generate(request), "generate()")
+            except ie.InternalError as error:
+                skip(str(error))
+            with stream:
+                events = in_time(lambda: list(stream), "iterating")
+            assert {event.type for event in events[:-1]} == {"token"}
+            assert ie.Completion.of(events).text == "one two"
+            assert events[-1].type == "done"
+
+    def test_the_id_of_a_request(self) -> None:
+        """A stream has the upstream's id of the request, or the caller's own."""
+        request = ie.RequestV2([ie.user("Hi")], id="ours").resolve()
+        with self._backend() as backend:
+            stream = in_time(lambda: backend.generate_v2(request), "generate_v2()")
+            with stream:
+                assert stream.request_id
+
     def test_several_answers_at_once(self) -> None:
         """Streams of one backend do not mix, and do not wait for each other."""
         count = 8
@@ -110,6 +132,7 @@ class Ends(Checks):
             assert "".join(got) == "".join(WORDS[:2])
             assert not error.retryable, "half an answer was given: only the caller may ask again"
             assert (stream.ended, stream.done) == (True, None)
+            assert in_time(lambda: list(stream), "iterating after the error") == []
 
     def test_the_part_of_an_answer_that_is_cut(self) -> None:
         """``complete()`` raises too, and the error holds what had come."""
@@ -156,6 +179,16 @@ class Ends(Checks):
             assert time.monotonic() - began < 0.1 + SOON / 2, "poll() waits for longer than told"
             assert not stream.ended
             assert in_time(lambda: "".join(stream.text()), "iterating") == "one"
+
+    def test_a_heartbeat(self) -> None:
+        """``with_heartbeat()`` gives None in a silence, and then what comes."""
+        with self._stream(tokens=["one"], token_delay=0.6) as stream:
+            try:
+                beats = in_time(lambda: list(stream.with_heartbeat(0.1)), "with_heartbeat()")
+            except ie.UnsupportedError as error:
+                skip(str(error))
+            assert beats[0] is None, "there is no beat in a silence"
+            assert [beat.type for beat in beats if beat is not None] == ["text", "done"]
 
     def test_deadlines(self) -> None:
         """A backend that has a ``timeout`` keeps it in a silence."""

@@ -125,6 +125,14 @@ class Stops(Checks):
             error = error_of(lambda: call.result("complete()"), "complete()")
             assert isinstance(error, ie.RequestCancelledError), f"it raises {error!r}"
 
+    def test_a_token_with_a_deadline(self) -> None:
+        """``cancel_after()`` is a deadline for whatever carries the token."""
+        with self._backend(tokens=["one"], token_delay=FOREVER) as backend:
+            token = ie.CancelToken()
+            token.cancel_after(_SETTLED)
+            error = error_of(lambda: backend.complete("Hi", cancel=token), "complete()")
+            assert isinstance(error, ie.RequestCancelledError), f"it raises {error!r}"
+
     def test_a_token_that_was_cancelled_before(self) -> None:
         """The call is refused."""
         with self._backend() as backend:

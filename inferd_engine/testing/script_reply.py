@@ -52,7 +52,7 @@ def script_reply(script: MockConfig) -> Reply:
 def _groups_of(script: MockConfig) -> list[list[bytes]]:
     """Give the chunks of each event."""
     if script.events is None:
-        return [[chunk(text)] for text in script.tokens if text]
+        return [[chunk(text)] for text in script.tokens]
     groups = []
     for event in script.events:
         if event.type == "text":

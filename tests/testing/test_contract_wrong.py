@@ -129,6 +129,16 @@ class CompleteForgets(Right):
         return ie.Completion(completion.text[:-1], done=completion.done)
 
 
+class FlatTextInDeltas(Right):
+    def generate(self, request):
+        return self.stream("Hi")
+
+
+class WithoutIds(Right):
+    class around(Around):  # noqa: N801
+        request_id = None
+
+
 class OneAtATime(Right):
     lock = threading.Lock()
 
@@ -207,6 +217,26 @@ class PollWaits(Right):
     class around(Around):  # noqa: N801
         def poll(self, timeout):
             time.sleep(timeout + 1.0)
+
+
+class WithoutBeats(Right):
+    class around(Around):  # noqa: N801
+        def with_heartbeat(self, seconds):
+            return iter(self)
+
+
+class RaisesAgain(Right):
+    class around(Around):  # noqa: N801
+        error = None
+
+        def __next__(self):
+            if self.error is not None:
+                raise self.error
+            try:
+                return super().__next__()
+            except ie.StreamInterruptedError as error:
+                self.error = error
+                raise
 
 
 class NoDeadline(ie.OpenAiCompat):
@@ -395,13 +425,16 @@ WRONG = {
     "test_an_answer_that_is_finished": [NeverDone],
     "test_events_of_every_kind": [WithoutCalls],
     "test_complete_is_the_stream_as_a_whole": [CompleteForgets, Backwards],
+    "test_flat_text": [FlatTextInDeltas],
+    "test_the_id_of_a_request": [WithoutIds],
     "test_several_answers_at_once": [OneAtATime, CompleteForgets],
-    "test_an_answer_that_is_cut": [CutLooksWhole, CutIsAnyError],
+    "test_an_answer_that_is_cut": [CutLooksWhole, CutIsAnyError, RaisesAgain],
     "test_the_part_of_an_answer_that_is_cut": [NothingPartial, CutLooksWhole],
     "test_an_error_before_the_answer": [FailsLate],
     "test_errors_can_be_pickled": [ErrorsDoNotTravel],
     "test_a_request_that_cannot_be_sent": [SendsAnything],
     "test_poll_keeps_its_time": [PollWaits],
+    "test_a_heartbeat": [WithoutBeats],
     "test_deadlines": [NoDeadline],
     "test_one_consumer_at_a_time": [TwoConsumers],
     "test_a_consumer_that_stays_away": [ReadsAllAhead],
@@ -415,6 +448,7 @@ WRONG = {
     "test_a_stream_that_is_dropped": [NeverForgets],
     "test_a_token_ends_a_stream": [IgnoresTokens],
     "test_a_token_ends_a_call": [IgnoresTokens],
+    "test_a_token_with_a_deadline": [IgnoresTokens],
     "test_a_token_that_was_cancelled_before": [IgnoresTokens],
     "test_stop_ends_every_stream": [StopsNothing],
     "test_after_stop": [NeverStopped, AlwaysReady],
@@ -456,7 +490,7 @@ def test_it_is_found(check, wrong):
         def make_backend(self, script):
             return wrong(script)
 
-    with pytest.raises((AssertionError, RuntimeError)):
+    with pytest.raises((AssertionError, RuntimeError, ie.GenerateError)):
         getattr(Contract(), check)()
 
 
