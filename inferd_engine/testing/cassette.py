@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from inferd_engine.testing import tape
+from inferd_engine.testing.matching import difference
 from inferd_engine.testing.raw_answers import refusal
 from inferd_engine.testing.recorder import Address, Recording
 from inferd_engine.testing.replay import Replay, Split
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from inferd_engine.testing.received import Received
 
 Mode = Literal["once", "record", "replay"]
-_MISS = 422  # a status after which no client tries again, or looks for the model
 
 
 class CassetteError(AssertionError):
@@ -241,7 +241,7 @@ class _Player:
                     return Reply([replay], framing="raw")
             failure = self._why_not(request)
         self.failures.append(failure)
-        return Reply([refusal(_MISS, failure)], framing="raw")
+        return Reply([refusal(failure)], framing="raw")
 
     def _why_not(self, request: tape.Request) -> str:
         """Say what comes closest to a request that was not recorded."""
@@ -253,7 +253,7 @@ class _Player:
         if not alike:
             known = ", ".join(sorted({f"{one.method} {one.path}" for one in everything}))
             return f"{asked} was not recorded: the cassette has {known or 'nothing'}"
-        place = tape.difference(alike[0].body, request.body) or "the body"
+        place = difference(alike[0].meant, request.meant) or "the body"
         return f"{asked} was not recorded like this: it differs from what was in {place}"
 
     def finish(self) -> None:

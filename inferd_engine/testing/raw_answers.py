@@ -11,6 +11,7 @@ import json
 from inferd_engine.testing.tape import Response
 
 LAST_CHUNK = b"0\r\n\r\n"
+_REFUSED = 422  # a status after which no client tries again, or looks for another model
 
 
 def head_bytes(response: Response) -> bytes:
@@ -25,9 +26,9 @@ def head_bytes(response: Response) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
 
 
-def refusal(status: int, message: str) -> bytes:
+def refusal(message: str) -> bytes:
     """Return a whole answer that refuses, in OpenAI's shape."""
     error = {"message": message, "type": "cassette_error", "param": None, "code": "cassette"}
     body = json.dumps({"error": error}, ensure_ascii=False).encode()
     headers = {"content-type": "application/json"}
-    return head_bytes(Response(0.0, status, headers, "length", len(body))) + body
+    return head_bytes(Response(0.0, _REFUSED, headers, "length", len(body))) + body

@@ -59,9 +59,9 @@ class Address:
     """
 
     def __init__(self, url: str) -> None:
-        parts = urllib.parse.urlsplit(url)
+        parts = urllib.parse.urlsplit(str(url))
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            msg = f"upstream is a URL like https://api.openai.com, not {_shown(url)!r}"
+            msg = f"upstream is a URL like https://api.openai.com, not {_shown(str(url))!r}"
             raise ValueError(msg)
         if parts.username is not None:
             msg = "upstream has a user in its URL: let the client send an Authorization header"
@@ -170,7 +170,7 @@ class Recording(Action):
             has_begun = True
         is_chunked, peer.chunked = peer.chunked, False
         if self.failure and not has_begun:
-            peer.send(refusal(502, self.failure))
+            peer.send(refusal(self.failure))
         elif self.failure or self.interaction.how != "eof":
             peer.leave(reset=self.interaction.how == "reset")
         elif is_chunked:

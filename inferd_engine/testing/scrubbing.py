@@ -21,7 +21,8 @@ import re
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine.testing.tape import MASK, Request
+from inferd_engine.testing.matching import MASK
+from inferd_engine.testing.tape import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

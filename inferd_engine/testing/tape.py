@@ -9,27 +9,25 @@
 ``t`` is in seconds since the request was sent.  A chunk is what the upstream sent as one HTTP
 chunk, or what one read gave where it sent no chunks.  "cancelled" says that the client left first.
 The lines of an interaction stay together, in the order in which the requests came.
-
-A request is found again by its method, its path, and its body as canonical JSON.  What was masked
-when it was recorded matches whatever is there now: a key or an account is not the same everywhere.
 """
 
 from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import json
 import os
-import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from inferd_engine.testing.matching import fits, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 VERSION = 1
-MASK = "***"
 NOTE = "Prompts and answers may be personal data: read this file before you commit it."
 # What may differ from run to run, and asks for nothing else.
 _NOT_MATCHED = ("stream_options", "id", "request_id")
@@ -47,18 +45,22 @@ class Request:
     headers: dict[str, str]
     body: Any = None
 
+    @functools.cached_property
+    def meant(self) -> Any:  # noqa: ANN401 - JSON
+        """The body, without what makes no difference."""
+        if isinstance(self.body, dict):
+            return {name: self.body[name] for name in self.body if name not in _NOT_MATCHED}
+        return self.body
+
+    @functools.cached_property
     def canonical(self) -> str:
-        """Give it as one text: equal for all spellings of one request."""
-        body = self.body
-        if isinstance(body, dict):
-            body = {name: body[name] for name in body if name not in _NOT_MATCHED}
-        text = json.dumps(_plain(body), sort_keys=True, ensure_ascii=False)
+        """All of it as one text: equal for all spellings of one request."""
+        text = json.dumps(plain(self.meant), sort_keys=True, ensure_ascii=False)
         return f"{self.method} {self.path}\n{text}"
 
     def matches(self, other: Request) -> bool:
         """Whether another request is this one, which was recorded."""
-        parts = map(re.escape, self.canonical().split(MASK))
-        return re.fullmatch(".*".join(parts), other.canonical(), re.DOTALL) is not None
+        return fits(self.canonical, other.canonical)
 
 
 @dataclasses.dataclass
@@ -85,33 +87,6 @@ class Interaction:
     chunks: list[tuple[float, bytes]] = dataclasses.field(default_factory=list)
     ended: float = 0.0
     how: Ending = "eof"
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Write 1.0 as 1: clients differ."""
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def difference(recorded: Any, asked: Any, place: str = "body") -> str | None:  # noqa: ANN401 - JSON
-    """Name the first place where two JSON values differ."""
-    if isinstance(recorded, dict) and isinstance(asked, dict):
-        for name in [*recorded, *(name for name in asked if name not in recorded)]:
-            inner = f"{place}.{name}"
-            if name not in recorded or name not in asked:
-                return f"{inner} ({'recorded' if name in recorded else 'asked'} alone)"
-            if found := difference(recorded[name], asked[name], inner):
-                return found
-        return None
-    if isinstance(recorded, list) and isinstance(asked, list):
-        for number, (one, other) in enumerate(zip(recorded, asked, strict=False)):
-            if found := difference(one, other, f"{place}[{number}]"):
-                return found
-        return None if len(recorded) == len(asked) else f"the length of {place}"
-    return None if _plain(recorded) == _plain(asked) else place
 
 
 # --- the file ------------------------------------------------------------------------------------

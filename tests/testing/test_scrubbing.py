@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import os
+import time
 import urllib.parse
 
 import pytest
 import requests
 
 from inferd_engine.testing import DONE, Cassette, Reply, Upstream, chunk, text_reply
+from inferd_engine.testing.matching import difference
 from inferd_engine.testing.scrubbing import Scrubber
+from inferd_engine.testing.tape import Request
 
 KEY = "Zm9v/tangerine+dream=42"  # looks like no provider's key: it is known from its header alone
 ACCOUNT = "account-of-somebody"
@@ -250,6 +253,38 @@ def test_nothing_that_is_masked_is_matched_by(record, monkeypatch):
     with Cassette(record.path) as cassette:
         url = f"{cassette.url}/v1/chat/completions"
         assert requests.post(url, json=asking("dummy"), timeout=10).ok
+
+
+@pytest.mark.parametrize(
+    ("recorded", "asked", "is_it"),
+    [
+        ("***", "", True),
+        ("a***", "abc", True),
+        ("a***", "ba", False),
+        ("***c", "abc", True),
+        ("***c", "cb", False),
+        ("a***c", "ac", True),
+        ("ab***bc", "abc", False),
+        ("a***b***c", "a1b2c", True),
+        ("a***b***c", "a1c", False),
+        ("a***b***b", "ab", False),
+        ("*** ***", "x y", True),
+        ("a", "ab", False),
+    ],
+)
+def test_a_mask_stands_for_anything(recorded, asked, is_it):
+    """What is beside it has to be there, once for each time, in the same order."""
+    requests_ = [Request("POST", "/", {}, text) for text in (recorded, asked)]
+    assert requests_[0].matches(requests_[1]) is is_it
+    assert (difference(recorded, asked) is None) is is_it
+
+
+def test_many_masks_take_no_time():
+    """A request that does not fit is found out at once, however much of it is masked."""
+    recorded = Request("POST", "/", {}, "a***" * 500 + "end")
+    began = time.monotonic()
+    assert not recorded.matches(Request("POST", "/", {}, "a" * 100_000))
+    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize(
