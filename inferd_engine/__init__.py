@@ -21,7 +21,8 @@ from inferd_engine._version import __version__
 
 # In the order in which an answer passes them.
 _HOMES = {
-    "inferd_engine.proto.v1": ("Role", "Message", "Request", "Resolved"),
+    "inferd_engine.proto.roles": ("Role",),
+    "inferd_engine.proto.v1": ("Message", "Request", "Resolved"),
     "inferd_engine.proto.v2": (
         "TextBlock",
         "ImageBlock",
@@ -167,12 +168,8 @@ if TYPE_CHECKING:
         EmbedResult as EmbedResult,
     )
     from inferd_engine.proto.fields import RequestFields as RequestFields
-    from inferd_engine.proto.v1 import (
-        Message as Message,
-        Request as Request,
-        Resolved as Resolved,
-        Role as Role,
-    )
+    from inferd_engine.proto.roles import Role as Role
+    from inferd_engine.proto.v1 import Message as Message, Request as Request, Resolved as Resolved
     from inferd_engine.proto.v2 import (
         Attachment as Attachment,
         AudioAttachment as AudioAttachment,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union
 import attrs
 
 from inferd_engine.errors import InvalidRequestError
-from inferd_engine.proto.v1 import Role
+from inferd_engine.proto.roles import Role
 from inferd_engine.proto.v2 import ContentBlock, MessageV2, TextBlock, ThinkingBlock, ToolUseBlock
 
 if TYPE_CHECKING:

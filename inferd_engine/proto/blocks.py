@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 import attrs
 
-from inferd_engine.proto.v1 import Role, to_role
+from inferd_engine.proto.roles import Role, to_role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from inferd_engine.errors import InvalidRequestError
 from inferd_engine.proto.blocks import (
     KNOWN_ATTACHMENTS,
     Attachment,
@@ -26,8 +25,9 @@ from inferd_engine.proto.blocks import (
     VideoBlock,
 )
 from inferd_engine.proto.media import audio_format_of, image_format_of
+from inferd_engine.proto.roles import check_role
 from inferd_engine.proto.tool_choice import complaint_of
-from inferd_engine.proto.v1 import check_integer, check_role, check_sampling
+from inferd_engine.proto.values import check_integer, check_sampling, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from inferd_engine.proto.v2 import RequestV2
 
 _PIXEL_BYTES, _SAMPLE_BYTES = 3, 4
+_ABOVE_0 = "a whole number, 1 or more"
 
 
 def check_request(request: RequestV2) -> None:
@@ -59,12 +60,6 @@ def check_request(request: RequestV2) -> None:
     check_sampling(request.temperature, request.top_p, request.top_k, request.max_tokens)
     check_integer("seed", request.seed, float("-inf"), "a whole number")
     _check_words(request)
-
-
-def refuse(place: str, what: str) -> NoReturn:
-    """Raise, and name the place."""
-    msg = f"{place} {what}"
-    raise InvalidRequestError(msg)
 
 
 def _check_attachments(attachments: Sequence[Attachment]) -> dict[str, str]:
@@ -100,8 +95,8 @@ def _check_size(attachment: KnownAttachment, place: str) -> None:
             refuse(
                 f"{place}.width", "is 0: give that of RGB, or encode it as PNG, JPEG, WebP or GIF"
             )
-        _check_above_0(attachment.width, f"{place}.width")
-        _check_above_0(attachment.height, f"{place}.height")
+        check_integer(f"{place}.width", attachment.width, 1, _ABOVE_0, required=True)
+        check_integer(f"{place}.height", attachment.height, 1, _ABOVE_0, required=True)
         wanted = attachment.width * attachment.height * _PIXEL_BYTES
         if size != wanted:
             refuse(
@@ -112,7 +107,7 @@ def _check_size(attachment: KnownAttachment, place: str) -> None:
     elif isinstance(attachment, AudioAttachment) and not audio_format_of(attachment.data):
         if attachment.sample_rate == 0:
             refuse(f"{place}.sample_rate", "is 0: give that of PCM, or encode it as WAV or MP3")
-        _check_above_0(attachment.sample_rate, f"{place}.sample_rate")
+        check_integer(f"{place}.sample_rate", attachment.sample_rate, 1, _ABOVE_0, required=True)
         if size % _SAMPLE_BYTES:
             refuse(place, f"has {size} bytes: float32 samples have {_SAMPLE_BYTES} bytes each")
 
@@ -124,11 +119,6 @@ def _or_address(attachment: KnownAttachment) -> str:
 def _check_address(url: str, place: str) -> None:
     if not re.match(r"(https?://|data:image/)\S+\Z", url, re.IGNORECASE):
         refuse(place, "has a str as data that is no URL: give http:, https:, data:image/, or bytes")
-
-
-def _check_above_0(value: object, place: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        refuse(place, f"is {value!r}: it has to be a whole number, 1 or more")
 
 
 def _check_tools(tools: Sequence[Tool]) -> set[str]:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from inferd_engine.errors import InvalidRequestError
-from inferd_engine.proto.v1 import check_integer, set_fields, take
+from inferd_engine.proto.values import check_integer, refuse, set_fields, take
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,16 +69,13 @@ class EmbedRequest:
             InvalidRequestError: Something cannot be sent; the message names the place.
         """
         if not self.input:
-            msg = "input is empty: give at least one text"
-            raise InvalidRequestError(msg)
+            refuse("input", "is empty: give at least one text")
         for index, text in enumerate(self.input):
             if not isinstance(text, str) or not text:
-                msg = f"input[{index}] is no text: it has to be a str that is not empty"
-                raise InvalidRequestError(msg)
+                refuse(f"input[{index}]", "is not a text: it has to be a str that is not empty")
         check_integer("dimensions", self.dimensions, 1, "a whole number, 1 or more")
         if self.task not in (None, *EMBED_TASKS):
-            msg = f"task is {self.task!r}: take one of {', '.join(EMBED_TASKS)}"
-            raise InvalidRequestError(msg)
+            refuse("task", f"is {self.task!r}: take one of {', '.join(EMBED_TASKS)}")
         return EmbedResolved(self.input, self.id, self.dimensions, self.task)
 
     def to_dict(self) -> dict[str, Any]:

@@ -21,8 +21,7 @@ from inferd_engine.proto.blocks import (
     UnknownBlock,
     to_blocks,
 )
-from inferd_engine.proto.checks import refuse
-from inferd_engine.proto.v1 import take, take_list
+from inferd_engine.proto.values import refuse, take, take_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

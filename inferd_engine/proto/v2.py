@@ -55,7 +55,7 @@ from inferd_engine.proto.json_form import (
     tool_from_json,
     tool_to_dict,
 )
-from inferd_engine.proto.v1 import set_fields, take_list
+from inferd_engine.proto.values import set_fields, take_list
 
 __all__ = [
     "Attachment",

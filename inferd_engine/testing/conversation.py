@@ -30,14 +30,18 @@ def converse(connection: socket.socket, reply_to: Callable[[Received], Reply]) -
 
 
 def _read_request(reader: io.BufferedIOBase) -> Received | None:
-    """Return the next request; None at the end of the connection."""
+    """Return the next request; None: there is no other, or it is not HTTP."""
     line = reader.readline(65536)
     if not line:
         return None
-    method, path, _ = line.decode("latin-1").split(" ", 2)
-    headers = http.client.parse_headers(reader)
-    named = {name.lower(): value for name, value in headers.items()}
-    return Received(method, path, named, _read_body(reader, named))
+    try:
+        method, path, _ = line.decode("latin-1").split(" ", 2)
+        headers = http.client.parse_headers(reader)
+        named = {name.lower(): value for name, value in headers.items()}
+        body = _read_body(reader, named)
+    except (ValueError, http.client.HTTPException):
+        return None  # it never was a client
+    return Received(method, path, named, body)
 
 
 def _read_body(reader: io.BufferedIOBase, headers: Mapping[str, str]) -> bytes:

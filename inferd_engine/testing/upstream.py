@@ -187,8 +187,8 @@ class Upstream:
                 connection.do_handshake()
             with connection:
                 converse(connection, self._answer)
-        except (OSError, ValueError):
-            pass  # the client has gone, or never was one
+        except OSError:
+            pass  # the client has gone
         finally:
             self._open -= {plain, connection}
             connection.close()

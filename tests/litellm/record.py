@@ -1,6 +1,6 @@
 """Record what LiteLLM sends for some streams, for ``tests/wire/test_recordings.py``.
 
-    PYTHONPATH=tests python tests/litellm/record.py
+    PYTHONPATH=tests:tests/servers python tests/litellm/record.py
 
 What the bytes mean was written by hand.
 """

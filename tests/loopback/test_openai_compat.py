@@ -544,3 +544,12 @@ def test_an_internal_error_shows_no_key(ask, monkeypatch):
         ask(api_key="sk-canary-0123456789").complete("x")
     assert "***" in str(caught.value)
     assert "canary" not in f"{caught.value!r} {caught.value.__cause__!r}"
+
+
+def test_credentials_in_a_header_of_their_own(ask):
+    """The hint of a 401 does not ask for a key that was sent as a header."""
+    backend = ask(
+        error_reply(401, "no"), api_key="", api_key_header="api-key", headers={"Api-Key": "k"}
+    )
+    with pytest.raises(ie.HttpStatusError, match="the credentials came from headers"):
+        backend.stream("x")

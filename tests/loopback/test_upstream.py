@@ -7,6 +7,7 @@ import math
 import pathlib
 import socket
 import ssl
+import threading
 import time
 from urllib.parse import unquote, urlsplit
 
@@ -211,6 +212,40 @@ def test_an_action_of_ones_own(framing):
         backend = ie.OpenAiCompat(base_url=upstream.url, api_key="")
         with backend:
             assert backend.complete("x").text == "aa"
+
+
+class Wrong(Action):
+    """An action with a mistake in it."""
+
+    def take(self, peer):
+        raise ValueError("a mistake in the test")
+
+
+def test_a_mistake_in_an_action_is_told(monkeypatch):
+    """It is not swallowed as if the client had done it; the client sees a cut."""
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    with (
+        Upstream(Reply([chunk("a"), Wrong()])) as upstream,
+        ie.OpenAiCompat(base_url=upstream.url, api_key="") as backend,
+        pytest.raises(ie.StreamInterruptedError),
+    ):
+        backend.complete("x")
+    assert [str(one.exc_value) for one in told] == ["a mistake in the test"]
+
+
+@pytest.mark.parametrize(
+    "said", [b"\x16\x03\x01\r\n", b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"]
+)
+def test_what_is_not_http_is_left(said):
+    """Whoever speaks something else finds the connection closed, and the next one is served."""
+    with Upstream() as upstream:
+        with socket.create_connection(("127.0.0.1", upstream.port)) as stranger:
+            stranger.settimeout(SOON)
+            stranger.sendall(said)
+            assert stranger.recv(1) == b""
+        assert upstream.requests == []
+        assert requests.get(f"{upstream.url}/v1/models", timeout=SOON).ok
 
 
 def test_the_length_counts_a_trickle():

@@ -552,7 +552,7 @@ def test_null_is_unset(field):
     [
         ({}, "the request has no field 'messages'"),
         ([], "the request has no field 'messages'"),
-        ({"messages": None}, "messages of the request is no list"),
+        ({"messages": None}, "messages of the request is not a list"),
         ({"messages": [5]}, "messages[0] has no field 'role'"),
         ({"messages": [{"role": "user"}]}, "messages[0] has no field 'content'"),
         (
@@ -578,10 +578,10 @@ def test_null_is_unset(field):
             },
             "messages[0].content[0].content is neither text nor a list of blocks",
         ),
-        ({"messages": [], "tools": 5}, "tools of the request is no list"),
+        ({"messages": [], "tools": 5}, "tools of the request is not a list"),
         ({"messages": [], "tools": [5]}, "tools[0] has no field 'name'"),
-        ({"messages": [], "stop": 5}, "stop of the request is no list"),
-        ({"messages": [], "attachments": {}}, "attachments of the request is no list"),
+        ({"messages": [], "stop": 5}, "stop of the request is not a list"),
+        ({"messages": [], "attachments": {}}, "attachments of the request is not a list"),
         ({"messages": [], "attachments": [{}]}, "attachments[0] has no field 'kind'"),
         (
             {"messages": [], "attachments": [{"kind": "video", "id": "v", "bytes": "bXA0!"}]},

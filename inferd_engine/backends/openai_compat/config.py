@@ -29,7 +29,7 @@ from inferd_engine.backends.over_http.credentials import (
     key_from_environment,
 )
 from inferd_engine.errors import InvalidRequestError
-from inferd_engine.proto.v1 import check_integer
+from inferd_engine.proto.values import check_integer
 from inferd_engine.secrets.secret import (
     Secret,
     hide_secrets,

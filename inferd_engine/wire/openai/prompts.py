@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from inferd_engine.proto.v1 import Role
+from inferd_engine.proto.roles import Role
 from inferd_engine.proto.v2 import (
     AudioBlock,
     ImageBlock,

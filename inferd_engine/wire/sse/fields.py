@@ -83,8 +83,10 @@ class Fields:
         if not data:
             return None
         joint = _joint_of(data) if len(data) > 1 else b""
-        block = b"data: " + joint.join(data) + b"\n\n"
-        self._blocks.append(block.decode("utf-8", "replace").encode())
+        text = joint.join(data).decode("utf-8", "replace")
+        del data, value  # sseclient-py copies a block six times: no copy of ours beside those
+        self._blocks.append(f"data: {text}\n\n".encode())
+        del text
         event = next(self._events)
         text = event.data.replace(joint.decode(), "\n") if joint else event.data
         return ServerSentEvent(

@@ -85,6 +85,6 @@ class PureFramer:
             return
         self._lines.append(line)
         self._size = size
-        name = text.partition(b":")[0]
+        name = text[: text.find(b":")] if b":" in text else text
         if name == b"retry" or (self._keep_unknown and name and name not in _KNOWN_FIELDS):
             yield text
