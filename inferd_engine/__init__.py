@@ -56,7 +56,7 @@ _HOMES = {
     "inferd_engine.cancel": ("CancelToken",),
     "inferd_engine.stream.token_stream": ("TokenStream",),
     "inferd_engine.wire.sse.decoder": ("SSEDecoder", "ServerSentEvent"),
-    "inferd_engine.wire.openai.request": ("request_from_resolved",),
+    "inferd_engine.wire.openai_request": ("request_from_resolved",),
     "inferd_engine.wire.openai.chunks": ("ChunkAccumulator",),
     "inferd_engine.events": (
         "TextDelta",
@@ -196,7 +196,7 @@ if TYPE_CHECKING:
     from inferd_engine.stream.token_stream import TokenStream as TokenStream
     from inferd_engine.wire.openai.chunks import ChunkAccumulator as ChunkAccumulator
     from inferd_engine.wire.openai.messages import Prompt as Prompt
-    from inferd_engine.wire.openai.request import request_from_resolved as request_from_resolved
+    from inferd_engine.wire.openai_request import request_from_resolved as request_from_resolved
     from inferd_engine.wire.sse.decoder import (
         ServerSentEvent as ServerSentEvent,
         SSEDecoder as SSEDecoder,

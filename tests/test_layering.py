@@ -14,7 +14,10 @@ PACKAGE = Path(inferd_engine.__file__).parent
 # A room may import from these, and nobody else; a room's own files import each other.  A folder
 # that is named as a whole stands for the rooms in it.
 _PURE = ("errors", "proto", "events", "wire")
-_BACKEND = (*_PURE, "_version", "_native", "cancel", "stream", "secrets", "net", "backends.base")
+_BACKEND = (
+    *(*_PURE, "_version", "_native", "cancel", "stream", "secrets", "net"),
+    *("backends.base", "backends.settings"),
+)
 MAY_IMPORT = {
     "_version": (),
     "errors": (),
@@ -34,6 +37,7 @@ MAY_IMPORT = {
     "stream": ("errors", "events", "cancel"),
     # The bridge between them, and what stands on it; no backend knows another.
     "backends.base": ("errors", "proto", "events", "cancel", "stream", "wire.openai"),
+    "backends.settings": ("errors", "proto"),
     "backends.mock": ("errors", "proto", "events", "cancel", "stream", "backends.base"),
     "backends.over_http": _BACKEND,
     "backends.openai_compat": (*_BACKEND, "backends.over_http"),

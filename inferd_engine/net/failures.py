@@ -24,6 +24,7 @@ from inferd_engine.errors import (
     TransportError,
 )
 from inferd_engine.net.tls_settings import refusal_of
+from inferd_engine.wire.http.local_servers import LOCAL_SERVERS
 from inferd_engine.wire.text.printable import printable
 
 if TYPE_CHECKING:
@@ -110,16 +111,6 @@ _SENTENCES: list[tuple[type[BaseException], str]] = [
 ]
 
 
-_SERVERS = {
-    ":11434": "Ollama",
-    ":1234": "LM Studio",
-    ":8000": "vLLM",
-    ":8080": "llama.cpp's server",
-}
-
-
 def _server_hint(place: str) -> str:
-    for port, server in _SERVERS.items():
-        if f"{port}/" in place:
-            return f" (is {server} running?)"
-    return " (is the server running?)"
+    meant = (server.name for server in LOCAL_SERVERS if f":{server.port}/" in place)
+    return f" (is {next(meant, 'the server')} running?)"

@@ -28,6 +28,7 @@ import re
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from inferd_engine.errors import GenerateError
+from inferd_engine.secrets.secret import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +37,6 @@ _E = TypeVar("_E", bound=BaseException)
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-MASK = "***"
 _SHORTEST = 8  # characters
 _ROUNDS = 4  # escapes inside of escapes: JSON in JSON in a URL, and one more
 _SEARCHED = 262_144  # characters: in a longer text, escapes would take seconds to undo

@@ -10,7 +10,7 @@ Rejected: a ``str`` that holds the truth and hides it in ``repr()`` (Rich and st
 what may be shown).
 
 No pickle holds a secret.  What came from a variable is read from that variable again; all else is
-left out, and the first call of the copy says so (``config.key_for_call``).
+left out, and the first call of the copy says so (``credentials.key_for_call``).
 """
 
 from __future__ import annotations
@@ -151,6 +151,11 @@ def to_key(value: Key | None) -> Secret:
     return Secret(value)
 
 
+def to_secret(value: Any) -> Any:  # noqa: ANN401 - what is not a str is left for the check to name
+    """Hide a text; one that is hidden already stays as it is."""
+    return Secret(value) if isinstance(value, str) and not isinstance(value, Secret) else value
+
+
 def to_address(url: Any) -> Any:  # noqa: ANN401 - what is not a str is left for the check to name
     """Hide what is secret in an address: its query, and what must not be there."""
     if not isinstance(url, str) or isinstance(url, Secret):
@@ -167,10 +172,7 @@ def to_address(url: Any) -> Any:  # noqa: ANN401 - what is not a str is left for
 
 def to_headers(values: Mapping[str, str] | None) -> dict[str, str]:
     """Hide the values of headers; what is not a str is left for the check to name."""
-    return {
-        name: Secret(value) if isinstance(value, str) and not isinstance(value, Secret) else value
-        for name, value in to_dict(values).items()
-    }
+    return {name: to_secret(value) for name, value in to_dict(values).items()}
 
 
 def to_proxies(values: Mapping[str, str] | None) -> dict[str, str] | None:
@@ -206,15 +208,3 @@ def query_of(url: str) -> Secret | None:
 def revealed(value: str) -> str:
     """Give what a str stands for, whether it is hidden or not."""
     return value.reveal() if isinstance(value, Secret) else value
-
-
-def hide_secrets(fields: dict[str, Any]) -> None:
-    """Hide what is secret among the arguments of a configuration, from tracebacks too."""
-    for name, convert in (
-        ("api_key", to_key),
-        ("headers", to_headers),
-        ("proxies", to_proxies),
-        ("base_url", to_address),
-    ):
-        if fields.get(name) is not None:
-            fields[name] = convert(fields[name])

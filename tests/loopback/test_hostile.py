@@ -237,7 +237,7 @@ def test_gzip_that_is_none(ask, buffer):
 
 def test_an_error_body_in_drips(ask, monkeypatch):
     """A status is told within seconds, however slowly its body drips."""
-    monkeypatch.setattr("inferd_engine.backends.openai_compat.backend._ERROR_BODY_SECONDS", 0.2)
+    monkeypatch.setattr("inferd_engine.backends.over_http.call._ERROR_BODY_SECONDS", 0.2)
     with pytest.raises(ie.HttpStatusError, match="500"):
         ask(Reply([Trickle(b"drip" * 1000, 10.0)], 500)).stream("x")
 

@@ -6,7 +6,7 @@ import pytest
 
 import inferd_engine as ie
 from inferd_engine.wire.openai.messages import messages_from
-from inferd_engine.wire.openai.request import request_from_resolved
+from inferd_engine.wire.openai_request import request_from_resolved
 
 
 def read(**message):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inferd_engine._native import ffi, lib
+from inferd_engine._native import CHARS, ffi, lib, new_chars
 
 _MORE, _END = lib.HTTP_CHUNKS_MORE, lib.HTTP_CHUNKS_END
 _MISTAKES = {
@@ -11,8 +11,6 @@ _MISTAKES = {
     lib.HTTP_CHUNKS_LINE: "a line between chunks is too long",
     lib.HTTP_CHUNKS_TRAILERS: "the body has too many trailers",
 }
-_CHARS = ffi.typeof("char[]")
-_new_chars = ffi.new_allocator(should_clear_after_alloc=False)
 
 
 class NativeChunkedDecoder:
@@ -30,7 +28,7 @@ class NativeChunkedDecoder:
         if self.error is not None:
             raise self.error
         size = len(data)
-        out = _new_chars(_CHARS, size)
+        out = new_chars(CHARS, size)
         body: bytes = ffi.buffer(out, lib.http_dechunk(self.chunks, data, size, out))[:]
         self.look()
         return body

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from inferd_engine.errors import UpstreamError
 from inferd_engine.events import TextDelta, ThinkingDelta
+from inferd_engine.wire.openai.errors import too_large
 from inferd_engine.wire.openai.reasoning_details import REASONING_DETAILS, ReasoningDetails
 from inferd_engine.wire.openai.texts import joined_text, parts_of, thinking_of
 from inferd_engine.wire.openai.think_tags import ThinkTags
@@ -119,12 +119,11 @@ class Deltas:
         self._details.take(delta.get(REASONING_DETAILS))
         size = self._calls.size + self._old_calls.size + self._details.size
         if size > self._max_bytes:
-            msg = (
-                f"the tool calls of the answer have more than {size} bytes, "
-                f"the limit is {self._max_bytes}: raise max_event_bytes if the upstream is right"
-            )
-            raise UpstreamError(
-                msg, code="event_too_large", retryable=False, request_id=self._request_id
+            raise too_large(
+                "the tool calls of the answer have",
+                size,
+                self._max_bytes,
+                request_id=self._request_id,
             )
 
     def _take_texts(self, delta: dict[str, Any]) -> Iterator[TokenEventV2]:

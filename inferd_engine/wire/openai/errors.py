@@ -74,6 +74,24 @@ def _code_of(value: Any) -> str | None:  # noqa: ANN401 - JSON
     return next(iter(find_codes(value)), None)
 
 
+def too_large(what: str, size: int, limit: int, *, request_id: str | None = None) -> UpstreamError:
+    """Make the error for what is larger than ``max_event_bytes``.
+
+    Args:
+        what: What it is, with its verb: ``"the body has"``.
+        size: Bytes that were seen; there may be more.
+        limit: Bytes that are allowed.
+        request_id: The upstream's id of the request.
+    """
+    return UpstreamError(
+        f"{what} more than {size} bytes, the limit is {limit}: "
+        "raise max_event_bytes if the upstream is right",
+        code="event_too_large",
+        retryable=False,
+        request_id=request_id,
+    )
+
+
 def http_error(
     status: int, headers: Mapping[str, str], body: bytes, *, place: str, hint: str, own_id: str
 ) -> HttpStatusError:

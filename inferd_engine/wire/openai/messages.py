@@ -27,6 +27,7 @@ from inferd_engine.proto.v2 import (
 )
 from inferd_engine.proto.values import refuse
 from inferd_engine.wire.openai.reasoning_details import REASONING_DETAILS
+from inferd_engine.wire.openai.texts import THOUGHTS
 from inferd_engine.wire.openai.tools import CUSTOM
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _audio(audio: Any, place: str) -> AudioAttachment:  # noqa: ANN401 - JSON
 
 
 def _thoughts(message: Mapping[str, Any]) -> tuple[ThinkingBlock, ...]:
-    for field in ("reasoning_content", "reasoning"):
+    for field in THOUGHTS:
         if isinstance(message.get(field), str) and message[field]:
             return (ThinkingBlock(message[field]),)
     return ()

@@ -17,37 +17,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.proto.tool_choice import ANY, REQUIRED, named_in
-from inferd_engine.wire.openai.history import HistorySettings, history_from
+from inferd_engine.wire.openai.history import history_from
 from inferd_engine.wire.text.surrogates import joined_in_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inferd_engine.proto.v2 import ResolvedV2, Tool
+    from inferd_engine.wire.openai.dialect import Dialect
 
 _FORMAT = "json_schema"
 _FORMAT_NAME = "response"  # of a schema without one: OpenAI wants one
-
-
-class RequestSettings(HistorySettings, Protocol):
-    """What the mapper needs to know of a configuration."""
-
-    @property
-    def model(self) -> str: ...  # noqa: D102
-    @property
-    def max_tokens_field(self) -> str: ...  # noqa: D102
-    @property
-    def include_usage(self) -> bool: ...  # noqa: D102
-    @property
-    def thinking_style(self) -> str: ...  # noqa: D102
-    @property
-    def tool_name_pattern(self) -> str: ...  # noqa: D102
-    @property
-    def extra_body(self) -> Mapping[str, Any]: ...  # noqa: D102
 
 
 # --- whether to think ----------------------------------------------------------------------------
@@ -87,12 +71,12 @@ Qwen's and GLM's templates know the first word, those of DeepSeek, Granite and K
 a word that a template does not know does no harm."""
 
 
-def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict[str, Any]:
-    """Give the JSON object to post.
+def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
+    """Return the JSON object to post.
 
     Args:
         resolved: The checked request.
-        config: The upstream's model and ways, an ``OpenAiCompatConfig``.
+        dialect: The upstream's model and ways.
 
     Raises:
         AttachmentUnsupportedError: A message shows what this upstream is not sent: a video, or an
@@ -104,18 +88,18 @@ def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict
     """
     streams = resolved.stream is not False
     body: dict[str, Any] = {
-        "model": resolved.model or config.model,
-        "messages": history_from(resolved.messages, resolved.attachments, config),
+        "model": resolved.model or dialect.model,
+        "messages": history_from(resolved.messages, resolved.attachments, dialect),
         "stream": streams,
     }
-    if streams and config.include_usage:
+    if streams and dialect.include_usage:
         body["stream_options"] = {"include_usage": True}
-    body |= _sampling(resolved, config.max_tokens_field)
+    body |= _sampling(resolved, dialect.max_tokens_field)
     if resolved.thinking is not None:
-        body |= THINKING_STYLES[config.thinking_style](resolved.thinking)
+        body |= THINKING_STYLES[dialect.thinking_style](resolved.thinking)
     if resolved.tools:
         body["tools"] = [
-            _tool(tool, f"tools[{index}]", config.tool_name_pattern)
+            _tool(tool, f"tools[{index}]", dialect.tool_name_pattern)
             for index, tool in enumerate(resolved.tools)
         ]
         if resolved.tool_choice is not None:
@@ -123,7 +107,7 @@ def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict
         if resolved.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = resolved.parallel_tool_calls
     try:
-        extra = _merged(config.extra_body, resolved.extra_body)
+        extra = _merged(dialect.extra_body, resolved.extra_body)
         whole: dict[str, Any] = joined_in_value(_merged(body, extra))
     except ValueError:
         msg = "the request holds a value that is nested too deeply"

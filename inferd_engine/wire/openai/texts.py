@@ -6,7 +6,8 @@ from typing import Any
 
 from inferd_engine.wire.text.json_shapes import objects_in
 
-_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
+THOUGHTS = ("reasoning_content", "reasoning")  # where nearly all servers put them, as a str
+_THOUGHTS = (*THOUGHTS, "reasoning_text", "reasoning_details")
 
 
 def joined_text(value: Any) -> str:  # noqa: ANN401 - JSON

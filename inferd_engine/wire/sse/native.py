@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine._native import ffi, lib
+from inferd_engine._native import CHARS, ffi, lib, new_chars
 from inferd_engine.errors import EventTooLargeError
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 _MORE, _LARGE = lib.SSE_MORE, lib.SSE_LARGE
 _BLOCK = lib.SSE_BLOCK
-_CHARS = ffi.typeof("char[]")
-_new_chars = ffi.new_allocator(should_clear_after_alloc=False)
 _SMALL = 4096  # bytes of a read that may be a run and no more: larger ones end anywhere
 _ROOM = 64  # spans for one call: a read of unlike events needs several calls, of like ones one
 
@@ -55,7 +53,7 @@ class NativeFramer:
         size = len(data)
         if self._rest or size > _SMALL:
             return None
-        lines = _new_chars(_CHARS, size)
+        lines = new_chars(CHARS, size)
         length = lib.sse_whole_run(self._scanner, data, size, lines)
         return str(ffi.buffer(lines, length), "utf-8", "replace") if length else None
 
@@ -95,7 +93,7 @@ class NativeFramer:
 
 def _joined(run: Any, size: int, kind: int) -> str:  # noqa: ANN401 - a pointer
     """Give a run's data, one a line."""
-    lines = _new_chars(_CHARS, size)
+    lines = new_chars(CHARS, size)
     return str(ffi.buffer(lines, lib.sse_join(run, size, kind, lines)), "utf-8", "replace")
 
 

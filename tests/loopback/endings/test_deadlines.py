@@ -156,7 +156,7 @@ def test_usage_after_the_finish_reason_is_waited_for(ask, buffer):
 
 def test_an_error_body_that_trickles_is_told(ask, monkeypatch):
     """Once a status is known it is told, however slowly its body comes."""
-    monkeypatch.setattr("inferd_engine.backends.openai_compat.backend._ERROR_BODY_SECONDS", LIMIT)
+    monkeypatch.setattr("inferd_engine.backends.over_http.call._ERROR_BODY_SECONDS", LIMIT)
     steps = [b'{"error": {"message": "no', Trickle(b"!" * 10_000, 0.05)]
     backend = ask(Reply(steps, 503, {"Content-Type": "application/json"}))
     with pytest.raises(ie.HttpStatusError, match="503") as caught:
