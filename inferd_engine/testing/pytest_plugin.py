@@ -50,7 +50,10 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 
 def _check_at_end(request: pytest.FixtureRequest, check: Callable[[], None]) -> None:
-    request.node.stash.setdefault(_checks_key, []).append(check)
+    """Have something checked when the test has passed; anew if the test is run again."""
+    checks = request.node.stash.setdefault(_checks_key, [])
+    checks.append(check)
+    request.addfinalizer(lambda: checks.remove(check))
 
 
 @pytest.fixture

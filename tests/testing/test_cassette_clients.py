@@ -68,15 +68,26 @@ def test_openai_python_does_not_try_a_miss_again(openai, tmp_path):
     assert "body.model" in str(caught.value)
 
 
-def test_curl(twice):
-    """Curl streams, with an HTTP/1.1 of its own."""
-    curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("curl is not installed")
+IN_NODE = """
+const [url, body] = process.argv.slice(1);
+const headers = {"Content-Type": "application/json"};
+const response = await fetch(url, {method: "POST", headers, body});
+for await (const piece of response.body) process.stdout.write(piece);
+"""
+COMMANDS = {
+    "curl": lambda url, body: ["curl", "-sN", "--noproxy", "*", "-d", body, url],
+    "node": lambda url, body: ["node", "--input-type=module", "-e", IN_NODE, url, body],
+}
+
+
+@pytest.mark.parametrize("program", COMMANDS)
+def test_other_languages(twice, program):
+    """Clients that are not Python stream, each with an HTTP of its own."""
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
 
     def ask(url):
-        command = [curl, "-sN", "--noproxy", "*", "-d", json.dumps(REQUEST)]
-        command += ["-H", "Content-Type: application/json", f"{url}/v1/chat/completions"]
+        command = COMMANDS[program](f"{url}/v1/chat/completions", json.dumps(REQUEST))
         return subprocess.run(command, capture_output=True, check=True, timeout=30).stdout
 
     assert b"[DONE]" in twice(ask, text_reply("Hello"))

@@ -211,6 +211,33 @@ def test_fixtures_of_fixtures(run_tests):
     assert run.outcomes == {"failed": 3, "skipped": 1}, run.text
 
 
+def test_a_test_that_is_run_again(run_tests, tmp_path):
+    """What was left over in the first attempt does not fail the second, as plugins make it."""
+    (tmp_path / "again.py").write_text(
+        "from _pytest.runner import runtestprotocol\n"
+        "def pytest_runtest_protocol(item, nextitem):\n"
+        "    reports = runtestprotocol(item, nextitem=None, log=False)\n"
+        "    assert [report.outcome for report in reports] == ['passed', 'failed', 'passed']\n"
+        "    item._initrequest()\n"
+        "    runtestprotocol(item, nextitem=nextitem)\n"
+        "    return True\n",
+        "utf-8",
+    )
+    run = run_tests(
+        """
+        from inferd_engine.testing import text_reply
+        attempts = []
+
+        def test_it(inferd_upstream):
+            attempts.append(1)
+            if len(attempts) == 1:
+                inferd_upstream.enqueue(text_reply("left over"))
+        """,
+        *("-p", "again"),
+    )
+    assert run.outcomes == {"passed": 1}, run.text
+
+
 # --- inferd_cassette -----------------------------------------------------------------------------
 
 
