@@ -107,6 +107,34 @@ def test_replayed_as_recorded(path, record, backend_at, reply, split):
         assert not cassette.is_recording
 
 
+@pytest.mark.parametrize(
+    ("reply", "how"),
+    [
+        (text_reply("whole"), "eof"),
+        (Reply([chunk("half"), Cut()]), "cut"),
+        (raw_reply(HEAD + b"Content-Length: 999\r\n\r\nhalf", Cut()), "cut"),
+        (raw_reply(Cut()), "cut"),
+        (Reply([chunk("half"), Pause(0.1), Reset()]), "reset"),
+        (raw_reply(Reset()), "reset"),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_how_a_connection_ends(path, record, reply, how):
+    """The file names it, and a client's socket sees the same: an end, or a reset."""
+    record(reply)
+    assert [line["how"] for line in lines_of(path, "end")] == [how]
+    body = json.dumps(lines_of(path, "request")[0]["body"]).encode()
+    request = b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with Cassette(path) as cassette:
+        port = int(cassette.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=SOON) as client:
+            client.sendall(request + body)
+            resets = pytest.raises(ConnectionResetError)
+            with resets if how == "reset" else contextlib.nullcontext():
+                while client.recv(65536):
+                    pass
+
+
 def test_chunk_borders_and_times(path, record):
     """A chunk of the upstream is a line of the file, with the moment at which it came."""
     first, second = chunk("one"), chunk("two") + chunk("three")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import quirk_vectors
+import requests
 
 import inferd_engine as ie
 from inferd_engine.testing import Upstream, quirk_reply, quirks
@@ -47,6 +48,13 @@ def test_what_some_end_with(quirk, kind):
         with ie.OpenAiCompat(upstream.url, api_key="", first_token_timeout=0.3) as backend:
             with pytest.raises(kind):
                 backend.complete("Hi")
+
+
+def test_a_cut_is_one():
+    """Where the table says that the connection is closed, it is closed in the middle."""
+    with Upstream(quirk_reply("F16")) as upstream:
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            requests.post(f"{upstream.url}/v1/chat/completions", json={"messages": []}, timeout=10)
 
 
 @pytest.mark.parametrize(
