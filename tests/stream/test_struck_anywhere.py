@@ -85,29 +85,70 @@ def gone(thread):
 
 
 def check_ending(given, fault, where):
-    """The end is the answer's own, an error of ours, or what struck."""
+    """The end is the answer's own, and then it is whole, or an error of ours, or what struck."""
     *events, end = given
     if end == "over":
-        assert events[-1] == "done", where
+        assert events == ["text"] * 3 + ["done"], where
     else:
         assert isinstance(end, (ie.GenerateError, fault)), (where, end)
         assert "done" not in events or isinstance(end, fault), where
 
 
+class Generating(ie.Backend):
+    """A backend over a generator, which the worker alone reads."""
+
+    name = "generating"
+
+    def capabilities(self):
+        return ie.BackendCapabilities(v2=True)
+
+    def generate_v2(self, request, *, cancel=None, include_raw=False):
+        def events():
+            yield from map(ie.TextDelta, "abc")
+            yield ie.Done(ie.StopReason.END_TURN)
+
+        return self.open_stream(events(), cancel=cancel)
+
+
+class Whole(ie.Source):
+    """A source that gives all in one read: a strike behind that loses it."""
+
+    can_wait = True
+
+    def read(self, give_up):
+        return [*map(ie.TextDelta, "abc"), ie.Done(ie.StopReason.END_TURN)]
+
+    def cancel(self):
+        pass
+
+
+class Sourced(Generating):
+    """A backend over such a source, which consumer and worker read."""
+
+    def generate_v2(self, request, *, cancel=None, include_raw=False):
+        return self.open_stream(Whole(), cancel=cancel)
+
+
 @pytest.fixture
 def asks():
-    """Give ways to ask: a script that the worker reads, an upstream, one without a worker."""
+    """Give ways to ask: a script, an iterator, a source, an upstream, one without a worker."""
     reply = Reply([chunk("a"), chunk("b"), chunk("c", finish_reason="stop"), DONE])
     with Upstream(otherwise=lambda _: reply) as upstream:
         options = {"base_url": upstream.url, "api_key": "", "timeout": 20.0}
         with ie.OpenAiCompat(**options) as threaded, ie.OpenAiCompat(buffer=0, **options) as plain:
-            yield {"mock": ie.Mock(tokens="abc"), "http": threaded, "http, buffer=0": plain}
+            yield {
+                "mock": ie.Mock(["a", "b", "c"]),
+                "iterator": Generating(),
+                "source": Sourced(),
+                "http": threaded,
+                "http, buffer=0": plain,
+            }
     gc.collect()  # sockets whose closing was struck
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of streams whose closing was struck
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("way", ["mock", "http", "http, buffer=0"])
+@pytest.mark.parametrize("way", ["mock", "iterator", "source", "http", "http, buffer=0"])
 def test_consumer(asks, way, fault):
     """Struck at any line, a consumer ends, and so does its worker; the stream can be closed."""
     number = 0
@@ -127,7 +168,7 @@ def test_consumer(asks, way, fault):
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("way", ["mock", "http"])
+@pytest.mark.parametrize("way", ["mock", "iterator", "source", "http"])
 def test_worker(asks, way, fault, monkeypatch):
     """Struck at any line, a worker ends the stream: its consumer is never left waiting."""
     striker = None
@@ -163,10 +204,10 @@ def test_a_worker_that_dies_without_a_word(monkeypatch):
     monkeypatch.setattr(
         "inferd_engine.stream.buffer.EventBuffer.end", lambda *_: sys.exit("killed")
     )
-    stream, given = ie.Mock(tokens=["a", "b"]).stream("x"), []
+    stream, given = Generating().stream("x"), []
     assert gone(run(None, consume, stream, given))
-    assert given[:2] == ["text", "text"]
-    assert isinstance(given[2], ie.InternalError)
+    assert given[:3] == ["text"] * 3
+    assert isinstance(given[3], ie.InternalError)
     assert not stream._worker.is_alive()
 
 
