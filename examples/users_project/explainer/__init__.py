@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import attrs
+
 import inferd_engine as ie
 
 if TYPE_CHECKING:
@@ -40,7 +42,6 @@ class Polite(ie.Backend):
     """Ask another backend, politely."""
 
     def __init__(self, backend: ie.Backend) -> None:
-        super().__init__()
         self._backend = backend
 
     @property
@@ -56,10 +57,6 @@ class Polite(ie.Backend):
         """What the other can do."""
         return self._backend.capabilities()
 
-    def generate(self, request: ie.Resolved) -> ie.TokenStream:
-        """Ask with flat text, as it is."""
-        return self._backend.generate(request)
-
     def generate_v2(
         self,
         request: ie.ResolvedV2,
@@ -68,8 +65,8 @@ class Polite(ie.Backend):
         include_raw: bool = False,
     ) -> ie.TokenStream:
         """Ask, with a word in front."""
-        polite = [ie.system("Please be patient and kind."), *request.messages]
-        asked = ie.RequestV2(polite, tools=request.tools).resolve()
+        polite = (ie.system("Please be patient and kind."), *request.messages)
+        asked = attrs.evolve(request, messages=polite)
         return self._backend.generate_v2(asked, cancel=cancel, include_raw=include_raw)
 
     def stop(self, timeout: float = 5.0) -> None:
