@@ -66,6 +66,16 @@ def test_sleeping():
             time.sleep(-1)
 
 
+def test_waiting_with_a_token(monkeypatch):
+    """What waits with a token, as retries do, waits as shortly, and is told of too."""
+    waited = lambda token, seconds: seconds  # noqa: E731
+    monkeypatch.setattr(ie.CancelToken, "wait", waited, raising=False)
+    with FastForward() as clock:
+        assert ie.CancelToken().wait(20) == 0.2
+    assert clock.slept == [20]
+    assert ie.CancelToken().wait(20) == 20
+
+
 def test_what_runs_as_before(backend_at):
     """The upstream's own pauses are as long as they are."""
     with FastForward(), Upstream(Reply([Pause(0.3), chunk("a", finish_reason="stop")])) as upstream:

@@ -10,7 +10,7 @@ import attrs
 import inferd_engine as ie
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 WAIT = 5.0  # seconds between two attempts, if the upstream names none
 
@@ -27,7 +27,7 @@ def explain(backend: ie.Backend, thing: str, *, attempts: int = 3) -> str:
     raise ValueError("attempts has to be 1 or more")
 
 
-def lines(backend: ie.Backend, thing: str) -> Iterator[str]:
+def lines(backend: ie.Backend, thing: str) -> Generator[str, None, None]:
     """Explain something line by line; whoever closes the iterator stops the upstream."""
     with backend.stream(f"Explain {thing}, in short lines.") as stream:
         rest = ""

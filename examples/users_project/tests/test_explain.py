@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from explainer import WAIT, explain, lines
 
@@ -20,18 +22,18 @@ from inferd_engine.testing import (
 
 
 @pytest.fixture
-def backend(inferd_upstream: Upstream):
+def backend(inferd_upstream: Upstream) -> Iterator[ie.OpenAiCompat]:
     """Ask the upstream that a test scripts, with the limits of production."""
     with ie.OpenAiCompat(inferd_upstream.url, api_key="", idle_timeout=20.0) as backend:
         yield backend
 
 
-def test_it_answers(inferd_mock: ie.Mock):
+def test_it_answers(inferd_mock: ie.Mock) -> None:
     """The shortest test: a mock needs no script and no socket."""
     assert explain(inferd_mock, "rain")
 
 
-def test_it_asks_for_what_was_wanted(backend, inferd_upstream: Upstream):
+def test_it_asks_for_what_was_wanted(backend: ie.OpenAiCompat, inferd_upstream: Upstream) -> None:
     """What the model was asked is what the program meant."""
     inferd_upstream.enqueue(text_reply("Water falls."))
     assert explain(backend, "rain") == "Water falls."
@@ -40,8 +42,8 @@ def test_it_asks_for_what_was_wanted(backend, inferd_upstream: Upstream):
 
 
 def test_it_waits_as_long_as_it_is_told(
-    backend, inferd_upstream: Upstream, inferd_fast_forward: FastForward
-):
+    backend: ie.OpenAiCompat, inferd_upstream: Upstream, inferd_fast_forward: FastForward
+) -> None:
     """Half a minute of waiting takes the test a third of a second."""
     inferd_upstream.enqueue(
         error_reply(429, "slow down", headers={"Retry-After": "30"}),
@@ -52,7 +54,9 @@ def test_it_waits_as_long_as_it_is_told(
     assert inferd_fast_forward.slept == [30.0, WAIT]
 
 
-def test_it_gives_up(backend, inferd_upstream: Upstream, inferd_fast_forward: FastForward):
+def test_it_gives_up(
+    backend: ie.OpenAiCompat, inferd_upstream: Upstream, inferd_fast_forward: FastForward
+) -> None:
     """Three attempts, and then the error is the caller's."""
     inferd_upstream.enqueue(*[error_reply(503, "busy")] * 3)
     with pytest.raises(ie.HttpStatusError):
@@ -60,7 +64,9 @@ def test_it_gives_up(backend, inferd_upstream: Upstream, inferd_fast_forward: Fa
     assert inferd_fast_forward.slept == [WAIT, WAIT]
 
 
-def test_it_does_not_repeat_what_is_wrong(backend, inferd_upstream: Upstream):
+def test_it_does_not_repeat_what_is_wrong(
+    backend: ie.OpenAiCompat, inferd_upstream: Upstream
+) -> None:
     """A request that is refused is not made again."""
     inferd_upstream.enqueue(error_reply(400, "no"))
     with pytest.raises(ie.HttpStatusError):
@@ -69,23 +75,23 @@ def test_it_does_not_repeat_what_is_wrong(backend, inferd_upstream: Upstream):
 
 
 @pytest.mark.usefixtures("inferd_fast_forward")
-def test_a_silent_upstream(backend, inferd_upstream: Upstream):
+def test_a_silent_upstream(backend: ie.OpenAiCompat, inferd_upstream: Upstream) -> None:
     """A stall ends by the program's own limit, with what had come."""
     inferd_upstream.enqueue(Reply([chunk("one\ntw"), Stall()]))
-    got = []
+    got: list[str] = []
     with pytest.raises(ie.DeadlineError):
         got.extend(lines(backend, "rain"))
     assert inferd_upstream.requests[0].gone.wait(10)
 
 
-def test_a_cut_is_not_a_short_answer(backend, inferd_upstream: Upstream):
+def test_a_cut_is_not_a_short_answer(backend: ie.OpenAiCompat, inferd_upstream: Upstream) -> None:
     """Half an explanation is an error."""
     inferd_upstream.enqueue(Reply([chunk("half an ans"), Cut()]))
     with pytest.raises(ie.StreamInterruptedError):
         list(lines(backend, "rain"))
 
 
-def test_leaving_stops_the_upstream(backend, inferd_upstream: Upstream):
+def test_leaving_stops_the_upstream(backend: ie.OpenAiCompat, inferd_upstream: Upstream) -> None:
     """Whoever has read enough does not go on paying."""
     inferd_upstream.enqueue(Reply([chunk("first\nsecond"), Stall()]))
     explanation = lines(backend, "rain")
@@ -95,7 +101,9 @@ def test_leaving_stops_the_upstream(backend, inferd_upstream: Upstream):
 
 
 @pytest.mark.parametrize("quirk", ["F01", "F03", "F05", "F07", "F13", "F20"])
-def test_servers_as_they_are(backend, inferd_upstream: Upstream, quirk: str):
+def test_servers_as_they_are(
+    backend: ie.OpenAiCompat, inferd_upstream: Upstream, quirk: str
+) -> None:
     """Comments, other line ends, no blanks, empty frames, JSON in one piece: all of it is read."""
     inferd_upstream.enqueue(quirk_reply(quirk))
     assert explain(backend, "rain")

@@ -16,7 +16,7 @@ class TestPolite(BackendContract):
         return Polite(ie.Mock(script))
 
 
-def test_what_is_asked_stays_as_it_is(inferd_mock: ie.Mock):
+def test_what_is_asked_stays_as_it_is(inferd_mock: ie.Mock) -> None:
     """A word in front, and nothing else is changed."""
     Polite(inferd_mock).complete("Hi", max_tokens=7)
     [asked] = inferd_mock.requests

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from explainer import lines
 
 import inferd_engine as ie
+from inferd_engine.testing import Cassette
 
 UPSTREAM = os.environ.get("EXPLAINER_UPSTREAM", "https://api.openai.com")
 
 
-def test_the_sky(inferd_cassette):
+def test_the_sky(inferd_cassette: Callable[..., Cassette]) -> None:
     """The program cuts a real answer into lines."""
     cassette = inferd_cassette(upstream=UPSTREAM)
     key = os.environ.get("OPENAI_API_KEY", "") if cassette.is_recording else ""
