@@ -42,7 +42,16 @@ MAY_IMPORT = {
     # The bridge between them, and what stands on it; no backend knows another.
     "backends.base": (*_SPOKEN, "proto", "events", "cancel", "stream", "wire.openai"),
     "backends.settings": ("errors", "proto"),
-    "backends.mock": (*_SPOKEN, "proto", "events", "cancel", "stream", "backends.base"),
+    "backends.mock_script": (*_SPOKEN, "events", "stream"),
+    "backends.mock": (
+        *_SPOKEN,
+        "proto",
+        "events",
+        "cancel",
+        "stream",
+        "backends.base",
+        "backends.mock_script",
+    ),
     "backends.over_http": _BACKEND,
     "backends.openai_compat": (*_BACKEND, "backends.over_http"),
     "testing": ("net",),  # whoever makes clocks run faster has to reach them

@@ -5,51 +5,36 @@ other backend, over a source that waits, is woken and gives up in time as an ans
 so the consumer reads for itself while it waits, and the worker reads ahead while it is away.
 
 An answer is a text, a list of texts and events, an error, or a function of the request that gives
-one of these.  What it says is put in order once, by ``_Script``: no empty pieces, one ``Done``, and
-nothing after it.
+one of these; ``mock_script.py`` says it.
 """
 
 from __future__ import annotations
 
-import copy
 import itertools
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, Union, cast
 
 import attrs
 
 from inferd_engine.backends.base import Backend, BackendCapabilities
-from inferd_engine.errors import GenerateError, RequestCancelledError, StreamInterruptedError
-from inferd_engine.events import (
-    Done,
-    RawChunk,
-    StopReason,
-    TextDelta,
-    ThinkingDelta,
-    Token,
-    ToolUse,
-    Usage,
-)
+from inferd_engine.backends.mock_script import Script, ScriptSource
+from inferd_engine.errors import GenerateError
+from inferd_engine.events import TextDelta, Token
 from inferd_engine.frames import without_frames
 from inferd_engine.proto.embed import EmbedResult
 from inferd_engine.proto.v2 import ResolvedV2
 from inferd_engine.reprs import changed_fields, named, short_repr
-from inferd_engine.stream.source import Source, is_empty
-from inferd_engine.stream.turn import Bell
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from inferd_engine.cancel import CancelToken
-    from inferd_engine.events import Event, TokenEventV2
+    from inferd_engine.events import TokenEventV2
     from inferd_engine.proto.embed import EmbedResolved
     from inferd_engine.proto.v1 import Resolved
     from inferd_engine.stream.token_stream import TokenStream
 
 _DIMENSIONS = 8  # of a vector, unless the request says how many: inferd's own mock
-_SLICE = 0.5  # seconds that one wait takes at the most: what is thrown in meanwhile is raised then
-_PIECES = (str, TextDelta, ThinkingDelta, ToolUse, Done, RawChunk, GenerateError)
 
 MockScript = Union[str, Sequence[Union[str, "TokenEventV2", GenerateError]], GenerateError]
 MockAnswer = Union[MockScript, Callable[[ResolvedV2], MockScript]]
@@ -174,7 +159,7 @@ class Mock(Backend):
         """Answer with the texts alone, each a ``Token``, then ``Done``."""
         script = self._script_for(request, None, self.config.tokens)
         script.events = [Token(e.delta) for e in script.events if isinstance(e, TextDelta)]
-        return self.open_stream(_Reader(script, self.config), request_id=request.id)
+        return self._open(script, None, request.id)
 
     @without_frames
     def generate_v2(
@@ -193,7 +178,12 @@ class Mock(Backend):
         script = self._script_for(
             request, cancel, config.tokens if config.events is None else config.events
         )
-        return self.open_stream(_Reader(script, config), cancel=cancel, request_id=request.id)
+        return self._open(script, cancel, request.id)
+
+    def _open(self, script: Script, cancel: CancelToken | None, request_id: str) -> TokenStream:
+        delay, drop_after = self.config.token_delay, self.config.mid_stream_drop_after
+        source = ScriptSource(script, delay=delay, drop_after=drop_after)
+        return self.open_stream(source, cancel=cancel, request_id=request_id)
 
     @without_frames
     def embed(self, request: EmbedResolved) -> EmbedResult:
@@ -210,7 +200,7 @@ class Mock(Backend):
 
     def _script_for(
         self, request: Resolved | ResolvedV2, cancel: CancelToken | None, usual: MockScript
-    ) -> _Script:
+    ) -> Script:
         """Take down what is asked, and give what to say, unless that is to raise an error."""
         self._check_call(cancel)
         self.requests.append(request)
@@ -225,7 +215,7 @@ class Mock(Backend):
             answer = answer(cast("ResolvedV2", request))
         if isinstance(answer, GenerateError):
             raise answer.with_traceback(None)  # it may have been raised before
-        return _Script(answer, place)
+        return Script(answer, place)
 
 
 def _config_of(given: object, fields: dict[str, Any]) -> MockConfig:
@@ -246,87 +236,3 @@ def _config_of(given: object, fields: dict[str, Any]) -> MockConfig:
     kind = type(given).__name__
     msg = f"Mock() takes an answer, such as a str, or a MockConfig, not an object of type {kind}"
     raise TypeError(msg)
-
-
-class _Script:
-    """What an answer says: its events, and how it ends.
-
-    Raises:
-        TypeError: Something in it is neither a text nor an event.
-    """
-
-    def __init__(self, answer: object, place: str) -> None:
-        pieces: Sequence[Any] = _to_tokens(answer) if isinstance(answer, Iterable) else [answer]
-        self.events: list[Event] = []
-        ending: Done | GenerateError | None = None
-        for number, piece in enumerate(pieces):
-            if not isinstance(piece, _PIECES):
-                what = f"{place}: piece {number} is of type {type(piece).__name__}"
-                msg = f"{what}; give a str, an event, or an error at the end"
-                raise TypeError(msg)
-            if isinstance(piece, (Done, GenerateError)):
-                ending = piece
-                break
-            event = TextDelta(piece) if isinstance(piece, str) else piece
-            if not is_empty(event):
-                self.events.append(event)
-        if ending is None:
-            is_call = any(isinstance(event, ToolUse) for event in self.events)
-            reason, word = (
-                (StopReason.TOOL_USE, "tool_calls") if is_call else (StopReason.END_TURN, "stop")
-            )
-            ending = Done(reason, Usage(0, len(pieces)), word)
-        self.ending = ending
-
-
-class _Reader(Source):
-    """Read a script, one event at a time."""
-
-    can_wait = True
-
-    def __init__(self, script: _Script, config: MockConfig) -> None:
-        self._events = script.events[: config.mid_stream_drop_after]
-        self._ending: Done | GenerateError = script.ending
-        if len(self._events) < len(script.events):
-            self._ending = StreamInterruptedError("the mock dropped the stream, as it was told to")
-        self._delay = config.token_delay
-        self._next = 0
-        self._due = time.monotonic() + self._delay
-        self._is_cancelled = False
-        self._bell = Bell()
-
-    def wait(self) -> None:
-        """Wait until the next event is due, or the stream is closed."""
-        self._is_due(None)
-
-    def _is_due(self, give_up: float | None) -> bool:
-        """Wait likewise, or until it is time to give up; say which."""
-        while not self._is_cancelled:
-            now = time.monotonic()
-            if now >= self._due:
-                return True
-            if give_up is not None and now >= give_up:
-                return False
-            until = self._due if give_up is None else min(self._due, give_up)
-            self._bell.wait(min(until - now, _SLICE))
-        return True
-
-    def read(self, give_up: float | None) -> list[Event]:
-        """Give the next event, when it is due."""
-        if self._delay and not self._is_due(give_up):
-            return []
-        if self._is_cancelled:
-            msg = "the mock's stream was closed"
-            raise RequestCancelledError(msg)
-        number, self._next = self._next, self._next + 1
-        self._due = time.monotonic() + self._delay
-        if number < len(self._events):
-            return [self._events[number]]
-        if isinstance(self._ending, Done):
-            return [self._ending]
-        raise copy.copy(self._ending)  # the stream writes into it, and the script may be used again
-
-    def cancel(self) -> None:
-        """Wake whoever waits."""
-        self._is_cancelled = True
-        self._bell.ring()

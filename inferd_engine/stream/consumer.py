@@ -125,14 +125,13 @@ class Consumer:
         batch = self._await(buffer, give_up)
         if not batch:
             return None if self.final is None else 0
+        final: Ending | None = None
         if isinstance(batch[-1], EndMark):
-            self.final = batch[-1].ending
-            batch = batch[:-1]
-        taken = self.taken + len(batch)
-        self.events = iter(batch)
-        buffer.ready = []
-        self.taken = taken
-        return len(batch)
+            final, batch = batch[-1].ending, batch[:-1]
+        events, count = iter(batch), len(batch)
+        taken = self.taken + count
+        self.events, buffer.ready, self.taken, self.final = events, [], taken, final
+        return count
 
     def _insist(self, me: threading.Thread) -> bool:
         """Tell the worker that its turn is wanted; say whether it was just given up."""
@@ -215,11 +214,11 @@ class Consumer:
         if not (events or reading.outcome or reading.endings):
             return None  # and is still waiting: the clocks of silence go on
         source.away()
-        self.events = iter(events)
-        self.taken += len(events)
-        self.final = reading.outcome or (CLOSED if reading.endings else None)
-        reading.is_torn = False
-        if self.final is not None:
+        given, count = iter(events), len(events)
+        taken = self.taken + count
+        final = reading.outcome or (CLOSED if reading.endings else None)
+        self.events, self.taken, self.final, reading.is_torn = given, taken, final, False
+        if final is not None:
             reading.release()
             reading.alarm.ring()  # the worker has nothing to do any more
-        return len(events)
+        return count

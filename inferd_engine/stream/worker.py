@@ -2,7 +2,7 @@
 
 It is a daemon thread with this module's ``read_ahead`` as its whole life.  It refers to a
 ``Reading`` (which says when it may read) and a buffer, never to the stream, so that dropping the
-stream can be seen.  It prints nothing and calls nobody's callback: a daemon thread that writes
+stream can be seen.  It prints nothing and calls nobody but the source: a daemon thread that writes
 while the interpreter ends aborts it.
 
 Whatever is raised in it, at whatever line, ends the stream with an error that the consumer is

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import linecache
 import sys
 import threading
 import warnings
@@ -26,6 +28,7 @@ class Striker:
         self._fault = fault
         self._left = number
         self.where = None
+        self.is_giving = False  # between having an event and returning it: no handler runs there
 
     def __call__(self, frame, what, argument):
         path = Path(frame.f_code.co_filename)
@@ -40,6 +43,8 @@ class Striker:
             self._left -= 1
             if not self._left:
                 self.where = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+                line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+                self.is_giving = line.strip() == "return event"
                 raise self._fault("struck")
         return self._line
 
@@ -163,6 +168,55 @@ def test_consumer(asks, way, fault):
         assert stream._worker is None or gone(stream._worker), striker.where
         if striker.where is None:
             break
+    assert number > 50
+
+
+class TimeLimitError(BaseException):
+    """What a task queue throws into a thread."""
+
+
+def go_on(stream, given, *, later):
+    """Iterate to the end, and go on after what strikes: at once, or when the worker is gone."""
+    while True:
+        try:
+            event = next(stream, None)
+        except ie.GenerateError as error:
+            given.append(type(error).__name__)
+            return
+        except RuntimeError:  # struck while it left: it is refused as a second consumer
+            given.append("refused")
+            return
+        except BaseException:  # noqa: BLE001 - it is caught, and life goes on
+            stream.wait_released(0.5 if later else 0.0)  # longer than its first pause
+            continue
+        if event is None:
+            return
+        given.append(event.type)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("fault", [MemoryError, TimeLimitError])
+@pytest.mark.parametrize(
+    ("way", "later"),
+    [
+        *((way, False) for way in ("mock", "iterator", "source", "http", "http, buffer=0")),
+        ("source", True),
+    ],
+)
+def test_a_consumer_that_goes_on(asks, way, fault, later):
+    """What a struck consumer is given afterwards is whole, or ends with an error: none is lost."""
+    number = 0
+    while True:
+        number += 1
+        striker = Striker(fault, number)
+        stream, given = asks[way].stream("x"), []
+        consume_on = functools.partial(go_on, later=later)
+        assert gone(run(striker, consume_on, stream, given)), striker.where
+        stream.close()
+        if striker.where is None:
+            break
+        if "done" in given and not striker.is_giving:
+            assert given == ["text"] * 3 + ["done"], striker.where
     assert number > 50
 
 
