@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from inferd_engine.testing import Cassette, FastForward, Upstream
+    from inferd_engine.testing import Cassette, FastForward, Reply, Upstream
 
 _checks_key = pytest.StashKey["list[Callable[[], None]]"]()
+_SHOWN = 300  # bytes: the first event or two
 _LONGEST = 100  # characters of a file's name: below what any file system takes
 
 
@@ -75,13 +76,18 @@ def inferd_upstream(request: pytest.FixtureRequest) -> Iterator[Upstream]:
             asked = ", ".join(f"{one.method} {one.path}" for one in upstream.requests) or "nothing"
             pytest.fail(
                 f"inferd_upstream: nobody asked for {len(left)} of the replies; it was asked for "
-                f"{asked}.  The next would have been {left[0]!r:.300}",
+                f"{asked}.  The next is {left[0]!r}: {_beginning_of(left[0])!r}",
                 pytrace=False,
             )
 
     _check_at_end(request, check)
     with upstream:
         yield upstream
+
+
+def _beginning_of(reply: Reply) -> bytes:
+    """Give enough of a reply to know it by."""
+    return b"".join(step for step in reply.steps if isinstance(step, bytes))[:_SHOWN]
 
 
 @pytest.fixture
