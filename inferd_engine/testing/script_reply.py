@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from inferd_engine.testing.steps import Step
 
 _BUSY = 503
-_FINISH_REASONS = {"max_tokens": "length", "tool_use": "tool_calls"}
+_FINISH_REASONS = {
+    "max_tokens": "length",
+    "tool_use": "tool_calls",
+    "content_filter": "content_filter",
+    "error": "error",
+}  # all others: "stop"
 _LONGEST_PAUSE = 1e6  # seconds: longer than any test
 
 
