@@ -92,14 +92,14 @@ def _beginning_of(reply: Reply) -> bytes:
 
 @pytest.fixture
 def inferd_mock() -> Iterator[ie.Mock]:
-    """Give a backend that answers from a script, without a socket."""
+    """Return a backend that answers from a script, without a socket."""
     with ie.Mock() as mock:
         yield mock
 
 
 @pytest.fixture
 def inferd_cassette(request: pytest.FixtureRequest) -> Iterator[Callable[..., Cassette]]:
-    """Give a function that opens a cassette: ``inferd_cassette(upstream="https://…").url``.
+    """Return a function that opens a cassette: ``inferd_cassette(upstream="https://…").url``.
 
     The function takes ``name`` (a file below ``cassettes/`` beside the test's; by default it is
     named after the test), ``upstream`` and whatever else ``Cassette`` takes.  The mode is that of
