@@ -62,7 +62,7 @@ class Block:
         self.id = word_in(start.get("id"))
         self.name = word_in(start.get("name"))
         self.seed: Any = start.get("input")
-        self.signature = word_in(start.get("data" if kind == _REDACTED else "signature"))
+        self.signature = _text_in(start.get("data" if kind == _REDACTED else "signature"))
         self.is_stopped = False
         self.given: ToolUse | None = None
 
@@ -155,12 +155,13 @@ class Blocks:
             block.parts.append(piece)
             self.size += len(piece)
 
-    def sign(self, index: int | None, signature: str) -> None:
-        """Keep the signature of a thought."""
+    def sign(self, index: int | None, signature: Any) -> None:  # noqa: ANN401 - JSON
+        """Keep the signature of a thought, or the next piece of it."""
         block = self._texts.get((index, THINKING))
         if block is not None:
-            block.signature += signature
-            self._kept += len(signature)
+            piece = _text_in(signature)
+            block.signature += piece
+            self._kept += len(piece)
 
     def stop(self, index: int | None) -> Iterator[ToolUse]:
         """End a block; give the call that it is, if it is one and whole."""
@@ -233,6 +234,11 @@ class Blocks:
             name=block.name,
             arguments=block.raw(),
         )
+
+
+def _text_in(value: Any) -> str:  # noqa: ANN401 - JSON
+    """Give a text that has to go back as it came; what is none cannot."""
+    return value if isinstance(value, str) else ""
 
 
 def _replayed(block: Block) -> ContentBlock | None:

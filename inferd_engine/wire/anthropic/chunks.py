@@ -44,6 +44,9 @@ _OPENAI = (
     "the upstream answered in OpenAI's protocol, Chat Completions, not in Anthropic's: "
     "ask it with OpenAiCompat, or check base_url"
 )
+_RESPONSES = (
+    "the upstream answered in OpenAI's protocol, Responses, not in Anthropic's: check base_url"
+)
 
 
 class MessageAccumulator:
@@ -216,9 +219,9 @@ class MessageAccumulator:
                 self._saw_answer, self._lost_end = True, False
                 yield from self._message.take(kind, chunk)
                 self.is_done = self._message.is_over
-            elif "choices" in chunk or str(chunk.get("object", "")).startswith("chat.completion"):
+            elif other := _other_protocol(chunk, kind):
                 raise UpstreamError(
-                    _OPENAI, code="other_protocol", retryable=False, request_id=self._request_id
+                    other, code="other_protocol", retryable=False, request_id=self._request_id
                 )
             if self.is_done:
                 return
@@ -231,6 +234,14 @@ def _kind_of(chunk: dict[str, Any], event: str) -> str:
     if event != "message":
         return event
     return "content_block_delta" if "delta" in chunk and "index" in chunk else ""
+
+
+def _other_protocol(chunk: dict[str, Any], kind: str) -> str:
+    """Say whose answer an object is that is none of this protocol; "" if nobody's."""
+    of = str(chunk.get("object", ""))
+    if "choices" in chunk or of.startswith("chat.completion"):
+        return _OPENAI
+    return _RESPONSES if of == "response" or kind.startswith("response.") else ""
 
 
 def _says_error(chunk: dict[str, Any], event: str) -> bool:
