@@ -22,7 +22,8 @@ class Counted:
 
     def __init__(self) -> None:
         self.details: dict[str, Any] = {}
-        """Every number at its last word, as the upstream has it."""
+        """The upstream's object: the last one, over what was known before the answer."""
+        self._first: dict[str, Any] = {}
         self._counts: dict[str, int] = {}
         self._is_told = False
 
@@ -34,7 +35,10 @@ class Counted:
             is_first: It came before the answer, and a prompt of 0 tokens is not known yet.
         """
         said = {name: value for name, value in object_in(usage).items() if value is not None}
-        self.details |= said
+        if is_first:
+            self._first = said
+        if said:
+            self.details = {**self._first, **said}
         for name in (*_INPUT, _OUTPUT):
             count = whole_number(said.get(name))
             if count is not None and count >= 0:
