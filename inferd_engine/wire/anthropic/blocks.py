@@ -92,7 +92,7 @@ class Block:
 
     def raw(self) -> str:
         """Give the JSON of a call's input as it came."""
-        return join_surrogates("".join(self.parts))
+        return join_surrogates("".join(self.parts) or self.seed)
 
 
 class Blocks:

@@ -26,7 +26,7 @@ from inferd_engine.wire.anthropic.plain_chunks import plain_delta, plain_deltas
 from inferd_engine.wire.openai.error_kinds import is_error
 from inferd_engine.wire.openai.payload_documents import DONE, SKIPPED, documents_in
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
-from inferd_engine.wire.text.json_shapes import objects_in
+from inferd_engine.wire.text.json_shapes import object_in, objects_in
 from inferd_engine.wire.text.printable import printable
 
 if TYPE_CHECKING:
@@ -233,7 +233,8 @@ def _kind_of(chunk: dict[str, Any], event: str) -> str:
         return kind
     if event != "message":
         return event
-    return "content_block_delta" if "delta" in chunk and "index" in chunk else ""
+    adds = "index" in chunk or str(object_in(chunk.get("delta")).get("type")).endswith("_delta")
+    return "content_block_delta" if "delta" in chunk and adds else ""
 
 
 def _other_protocol(chunk: dict[str, Any], kind: str) -> str:
