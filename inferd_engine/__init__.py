@@ -21,7 +21,8 @@ from inferd_engine._version import __version__
 
 # In the order in which an answer passes them.
 _HOMES = {
-    "inferd_engine.proto.v1": ("Role", "Message", "Request", "Resolved"),
+    "inferd_engine.proto.roles": ("Role",),
+    "inferd_engine.proto.v1": ("Message", "Request", "Resolved"),
     "inferd_engine.proto.v2": (
         "TextBlock",
         "ImageBlock",
@@ -55,10 +56,13 @@ _HOMES = {
     "inferd_engine.backends.openai_compat.config": ("OpenAiCompatConfig",),
     "inferd_engine.backends.anthropic.backend": ("Anthropic",),
     "inferd_engine.backends.anthropic.config": ("AnthropicConfig",),
+    "inferd_engine.backends.bedrock.backend": ("Bedrock",),
+    "inferd_engine.backends.bedrock.config": ("BedrockConfig",),
     "inferd_engine.backends.mock": ("Mock", "MockConfig"),
     "inferd_engine.backends.base": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
     "inferd_engine.cancel": ("CancelToken",),
     "inferd_engine.stream.token_stream": ("TokenStream",),
+    "inferd_engine.stream.source": ("Source",),
     "inferd_engine.wire.sse.decoder": ("SSEDecoder", "ServerSentEvent"),
     "inferd_engine.wire.openai_request": ("request_from_resolved",),
     "inferd_engine.wire.openai.chunks": ("ChunkAccumulator",),
@@ -128,6 +132,8 @@ if TYPE_CHECKING:
         Backend as Backend,
         BackendCapabilities as BackendCapabilities,
     )
+    from inferd_engine.backends.bedrock.backend import Bedrock as Bedrock
+    from inferd_engine.backends.bedrock.config import BedrockConfig as BedrockConfig
     from inferd_engine.backends.mock import (
         Mock as Mock,
         MockConfig as MockConfig,
@@ -173,12 +179,8 @@ if TYPE_CHECKING:
         EmbedResolved as EmbedResolved,
     )
     from inferd_engine.proto.fields import RequestFields as RequestFields
-    from inferd_engine.proto.v1 import (
-        Message as Message,
-        Request as Request,
-        Resolved as Resolved,
-        Role as Role,
-    )
+    from inferd_engine.proto.roles import Role as Role
+    from inferd_engine.proto.v1 import Message as Message, Request as Request, Resolved as Resolved
     from inferd_engine.proto.v2 import (
         Attachment as Attachment,
         AudioAttachment as AudioAttachment,
@@ -204,6 +206,7 @@ if TYPE_CHECKING:
         tool_result as tool_result,
         user as user,
     )
+    from inferd_engine.stream.source import Source as Source
     from inferd_engine.stream.token_stream import TokenStream as TokenStream
     from inferd_engine.vectors import EmbedResult as EmbedResult
     from inferd_engine.wire.openai.chunks import ChunkAccumulator as ChunkAccumulator

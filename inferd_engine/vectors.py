@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from inferd_engine.events import Usage
+from inferd_engine.reprs import named, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,7 +66,8 @@ class EmbedResult:
 
     def __repr__(self) -> str:
         size = f"{len(self)} of {self.dimensions} dimensions"
-        return f"<EmbedResult {size}, model={self.model!r}, input_tokens={self.input_tokens}>"
+        said = f"model={shortened(self.model)}, input_tokens={self.input_tokens}"
+        return named("EmbedResult", f"{size}, {said}")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:  # noqa: ANN401, FBT001
         """Give numpy a matrix, a row for each text: what ``numpy.asarray(result)`` asks for."""

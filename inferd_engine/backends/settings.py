@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from inferd_engine.errors import InvalidRequestError
-from inferd_engine.proto.v1 import check_integer
+from inferd_engine.proto.values import check_integer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -65,7 +65,7 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|URL",
         action="append",
         default=[],
-        help="show an image (PNG, JPEG, WebP, GIF) or play a sound (WAV, MP3); - for stdin",
+        help="show an image (PNG, JPEG, WebP, GIF), a PDF, or play a sound (WAV, MP3); - for stdin",
     )
     asked.add_argument("--max-tokens", metavar="N", type=int, help="generate no more than that")
     asked.add_argument("--temperature", metavar="X", type=float, help="0 or more")

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 import attrs
 
-from inferd_engine.proto.v1 import Role, to_role
+from inferd_engine.frames import without_frames
+from inferd_engine.proto.roles import Role, to_role
+from inferd_engine.proto.values import several
+from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +28,8 @@ class TextBlock:
     type: ClassVar[str] = "text"
     text: str
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class ImageBlock:
@@ -32,6 +37,8 @@ class ImageBlock:
 
     type: ClassVar[str] = "image"
     attachment_id: str
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -41,6 +48,8 @@ class AudioBlock:
     type: ClassVar[str] = "audio"
     attachment_id: str
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class VideoBlock:
@@ -49,6 +58,8 @@ class VideoBlock:
     type: ClassVar[str] = "video"
     attachment_id: str
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class DocumentBlock:
@@ -56,6 +67,8 @@ class DocumentBlock:
 
     type: ClassVar[str] = "document"
     attachment_id: str
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -70,6 +83,8 @@ class ThinkingBlock:
     type: ClassVar[str] = "thinking"
     text: str
     extra: Mapping[str, Any] = attrs.field(factory=dict)
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -88,6 +103,8 @@ class ToolUseBlock:
     name: str
     input: Any
     extra: Mapping[str, Any] = attrs.field(factory=dict)
+
+    __repr__ = short_repr
 
 
 def _to_blocks_later(content: str | Sequence[ContentBlock]) -> tuple[ContentBlock, ...]:
@@ -109,12 +126,22 @@ class ToolResultBlock:
     content: tuple[ContentBlock, ...] = attrs.field(converter=_to_blocks_later)
     is_error: bool = False
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class UnknownBlock:
-    """A block of a type that this version does not know; ``resolve()`` refuses it."""
+    """A block of a type that this version does not know; ``resolve()`` refuses it.
+
+    Args:
+        type: What inferd's JSON calls it.
+        fields: All else of that JSON, as it came.
+    """
 
     type: str
+    fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+    __repr__ = short_repr
 
 
 ContentBlock = Union[
@@ -144,8 +171,8 @@ KNOWN_BLOCKS = {
 
 
 def to_blocks(content: str | Sequence[ContentBlock]) -> tuple[ContentBlock, ...]:
-    """Give content as blocks; a str is one ``TextBlock``."""
-    return (TextBlock(content),) if isinstance(content, str) else tuple(content)
+    """Return content as blocks; a str is one ``TextBlock``."""
+    return (TextBlock(content),) if isinstance(content, str) else several(content)
 
 
 @attrs.frozen(slots=True)
@@ -155,6 +182,8 @@ class MessageV2:
     role: Role = attrs.field(converter=to_role)
     content: tuple[ContentBlock, ...] = attrs.field(converter=to_blocks)
 
+    __repr__ = short_repr
+
     def to_dict(self) -> dict[str, Any]:
         """Return inferd's JSON of this message."""
         from inferd_engine.proto.json_form import message_to_dict  # noqa: PLC0415 - made of blocks
@@ -162,6 +191,7 @@ class MessageV2:
         return message_to_dict(self)
 
     @classmethod
+    @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> MessageV2:
         """Read inferd's JSON of a message; unknown fields are ignored, unknown blocks are kept.
 
@@ -209,6 +239,8 @@ class Tool:
     input_schema: Mapping[str, Any] = attrs.field(factory=dict)
     strict: bool | None = None
 
+    __repr__ = short_repr
+
 
 def _shown(data: bytes | str) -> str:
     return f"<{len(data)} {'characters' if isinstance(data, str) else 'bytes'}>"
@@ -233,6 +265,8 @@ class ImageAttachment:
     height: int
     data: bytes | str = attrs.field(repr=_shown)
     detail: str | None = None
+
+    __repr__ = short_repr
 
     @classmethod
     def encoded(cls, id: str, data: bytes, *, detail: str | None = None) -> ImageAttachment:  # noqa: A002
@@ -266,6 +300,8 @@ class AudioAttachment:
     sample_rate: int
     data: bytes = attrs.field(repr=_shown)
 
+    __repr__ = short_repr
+
     @classmethod
     def encoded(cls, id: str, data: bytes) -> AudioAttachment:  # noqa: A002
         """Attach the bytes of a WAV or MP3 file."""
@@ -279,6 +315,8 @@ class VideoAttachment:
     kind: ClassVar[str] = "video"
     id: str
     data: bytes = attrs.field(repr=_shown)
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -298,6 +336,8 @@ class DocumentAttachment:
     media_type: str = "application/pdf"
     name: str = ""
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class UnknownAttachment:
@@ -310,6 +350,8 @@ class UnknownAttachment:
 
     kind: str
     fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+    __repr__ = short_repr
 
     @property
     def id(self) -> Any:  # noqa: ANN401 - whatever the JSON has

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from inferd_engine.errors import InvalidRequestError
 from inferd_engine.proto.blocks import (
     KNOWN_ATTACHMENTS,
     Attachment,
@@ -29,8 +28,9 @@ from inferd_engine.proto.blocks import (
     VideoBlock,
 )
 from inferd_engine.proto.media import audio_format_of, image_format_of
-from inferd_engine.proto.tool_choice import complaint_of
-from inferd_engine.proto.v1 import check_integer, check_role, check_sampling
+from inferd_engine.proto.roles import check_role
+from inferd_engine.proto.tool_choice import complaint_of, names_of
+from inferd_engine.proto.values import check_integer, check_sampling, kind_of, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from inferd_engine.proto.v2 import RequestV2
 
 _PIXEL_BYTES, _SAMPLE_BYTES = 3, 4
+_ABOVE_0 = "a whole number, 1 or more"
 
 
 def check_request(request: RequestV2) -> None:
@@ -51,9 +52,10 @@ def check_request(request: RequestV2) -> None:
     if not isinstance(request.model, str):
         refuse("model", f"is {request.model!r}: it has to be a str, empty for the backend's own")
     if not isinstance(request.extra_body, Mapping):
-        refuse("extra_body", f"is a {type(request.extra_body).__name__}: it has to be a mapping")
+        refuse("extra_body", f"is {kind_of(request.extra_body)}: it has to be a mapping")
     kinds = _check_attachments(request.attachments)
     names = _check_tools(request.tools)
+    names.update(names_of(request.extra_body.get("tools")))
     complaint = complaint_of(request.tool_choice, names)
     if complaint is not None:
         refuse("tool_choice", complaint)
@@ -62,12 +64,6 @@ def check_request(request: RequestV2) -> None:
     check_sampling(request.temperature, request.top_p, request.top_k, request.max_tokens)
     check_integer("seed", request.seed, float("-inf"), "a whole number")
     _check_words(request)
-
-
-def refuse(place: str, what: str) -> NoReturn:
-    """Raise, and name the place."""
-    msg = f"{place} {what}"
-    raise InvalidRequestError(msg)
 
 
 def _check_attachments(attachments: Sequence[Attachment]) -> dict[str, str]:
@@ -81,7 +77,7 @@ def _check_attachments(attachments: Sequence[Attachment]) -> dict[str, str]:
             )
         if type(attachment) not in KNOWN_ATTACHMENTS.values():
             kinds_there = ", ".join(kind.__name__ for kind in KNOWN_ATTACHMENTS.values())
-            refuse(place, f"is no attachment: use {kinds_there}")
+            refuse(place, f"is not an attachment: use {kinds_there}")
         if not isinstance(attachment.id, str) or not attachment.id:
             refuse(place, "has no id: give it a name that content blocks can refer to")
         if attachment.id in kinds:
@@ -106,7 +102,7 @@ def _check_bytes(
     attachment: ImageAttachment | AudioAttachment | VideoAttachment, place: str
 ) -> None:
     if not isinstance(attachment.data, (bytes, bytearray, memoryview)):
-        refuse(place, "has data that is no bytes")
+        refuse(place, "has data that is not bytes")
     size = len(attachment.data)
     if isinstance(attachment, ImageAttachment):
         if image_format_of(attachment.data):
@@ -115,8 +111,8 @@ def _check_bytes(
             refuse(
                 f"{place}.width", "is 0: give that of RGB, or encode it as PNG, JPEG, WebP or GIF"
             )
-        _check_above_0(attachment.width, f"{place}.width")
-        _check_above_0(attachment.height, f"{place}.height")
+        check_integer(f"{place}.width", attachment.width, 1, _ABOVE_0, required=True)
+        check_integer(f"{place}.height", attachment.height, 1, _ABOVE_0, required=True)
         wanted = attachment.width * attachment.height * _PIXEL_BYTES
         if size != wanted:
             refuse(
@@ -127,7 +123,7 @@ def _check_bytes(
     elif isinstance(attachment, AudioAttachment) and not audio_format_of(attachment.data):
         if attachment.sample_rate == 0:
             refuse(f"{place}.sample_rate", "is 0: give that of PCM, or encode it as WAV or MP3")
-        _check_above_0(attachment.sample_rate, f"{place}.sample_rate")
+        check_integer(f"{place}.sample_rate", attachment.sample_rate, 1, _ABOVE_0, required=True)
         if size % _SAMPLE_BYTES:
             refuse(place, f"has {size} bytes: float32 samples have {_SAMPLE_BYTES} bytes each")
 
@@ -144,19 +140,16 @@ def _check_document(document: DocumentAttachment, place: str) -> None:
         refuse(f"{place}.media_type", f"is {document.media_type!r}: take 'application/pdf'")
     if isinstance(document.data, str):
         if not re.match(r"https?://\S+\Z", document.data, re.IGNORECASE):
-            refuse(place, "has a str as data that is no URL: give http:, https:, or bytes")
+            refuse(place, "has a str as data that is not a URL: give http:, https:, or bytes")
     elif not isinstance(document.data, (bytes, bytearray, memoryview)) or not len(document.data):
-        refuse(place, "has data that is no bytes, or empty")
+        refuse(place, "has data that is not bytes, or is empty")
 
 
 def _check_address(url: str, place: str) -> None:
     if not re.match(r"(https?://|data:image/)\S+\Z", url, re.IGNORECASE):
-        refuse(place, "has a str as data that is no URL: give http:, https:, data:image/, or bytes")
-
-
-def _check_above_0(value: object, place: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        refuse(place, f"is {value!r}: it has to be a whole number, 1 or more")
+        refuse(
+            place, "has a str as data that is not a URL: give http:, https:, data:image/, or bytes"
+        )
 
 
 def _check_tools(tools: Sequence[Tool]) -> set[str]:
@@ -168,7 +161,7 @@ def _check_tools(tools: Sequence[Tool]) -> set[str]:
         if tool.name in names:
             refuse(place, f"repeats the name {tool.name!r}: names are unique in a request")
         if not isinstance(tool.input_schema, Mapping):
-            refuse(place, "has an input_schema that is no mapping: give a JSON schema")
+            refuse(place, "has an input_schema that is not a mapping: give a JSON schema")
         if tool.strict not in (None, True, False):
             refuse(f"{place}.strict", f"is {tool.strict!r}: take a bool")
         names.add(tool.name)
@@ -177,7 +170,7 @@ def _check_tools(tools: Sequence[Tool]) -> set[str]:
 
 def _check_message(message: MessageV2, place: str, kinds: Mapping[str, str]) -> None:
     if not isinstance(message, MessageV2):
-        refuse(place, "is no MessageV2: use user(), assistant(), system(), tool_result()")
+        refuse(place, f"is not a MessageV2, but {kind_of(message)}: {_remedy(message)}")
     check_role(message.role, f"{place}.role")
     if not message.content:
         refuse(f"{place}.content", "is empty: give at least one block")
@@ -185,8 +178,16 @@ def _check_message(message: MessageV2, place: str, kinds: Mapping[str, str]) -> 
         _check_block(block, where, kinds)
 
 
+def _remedy(message: object) -> str:
+    """Say how a message is made of what was given as one."""
+    for method in ("to_message", "model_dump"):  # a Completion's; pydantic's
+        if callable(getattr(message, method, None)):
+            return f"take its {method}()"
+    return "use user(), assistant(), system(), tool_result(), or a dict in OpenAI's shape"
+
+
 def _walk(blocks: Sequence[ContentBlock], place: str) -> Iterator[tuple[str, ContentBlock]]:
-    """Give every block with its place, those inside tool results too."""
+    """Yield every block with its place, those inside tool results too."""
     for index, block in enumerate(blocks):
         where = f"{place}[{index}]"
         yield where, block
@@ -196,10 +197,7 @@ def _walk(blocks: Sequence[ContentBlock], place: str) -> Iterator[tuple[str, Con
 
 def _check_block(block: ContentBlock, place: str, kinds: Mapping[str, str]) -> None:
     if isinstance(block, (TextBlock, ThinkingBlock)):
-        if not isinstance(block.text, str):
-            refuse(place, "has a text that is no str")
-        if isinstance(block, ThinkingBlock) and not isinstance(block.extra, Mapping):
-            refuse(f"{place}.extra", f"is a {type(block.extra).__name__}: it has to be a mapping")
+        _check_text(block, place)
     elif isinstance(block, (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)):
         kind = kinds.get(block.attachment_id) if isinstance(block.attachment_id, str) else None
         if kind is None:
@@ -212,7 +210,17 @@ def _check_block(block: ContentBlock, place: str, kinds: Mapping[str, str]) -> N
         if isinstance(block, ToolUseBlock) and (not isinstance(block.name, str) or not block.name):
             refuse(place, "has no name: say which tool was called")
     else:
-        refuse(place, f"has the unknown block type {getattr(block, 'type', type(block))!r}")
+        kind = getattr(block, "type", None)
+        if not isinstance(kind, str):
+            refuse(place, f"is not a block, but {kind_of(block)}: give a str, or TextBlock(…)")
+        refuse(place, f"has the unknown block type {kind!r}")
+
+
+def _check_text(block: TextBlock | ThinkingBlock, place: str) -> None:
+    if not isinstance(block.text, str):
+        refuse(place, "has a text that is not a str")
+    if isinstance(block, ThinkingBlock) and not isinstance(block.extra, Mapping):
+        refuse(f"{place}.extra", f"is {kind_of(block.extra)}: it has to be a mapping")
 
 
 def _check_words(request: RequestV2) -> None:

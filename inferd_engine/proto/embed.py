@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
 
-from inferd_engine.errors import InvalidRequestError
-from inferd_engine.proto.v1 import check_integer, set_fields, take
+from inferd_engine.frames import without_frames
+from inferd_engine.proto.values import check_integer, refuse, set_fields, take
+from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +40,8 @@ class EmbedResolved:
     task: str | None = None
     model: str = ""
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class EmbedRequest:
@@ -58,6 +61,9 @@ class EmbedRequest:
     task: str | None = None
     model: str = ""
 
+    __repr__ = short_repr
+
+    @without_frames
     def resolve(self) -> EmbedResolved:
         """Check the request.
 
@@ -65,23 +71,19 @@ class EmbedRequest:
             InvalidRequestError: Something cannot be sent; the message names the place.
         """
         if not self.input:
-            msg = "input is empty: give at least one text"
-            raise InvalidRequestError(msg)
+            refuse("input", "is empty: give at least one text")
         for index, text in enumerate(self.input):
             if not isinstance(text, str) or not text:
-                msg = f"input[{index}] is no text: it has to be a str that is not empty"
-                raise InvalidRequestError(msg)
+                refuse(f"input[{index}]", "is not a text: it has to be a str that is not empty")
         check_integer("dimensions", self.dimensions, 1, "a whole number, 1 or more")
         if self.task not in (None, *EMBED_TASKS):
-            msg = f"task is {self.task!r}: take one of {', '.join(EMBED_TASKS)}"
-            raise InvalidRequestError(msg)
+            refuse("task", f"is {self.task!r}: take one of {', '.join(EMBED_TASKS)}")
         if not isinstance(self.model, str):
-            msg = f"model is {self.model!r}: it has to be a str, empty for the backend's own"
-            raise InvalidRequestError(msg)
+            refuse("model", f"is {self.model!r}: it has to be a str, empty for the backend's own")
         return EmbedResolved(self.input, self.id, self.dimensions, self.task, self.model)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give inferd's JSON of this request; what is unset is left out."""
+        """Return inferd's JSON of this request; what is unset is left out."""
         return {
             **({"id": self.id} if self.id else {}),
             "input": list(self.input),
@@ -90,6 +92,7 @@ class EmbedRequest:
         }
 
     @classmethod
+    @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> EmbedRequest:
         """Read inferd's JSON; unknown fields are ignored."""
         fields = {

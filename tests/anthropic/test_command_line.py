@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from anthropic_messages import AnyPath, error_reply, text_reply, tool_reply
 
 from inferd_engine import cli
-from inferd_engine.testing import Upstream, json_reply
+from inferd_engine.testing import Upstream, json_reply, text_reply as openai_reply
 
 HERE = ("--protocol", "anthropic")
 MODELS = json_reply({"data": [{"id": "claude-x"}], "has_more": False})
@@ -51,6 +52,24 @@ def test_events_for_programs(here):
         "thinking",
         "tool_use",
     ]
+
+
+@pytest.mark.parametrize("protocol", ["anthropic", "openai"])
+def test_a_pdf_is_attached(here, tmp_path, protocol):
+    """A PDF is known by its first bytes, and goes in the protocol's shape."""
+    (tmp_path / "report").write_bytes(b"%PDF-1.7 rest")
+    reply = text_reply("ok") if protocol == "anthropic" else openai_reply("ok")
+    with AnyPath(reply) as upstream:
+        given = ("--protocol", protocol, "--base-url", upstream.url, "-m", "m", "-a", "report")
+        ran = here("chat", "What?", *given)
+        assert ran.returncode == 0, ran.stderr
+        text, document = upstream.requests[0].json["messages"][0]["content"]
+    assert text["text"] == "What?"
+    if protocol == "anthropic":
+        assert document["source"]["data"] == base64.b64encode(b"%PDF-1.7 rest").decode()
+        assert document["title"] == "report"
+    else:
+        assert document["file"]["filename"] == "report"
 
 
 def test_models(here):

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import hmac
 import http.server
+import inspect
 import json
 import pickle
 import threading
@@ -20,7 +21,7 @@ from inferd_engine.backends.over_http.backend import HttpBackend
 from inferd_engine.backends.over_http.credentials import check_header_name
 from inferd_engine.backends.over_http.upstream import Upstream, UpstreamFields
 from inferd_engine.backends.settings import check_name
-from inferd_engine.secrets.masking import without_frames
+from inferd_engine.frames import without_frames
 from inferd_engine.secrets.secret import to_address, to_secret
 from inferd_engine.wire.http.urls import at_path
 
@@ -51,17 +52,14 @@ class ToyAnswer:
     """Lines of text; ``.`` on a line of its own is the end."""
 
     def __init__(self):
-        self.text, self.is_over, self.payloads, self.skipped = "", False, 0, 0
+        self.text, self.state, self.payloads, self.skipped = "", "unclear", 0, 0
         self.error, self.ending, self.model = None, None, "toy-1"
-        self.has_begun = self.has_finish_reason = False
-
-    is_judged = property(lambda self: self.payloads > 0)
 
     def feed(self, data):
         *lines, self.text = (self.text + data.decode()).split("\n")
         self.payloads += len(lines)
-        self.has_begun = True
-        self.is_over = "." in lines
+        if lines:
+            self.state = "over" if "." in lines else "begun"
         return [ie.TextDelta(line) for line in lines if line != "."]
 
     def end(self):
@@ -72,7 +70,7 @@ class ToyAnswer:
         return iter(())
 
     def fail(self, error):
-        self.error, self.is_over = error, True
+        self.error, self.state = error, "over"
 
 
 class Toy(HttpBackend[ToyConfig]):
@@ -202,6 +200,18 @@ def test_it_keeps_its_connection(toy, talker):
     assert [headers["toy-voice"] for _, _, headers in talker.asked] == ["soft", "soft", "loud"]
 
 
+def test_one_with_other_options(toy):
+    """It is of the same class and has what its class has added; each ends its own calls alone."""
+    toy.notes = ["kept"]
+    other = toy.with_options(voice="loud")
+    assert (type(other), other.notes) == (Toy, ["kept"])
+    other.stop()
+    assert (other.ready(), toy.ready()) == (False, True)
+    with pytest.raises(ie.NotReadyError):
+        other.models()
+    assert toy.complete("x").text == "onetwo"
+
+
 def test_whole_answers(toy, talker):
     """What is not streamed is read whole, and no more of it than is allowed."""
     talker.answer = lambda _: (200, "application/json", b'["soft", "loud"]')
@@ -302,6 +312,14 @@ def test_the_fields_are_typed():
     """What editors complete for it is what its configuration has."""
     names = {field.name for field in attrs.fields(ToyConfig)}
     assert set(UpstreamFields.__annotations__ | ToyFields.__annotations__) == names
+
+
+def test_help_tells_of_every_field():
+    """What a class says of itself is whole, though many of its fields are every upstream's."""
+    told = inspect.getdoc(ie.OpenAiCompatConfig)
+    for field in attrs.fields(ie.OpenAiCompatConfig):
+        assert told.count(f"\n    {field.name}: ") == 1
+    assert "chat/completions`` below it" in told  # what the class says itself wins
 
 
 def test_where_it_asks(monkeypatch):

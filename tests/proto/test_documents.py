@@ -54,9 +54,9 @@ def test_what_is_unset_is_no_part_of_the_json():
 @pytest.mark.parametrize(
     ("attachment", "words"),
     [
-        (ie.DocumentAttachment("d", b""), "attachments[0] has data that is no bytes, or empty"),
-        (ie.DocumentAttachment("d", 5), "attachments[0] has data that is no bytes"),
-        (ie.DocumentAttachment("d", "a.pdf"), "attachments[0] has a str as data that is no URL"),
+        (ie.DocumentAttachment("d", b""), "attachments[0] has data that is not bytes, or is empty"),
+        (ie.DocumentAttachment("d", 5), "attachments[0] has data that is not bytes"),
+        (ie.DocumentAttachment("d", "a.pdf"), "attachments[0] has a str as data that is not a URL"),
         (ie.DocumentAttachment("d", None), "attachments[0] has no data: give its bytes, or a URL"),
         (ie.DocumentAttachment("d", PDF, "pdf"), "attachments[0].media_type is 'pdf'"),
         (ie.DocumentAttachment("d", PDF, None), "attachments[0].media_type is None"),
@@ -74,7 +74,7 @@ def test_documents_that_are_refused(attachment, words):
 def test_a_thought_keeps_a_mapping():
     """What goes back with a thought has names."""
     message = ie.MessageV2("assistant", [ie.ThinkingBlock("x", "signature")])
-    with pytest.raises(ie.InvalidRequestError, match=r"messages\[0\].content\[0\].extra is a str"):
+    with pytest.raises(ie.InvalidRequestError, match=r"messages\[0\].content\[0\].extra is of type str"):
         ie.RequestV2([message]).resolve()
 
 

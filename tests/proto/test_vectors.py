@@ -34,7 +34,7 @@ def test_it_is_a_value():
     """Equal ones are equal, also from a pickle; a repr is one short line."""
     assert pickle.loads(pickle.dumps(RESULT)) == RESULT
     assert ie.EmbedResult([A]) != RESULT
-    assert repr(RESULT) == "<EmbedResult 2 of 3 dimensions, model='m', input_tokens=3>"
+    assert repr(RESULT) == "EmbedResult(2 of 3 dimensions, model='m', input_tokens=3)"
 
 
 @pytest.mark.parametrize("dtype", [None, "f4", "f8"])

@@ -102,19 +102,19 @@ def test_usage(usage, wanted):
         (answer(item(A, 0), {"object": "embedding", "index": 1}), "number 1 is missing"),
         (
             answer(item(A, 0), item([1.0, None, 2.0], 1)),
-            "number 1 holds something that is no number",
+            "number 1 holds something that is not a number",
         ),
         (
             answer(item(A, 0), item([1.0, "x", 2.0], 1)),
-            "number 1 holds something that is no number",
+            "number 1 holds something that is not a number",
         ),
         (
             answer(item(A, 0), item([1.0, [2.0], 2.0], 1)),
-            "number 1 holds something that is no number",
+            "number 1 holds something that is not a number",
         ),
         (
             answer(item(A, 0), item([1.0, math.nan, 2.0], 1)),
-            "number 1 holds something that is no number",
+            "number 1 holds something that is not a number",
         ),
         (answer(item(A, 0), item([1.0, -math.inf, 2.0], 1)), "number 1 holds something"),
         (answer(item(A, 0), item([1.0, 1e300, 2.0], 1)), "number 1 holds something"),

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from inferd_engine.backends.anthropic.config import TOKEN_VARIABLE, AnthropicConfig
 from inferd_engine.backends.base import BackendCapabilities
 from inferd_engine.backends.over_http.backend import HttpBackend
-from inferd_engine.secrets.masking import without_frames
+from inferd_engine.frames import without_frames
 from inferd_engine.secrets.secret import to_address
 from inferd_engine.wire.anthropic.answer import Answer
 from inferd_engine.wire.anthropic.endpoints import MESSAGES, MODELS, endpoint_url
@@ -42,6 +42,7 @@ class Anthropic(HttpBackend[AnthropicConfig]):
 
     config_class = AnthropicConfig
 
+    @without_frames
     def __init__(
         self,
         config: AnthropicConfig | str | None = None,
@@ -59,6 +60,7 @@ class Anthropic(HttpBackend[AnthropicConfig]):
         """Return what it can do: version 2, tools and thinking; images unless switched off."""
         return BackendCapabilities(v2=True, tools=True, thinking=True, vision=self.config.vision)
 
+    @without_frames
     def with_options(self, **fields: Unpack[AnthropicFields]) -> Self:
         """Return a backend of its own with other settings, over the same connections.
 

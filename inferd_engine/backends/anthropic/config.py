@@ -15,6 +15,7 @@ from inferd_engine.backends.over_http.credentials import check_header_name
 from inferd_engine.backends.over_http.upstream import Upstream
 from inferd_engine.backends.settings import check_count, check_name, check_one_of
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.frames import without_frames
 from inferd_engine.wire.anthropic.dialect import Dialect
 from inferd_engine.wire.anthropic.request import THINKING_STYLES
 
@@ -46,9 +47,6 @@ def _check_betas(_: Any, field: Any, value: tuple[str, ...]) -> None:  # noqa: A
 @attrs.frozen(kw_only=True)
 class AnthropicConfig(Upstream):
     """Say where the upstream is and what it is like.
-
-    What every upstream has (``api_key_variable``, the clocks, ``buffer``, ``headers``, ``verify``,
-    ``proxies``, …) is explained in ``OpenAiCompatConfig``.
 
     Args:
         base_url: With or without ``/v1``; ``ANTHROPIC_BASE_URL`` or Anthropic if None.
@@ -94,6 +92,7 @@ class AnthropicConfig(Upstream):
         return Dialect(**{name: getattr(self, name) for name in _DIALECT})
 
     @classmethod
+    @without_frames
     def preset(cls, name: PresetName, **given: Unpack[AnthropicFields]) -> Self:
         """Fill in what is known of a provider or a server; the fields given win.
 

@@ -20,6 +20,7 @@ from inferd_engine.backends.settings import (
     check_word,
 )
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.embed import EMBED_TASKS
 from inferd_engine.secrets.secret import to_dict
 from inferd_engine.wire.openai.dialect import Dialect
@@ -50,11 +51,9 @@ def _check_prefixes(_: Any, field: Any, value: Mapping[str, str]) -> None:  # no
 class OpenAiCompatConfig(Upstream):
     """Say where the upstream is and what it is like.
 
-    Of ``base_url``: it may be with or without ``/v1``, and is that of OpenAI unless
-    ``OPENAI_BASE_URL`` says otherwise.  Without a path ``/v1/chat/completions`` is asked; with one,
-    ``/chat/completions`` below it.
-
     Args:
+        base_url: With or without ``/v1``; ``OPENAI_BASE_URL`` or OpenAI if None.  Without a path
+            ``/v1/chat/completions`` is asked; with one, ``/chat/completions`` below it.
         max_tokens_field: ``"max_tokens"`` or ``"max_completion_tokens"``.
         include_usage: Ask for usage (``stream_options``); some upstreams refuse to be asked.
         thinking_style: The upstream's words for a request's ``thinking``: ``"reasoning_effort"``
@@ -114,6 +113,7 @@ class OpenAiCompatConfig(Upstream):
         return Dialect(**{name: getattr(self, name) for name in _DIALECT})
 
     @classmethod
+    @without_frames
     def preset(cls, name: PresetName, **given: Unpack[OpenAiCompatFields]) -> Self:
         """Fill in what is known of a provider or a server; the fields given win.
 

@@ -16,22 +16,24 @@ Keyword arguments are typed by a ``TypedDict`` that extends ``UpstreamFields`` l
 holds the two together.
 
 What is secret is hidden (``secrets/secret.py``) and checked (``credentials.py``): by the fields'
-converters, before a frame of ours holds it.  A further secret needs no more than a converter
-(``to_secret``): masks, pickles and frames know it by its class.  A pickle holds no secret: a key
-that came from a variable is read from it again, all else is left out, and the first call of the
-copy says so.  Unpickling never raises: it would break a pool of processes.
+converters, before a frame of ours holds it.  (So a converter is called twice: it takes what it
+gave.)  A further secret needs no more than a converter (``to_secret``): masks, pickles and frames
+know it by its class.
+
+A pickle holds no secret: a key that came from a variable is read from it again, all else is left
+out, and the first call of the copy says so.  Unpickling never raises: it would break a pool of
+processes.
 """
 
 from __future__ import annotations
 
-import difflib
-import functools
 import os
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import attrs
 
 from inferd_engine.backends.over_http.aws_region import aws_region
+from inferd_engine.backends.over_http.construction import close_to, documented, hide, hiding
 from inferd_engine.backends.over_http.credentials import (
     check_base_url,
     check_header_name,
@@ -43,7 +45,7 @@ from inferd_engine.backends.over_http.credentials import (
 )
 from inferd_engine.backends.settings import check_count, check_word, seconds
 from inferd_engine.errors import InvalidRequestError
-from inferd_engine.proto.fields import KNOWN
+from inferd_engine.reprs import short_repr
 from inferd_engine.secrets.secret import (
     Secret,
     is_harmless,
@@ -166,6 +168,7 @@ class Upstream:
     api_key_variable: str = attrs.field(
         default=attrs.Factory(lambda self: self._usual_variable(), takes_self=True),
         validator=check_word,
+        repr=False,
     )
     api_key: Secret = attrs.field(
         default=attrs.Factory(key_from_environment, takes_self=True),
@@ -203,12 +206,15 @@ class Upstream:
     keepalive_expiry: float | None = seconds(60.0)
     tcp_keepalive: float | None = seconds(60.0)
 
+    __repr__ = short_repr
+
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
-        # attrs has written these two anew for the class that extends this one.
-        cls.__init__ = _hiding(cls.__init__)  # type: ignore[method-assign]
+        # attrs has written these three anew for the class that extends this one.
+        cls.__init__ = hiding(cls.__init__)  # type: ignore[method-assign]
         cls.__hash__ = Upstream.__hash__  # type: ignore[method-assign]
-        cls.__doc__ = _documented(cls.__doc__ or "")
+        cls.__repr__ = Upstream.__repr__  # type: ignore[method-assign]
+        cls.__doc__ = documented(cls, Upstream)
 
     def __attrs_post_init__(self) -> None:
         check_way(self)
@@ -234,7 +240,7 @@ class Upstream:
         try:
             known = cls.PRESETS[name]
         except (KeyError, TypeError):
-            meant = "".join(f" (did you mean {word!r}?)" for word in _close(name, cls.PRESETS))
+            meant = "".join(f" (did you mean {word!r}?)" for word in close_to(name, cls.PRESETS))
             raise InvalidRequestError(
                 f"there is no preset {name!r}{meant}: take one of {', '.join(cls.PRESETS)}"
             ) from None
@@ -265,56 +271,3 @@ def _unpickled(cls: type[Upstream], state: dict[str, Any]) -> Upstream:
     for name, value in {**state, "headers": to_headers(state["headers"])}.items():
         object.__setattr__(config, name, value)
     return config
-
-
-def hide(config: type[Upstream], given: dict[str, Any]) -> None:
-    """Convert what is given for fields, in place: then a traceback shows no secret among it."""
-    try:
-        for field in attrs.fields(config):
-            if field.converter is not None and given.get(field.name) is not None:
-                given[field.name] = field.converter(given[field.name])
-    except BaseException:
-        given.clear()  # of what follows nothing is hidden yet
-        raise
-
-
-def _documented(own: str) -> str:
-    """Add the arguments of every upstream to those of one class: help() shows one at a time."""
-    mark = "    Args:\n"
-    common = (Upstream.__doc__ or "").partition(mark)[2].partition("\n\n")[0]
-    return own.replace(mark, f"{mark}{common}\n", 1)
-
-
-def _hiding(make: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a constructor, so that a traceback through it shows no secret among its arguments."""
-
-    @functools.wraps(make)
-    def init(self: Upstream, **given: Any) -> None:  # noqa: ANN401
-        try:
-            hide(type(self), given)
-            _check_names(type(self), given)
-        except BaseException:
-            del self  # it has no fields yet, and cannot be shown in a traceback
-            raise
-        for name, unset in (("api_key", (None,)), ("base_url", (None, ""))):
-            if given.get(name) in unset:
-                given.pop(name, None)  # the environment's
-        make(self, **given)
-
-    return init
-
-
-def _check_names(config: type[Upstream], given: Mapping[str, Any]) -> None:
-    """Refuse fields that a configuration does not have."""
-    names = [field.name for field in attrs.fields(config)]
-    for name in given:
-        if name in names:
-            continue
-        hint = "".join(f": did you mean {word}?" for word in _close(name, names))
-        if name in KNOWN:
-            hint = f": it is an argument of a call, as in backend.stream(…, {name}=…)"
-        raise TypeError(f"{config.__name__} has no field {name!r}{hint}")
-
-
-def _close(name: object, names: Any) -> list[str]:  # noqa: ANN401
-    return difflib.get_close_matches(name, names, n=1) if isinstance(name, str) else []

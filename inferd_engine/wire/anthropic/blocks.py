@@ -128,8 +128,10 @@ class Blocks:
             self.calls += 1
             self._call = block
             self.size += len(block.id) + len(block.name) + len(block.seed)
-        if kind in (THINKING, _REDACTED):
-            self._sign(block, start.get("signature" if kind == THINKING else "data"))
+        elif kind == _REDACTED and isinstance(data := start.get("data"), str):
+            self._sign(block, data)
+        if kind == THINKING:
+            self.sign(index, start.get("signature"))
 
     def _new(self, kind: str, start: dict[str, Any]) -> Block:
         block = Block(kind, start, self.calls)
@@ -169,13 +171,16 @@ class Blocks:
 
     def sign(self, index: int | None, signature: Any) -> None:  # noqa: ANN401 - JSON
         """Keep the signature of a thought, or the next piece of it."""
-        block = self._texts.get((index, THINKING))
-        if block is not None:
-            self._sign(block, signature)
-
-    def _sign(self, block: Block, signature: Any) -> None:  # noqa: ANN401 - JSON
-        if not isinstance(signature, str) or not signature or self._kept > self._max_bytes:
+        if not isinstance(signature, str) or not signature:
             return  # what is no text could not go back as it came
+        block = self._texts.get((index, THINKING))
+        if block is None:  # of a thought that is not shown
+            block = self._texts[index, THINKING] = self._new(THINKING, {})
+        self._sign(block, signature)
+
+    def _sign(self, block: Block, signature: str) -> None:
+        if self._kept > self._max_bytes:
+            return
         block.signed.append(signature)
         self._kept += len(signature)
         if self._kept > self._max_bytes:
@@ -203,7 +208,7 @@ class Blocks:
         for block in self._blocks:
             if block.kind != TOOL_USE or block.given is not None:
                 continue
-            if cut and block.is_blank:
+            if cut and block.is_blank and block is self._last():
                 continue
             try:
                 value = block.read()
@@ -245,7 +250,7 @@ class Blocks:
         return self._ids.unique(join_surrogates(block.id) or f"call_{block.number}")
 
     def _malformed(self, block: Block) -> ToolCallMalformedError:
-        what = f"{printable(block.name)!r} is no JSON" if block.name else "has no name"
+        what = f"{printable(block.name)!r} is not JSON" if block.name else "has no name"
         return ToolCallMalformedError(
             f"the input of tool call {what}: {printable(block.raw(), 200)!r}",
             tool_call_id=self._id_of(block),

@@ -193,7 +193,7 @@ class MessageAccumulator:
             if document is SKIPPED and event == "error":
                 raise upstream_error(text, request_id=self._request_id)
             if document is SKIPPED:
-                self._skip(f"a payload of {len(text)} characters that is no JSON")
+                self._skip(f"a payload of {len(text)} characters that is not JSON")
                 _log.debug("the skipped payload: %s", self._mask(printable(text)))
             elif document == DONE:
                 self.is_done = True

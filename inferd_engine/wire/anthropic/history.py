@@ -24,7 +24,7 @@ from inferd_engine.errors import (
     NonTextToolResultError,
     UnknownContentBlockError,
 )
-from inferd_engine.proto.v1 import Role
+from inferd_engine.proto.roles import Role
 from inferd_engine.proto.v2 import (
     AudioBlock,
     DocumentBlock,

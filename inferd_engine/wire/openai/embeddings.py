@@ -207,18 +207,18 @@ def _vector(item: Any, at: int) -> array[float]:  # noqa: ANN401 - JSON
     try:
         return _finite(array("f", value), at)
     except (TypeError, OverflowError):
-        raise ValueError(f"number {at} holds something that is no number (NaN, null)") from None
+        raise ValueError(f"number {at} holds something that is not a number (NaN, null)") from None
 
 
 def _finite(vector: array[float], at: int) -> array[float]:
     if not math.isfinite(sum(vector)):  # one that is not makes the sum so, and none else does
-        raise ValueError(f"number {at} holds something that is no number (NaN, infinity)")
+        raise ValueError(f"number {at} holds something that is not a number (NaN, infinity)")
     return vector
 
 
 def _of_bytes(data: bytes, at: int) -> array[float]:
     if len(data) % _BYTES:
-        raise ValueError(f"number {at} has {len(data)} bytes, which are no float32")
+        raise ValueError(f"number {at} has {len(data)} bytes, which are not float32")
     vector = array("f")
     vector.frombytes(data)
     if sys.byteorder == "big":

@@ -10,6 +10,7 @@ import itertools
 import struct
 
 import pytest
+from event_streams import encoded, framed
 from hypothesis import given, settings, strategies as st
 
 import inferd_engine as ie
@@ -25,29 +26,6 @@ try:
 except ImportError:
     oracle = None
 needs_oracle = pytest.mark.skipif(oracle is None, reason="needs botocore")
-
-NUMBERS = {2: ">b", 3: ">h", 4: ">i", 5: ">q", 8: ">q"}
-
-
-def encoded(headers, payload=b""):
-    """Give a frame; ``headers`` are name, type and value."""
-    block = b""
-    for name, kind, value in headers:
-        block += bytes([len(name.encode())]) + name.encode() + bytes([kind])
-        if kind in NUMBERS:
-            block += struct.pack(NUMBERS[kind], value)
-        elif kind in (6, 7):
-            data = value.encode() if kind == 7 else value
-            block += struct.pack(">H", len(data)) + data
-        elif kind == 9:
-            block += value
-    return framed(block, payload)
-
-
-def framed(block, payload=b""):
-    prelude = struct.pack(">II", len(block) + len(payload) + 16, len(block))
-    message = prelude + struct.pack(">I", binascii.crc32(prelude)) + block + payload
-    return message + struct.pack(">I", binascii.crc32(message))
 
 
 def integers(bits):
