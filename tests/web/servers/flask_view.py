@@ -1,0 +1,26 @@
+"""A Flask view as tests need it: its upstream and its heartbeat come from the environment."""
+
+import os
+
+from flask import Flask, request
+
+import inferd_engine as ie
+from inferd_engine.web.flask import stream_response
+
+app = Flask(__name__)
+backend = ie.OpenAiCompat(base_url=os.environ["UPSTREAM"], api_key="", model="m", max_connections=1)
+
+
+@app.get("/ready")
+def ready():
+    """Answer, so that a test knows that the server does."""
+    return "ready"
+
+
+@app.post("/chat")
+def chat():
+    """Answer with a stream."""
+    protocol = request.args.get("protocol", "inferd")
+    return stream_response(
+        backend, request.get_data(as_text=True), heartbeat=1.0, protocol=protocol
+    )
