@@ -13,6 +13,7 @@ framework is imported here.
 
 from inferd_engine.web.body import Body, ndjson, sse, text
 from inferd_engine.web.errors import ErrorResponse, error_response
+from inferd_engine.web.openai_app import OpenAIApp
 from inferd_engine.web.protocols import AgUi, Inferd, OpenAI, Protocol, Vercel
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ErrorResponse",
     "Inferd",
     "OpenAI",
+    "OpenAIApp",
     "Protocol",
     "Vercel",
     "error_response",

@@ -243,7 +243,7 @@ def _frames(events: _Events, protocol: Protocol, beat: bytes) -> Iterator[bytes]
     try:
         for event in events:
             if isinstance(event, ie.Done):
-                ending = _ending_of(event)
+                ending = ending_of(event)
             elif chunk := beat if event is None else protocol.event(event):
                 yield chunk
     except ie.GenerateError as error:
@@ -251,7 +251,7 @@ def _frames(events: _Events, protocol: Protocol, beat: bytes) -> Iterator[bytes]
     yield protocol.end(ending)
 
 
-def _ending_of(done: ie.Done) -> Ending:
+def ending_of(done: ie.Done) -> Ending:
     """Return what a ``Done`` means to a page, where a cut answer must not look whole."""
     if done.stop_reason is ie.StopReason.ERROR:
         return ie.StreamInterruptedError("the upstream gave the answer up")
