@@ -6,6 +6,7 @@ runs on waitress where that is installed (the extra ``serve``), else on the stan
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import ipaddress
 import os
@@ -26,7 +27,6 @@ from inferd_engine.cli.upstream import backend_from, shown
 from inferd_engine.web import OpenAIApp
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
 EPILOG = table_of(EXIT_UPSTREAM, EXIT_USAGE, EXIT_INTERRUPTED)
@@ -42,7 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--host", default="127.0.0.1", help="where to listen; this machine if left out"
     )
-    where.add_argument("--port", type=int, default=0, help="0, as if left out: any that is free")
+    where.add_argument("--port", type=_port, default=0, help="0, as if left out: any that is free")
     where.add_argument(
         "--key-from",
         dest="served_key_from",
@@ -62,10 +62,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        msg = "is not a whole number above 0"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 1 << 16:
+        msg = "is not a port: 0 to 65535"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -114,7 +121,7 @@ def _listener(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=1024)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
         msg = f"cannot listen on {host}, port {port}: {why}; another --port, or 0, may do"
         raise ie.InvalidRequestError(msg) from None

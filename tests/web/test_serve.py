@@ -39,6 +39,7 @@ else:
 server.REQUEST_SECONDS = float(seconds)
 import inferd_engine.web.openai_app as app
 app._PATIENCE = float(seconds)
+app.OpenAIApp.__init__.__kwdefaults__["heartbeat"] = 0.25
 sys.exit(main(["serve", *words]))
 """
 
@@ -58,17 +59,25 @@ class Served:
         said = self.process.stdout.readline()
         found = re.search(r"listening on (http://127.0.0.1:(\d+)/v1) for http://127", said)
         if found is None:
+            self.process.kill()
             raise AssertionError(said + self.process.communicate(timeout=SOON)[1])
         self.url, self.port = found[1], int(found[2])
         self.upstream = upstream
+        self._interrupted = False
 
     def __enter__(self):
         return self
 
+    def interrupt(self):
+        """Press Ctrl-C, once."""
+        if not self._interrupted:
+            self._interrupted = True
+            self.process.send_signal(signal.SIGINT)
+
     def __exit__(self, *_):
-        self.process.send_signal(signal.SIGINT)
+        self.interrupt()
         out, err = self.process.communicate(timeout=SOON)
-        assert (self.process.returncode, out, err) == (130, "", "inferd-engine: stopped\n"), err
+        assert (self.process.returncode, out, err) == (130, "", "stopped\n"), err
 
 
 @pytest.fixture(scope="module", params=SERVERS)
@@ -161,7 +170,7 @@ def test_it_streams(served):
         received = served.upstream.wait_for_request(asked)
         began = time.monotonic()
     assert received.gone.wait(SOON)
-    assert time.monotonic() - began < 6.5  # a heartbeat is 5 s, and tells
+    assert time.monotonic() - began < 1.5
 
 
 def test_leaving_a_whole_answer(served):
@@ -253,7 +262,7 @@ def test_nonsense(served, sent):
     """Whatever is sent, the next request is served."""
     with connect(served) as connection:
         connection.sendall(sent)
-        connection.settimeout(5.0)
+        connection.settimeout(2.0)  # what is not a whole request yet is not answered
         with contextlib.suppress(OSError):
             seen = connection.recv(65536)
             assert not seen or seen.split(b" ", 2)[1][:1] in (b"2", b"4", b"5") or b"400" in seen
@@ -290,7 +299,7 @@ def test_interrupted_in_the_middle(which):
             seen = b""
             while b"one" not in seen:
                 seen += connection.recv(65536)
-            it.process.send_signal(signal.SIGINT)
+            it.interrupt()
             assert upstream.wait_for_request().gone.wait(SOON)
 
 
