@@ -79,7 +79,8 @@ def run(options: argparse.Namespace) -> int:
     """Serve until somebody stops it."""
     key = _key(options)
     max_body = options.max_body << 20
-    with backend_from(options) as backend, _listener(options.host, options.port) as listener:
+    asked = backend_from(options, vision=True, audio=True)  # whether the model takes them, it says
+    with asked as backend, _listener(options.host, options.port) as listener:
         app = OpenAIApp(backend, api_key=key, max_body_bytes=max_body)
         server = _server(app, listener, options.threads, max_body)
         write(f"listening on {_url_of(listener)} for {shown(backend.config.base_url)}\n")

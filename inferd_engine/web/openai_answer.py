@@ -10,12 +10,11 @@ import base64
 import sys
 from typing import TYPE_CHECKING, Any
 
+import inferd_engine as ie
 from inferd_engine.web.protocols.openai import finish_reason_of, tool_call_of, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    import inferd_engine as ie
 
 
 def completion_document(
@@ -42,7 +41,8 @@ def completion_document(
         "created": created,
         "model": model,
         "choices": [choice],
-        "usage": usage_of(done.usage),
+        # Clients rely on there being one; nobody can tell a count that is not known from none.
+        "usage": usage_of(done.usage) or usage_of(ie.Usage(0, 0)),
     }
 
 

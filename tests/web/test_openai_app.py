@@ -89,6 +89,19 @@ def test_thoughts():
     assert chunks[1]["choices"][0]["delta"] == {"reasoning_content": "Hm."}
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_usage_that_is_not_known(serve, stream):
+    """A whole answer has a usage all the same, because clients rely on it; a streamed one none."""
+    asked = {**HI, "stream": stream, "stream_options": {"include_usage": True}}
+    answer = call(serve(text_reply("Hello!")), CHAT, asked)
+    if stream:
+        *chunks, end = events_of(answer.body)
+        assert end == "[DONE]"
+        assert all(one["choices"] and one["usage"] is None for one in chunks)
+    else:
+        assert answer.json["usage"]["total_tokens"] == 0
+
+
 def test_a_whole_answer_that_breaks(serve):
     """What was cut is never given as a completion."""
     for steps in ([chunk("Hel"), Cut()], [chunk("Hel"), chunk(finish_reason="error")]):

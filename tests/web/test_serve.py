@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import json
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -16,68 +15,13 @@ import time
 import pytest
 import requests
 from web.conftest import SOON, events_of
+from web.served import Served
 
 import inferd_engine as ie
 from inferd_engine.testing import Cut, Reply, Stall, Upstream, chunk, text_reply
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 SERVERS = ["standard library", "waitress"]
-# Runs the command with what the tests change: the server, and how long it waits.
-PROGRAM = """
-import sys
-from inferd_engine.cli import main
-which, seconds, *words = sys.argv[1:]
-if which == "standard library":
-    sys.modules["waitress"] = None
-    import importlib.util as util
-    found = util.find_spec
-    util.find_spec = lambda name, *rest: None if name == "waitress" else found(name, *rest)
-    import inferd_engine.cli.threading_server as server
-    server.WRITE_SECONDS = float(seconds)
-else:
-    import inferd_engine.cli.waitress_server as server
-server.REQUEST_SECONDS = float(seconds)
-import inferd_engine.web.openai_app as app
-app._PATIENCE = float(seconds)
-app.OpenAIApp.__init__.__kwdefaults__["heartbeat"] = 0.25
-sys.exit(main(["serve", *words]))
-"""
-
-
-class Served:
-    """The command in a process of its own, in front of an upstream."""
-
-    def __init__(self, which, *words, upstream, seconds=60.0, environment=None):
-        command = [sys.executable, "-c", PROGRAM, which, str(seconds)]
-        self.process = subprocess.Popen(
-            [*command, "--base-url", upstream.url, *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        said = self.process.stdout.readline()
-        found = re.search(r"listening on (http://127.0.0.1:(\d+)/v1) for http://127", said)
-        if found is None:
-            self.process.kill()
-            raise AssertionError(said + self.process.communicate(timeout=SOON)[1])
-        self.url, self.port = found[1], int(found[2])
-        self.upstream = upstream
-        self._interrupted = False
-
-    def __enter__(self):
-        return self
-
-    def interrupt(self):
-        """Press Ctrl-C, once."""
-        if not self._interrupted:
-            self._interrupted = True
-            self.process.send_signal(signal.SIGINT)
-
-    def __exit__(self, *_):
-        self.interrupt()
-        out, err = self.process.communicate(timeout=SOON)
-        assert (self.process.returncode, out, err) == (130, "", "stopped\n"), err
 
 
 @pytest.fixture(scope="module", params=SERVERS)

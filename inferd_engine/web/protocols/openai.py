@@ -66,9 +66,9 @@ class OpenAI:
         id: Of the answer, in every chunk.
         model: Its name, in every chunk.
         created: Seconds since 1970.
-        include_usage: True: usage comes in a chunk of its own, without choices, as OpenAI sends it
-            when asked; False: never; None: with the chunk that says why the answer ended, where
-            pages that always read ``choices[0]`` do not stumble.
+        include_usage: True: usage, if it is known, comes in a chunk of its own, without choices,
+            as OpenAI sends it when asked; False: never; None: with the chunk that says why the
+            answer ended, where pages that always read ``choices[0]`` do not stumble.
     """
 
     headers: Sequence[tuple[str, str]] = ()
@@ -118,7 +118,7 @@ class OpenAI:
         usage = usage_of(ending.usage)
         with_it = {"usage": usage} if self._include_usage is None and usage else {}
         last = self._chunk({}, finish_reason_of(ending), **with_it)
-        if self._include_usage:
+        if self._include_usage and usage:
             last += sse_frame({**self._common, "choices": [], "usage": usage})
         return last + DONE
 
