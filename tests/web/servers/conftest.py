@@ -17,6 +17,7 @@ from server_process import ServerProcess, show_logs
 from inferd_engine.testing import Upstream
 
 HERE = Path(__file__).parent
+EXAMPLES = HERE.parents[2] / "examples"
 
 PREFIX = os.environ.get("INFERD_ENGINE_WEB")
 if not PREFIX:
@@ -47,7 +48,11 @@ class ViewServer(ServerProcess):
         super().__init__(log)
         self.name = name
         self.upstream = upstream
-        self.environment = {"UPSTREAM": upstream.url, "PYTHONPATH": str(HERE)}
+        self.environment = {
+            "UPSTREAM": upstream.url,
+            "PYTHONPATH": str(HERE),
+            "PAGE": str(EXAMPLES / "flask_app" / "page.html"),
+        }
 
     def command(self):
         """Give the program and its arguments."""

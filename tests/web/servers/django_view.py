@@ -1,6 +1,7 @@
 """A Django project in a file, for WSGI and ASGI, with the middleware that compresses."""
 
 import os
+from pathlib import Path
 
 import django
 from django.conf import settings
@@ -23,7 +24,16 @@ def chat(request):
     )
 
 
-urlpatterns = [path("ready", lambda _: HttpResponse("ready")), path("chat", chat)]
+def page(_):
+    """Give the example's page."""
+    return HttpResponse(Path(os.environ["PAGE"]).read_bytes())
+
+
+urlpatterns = [
+    path("", page),
+    path("ready", lambda _: HttpResponse("ready")),
+    path("chat", chat),
+]
 settings.configure(
     ROOT_URLCONF=__name__,
     SECRET_KEY="test",

@@ -4,13 +4,19 @@ import os
 from typing import Annotated
 
 from fastapi import Body, FastAPI
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import FileResponse, PlainTextResponse
 
 import inferd_engine as ie
 from inferd_engine.web.starlette import stream_response
 
 app = FastAPI()
 backend = ie.OpenAiCompat(base_url=os.environ["UPSTREAM"], api_key="", model="m")
+
+
+@app.get("/")
+def page():
+    """Give the example's page."""
+    return FileResponse(os.environ["PAGE"])
 
 
 @app.get("/ready", response_class=PlainTextResponse)

@@ -2,13 +2,19 @@
 
 import os
 
-from flask import Flask, request
+from flask import Flask, request, send_file
 
 import inferd_engine as ie
 from inferd_engine.web.flask import stream_response
 
 app = Flask(__name__)
 backend = ie.OpenAiCompat(base_url=os.environ["UPSTREAM"], api_key="", model="m", max_connections=1)
+
+
+@app.get("/")
+def page():
+    """Give the example's page."""
+    return send_file(os.environ["PAGE"])
 
 
 @app.get("/ready")
