@@ -2,7 +2,7 @@
 
     python tests/typing/check.py
 
-README's snippets are one program, in their order.
+The snippets of README and of docs/web.md are a program each, in their order.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def lines_by_pyright(path: Path) -> dict[int, str]:
     return {one["range"]["start"]["line"] + 1: one["message"] for one in said}
 
 
-def snippets() -> str:
-    """Give README's snippets as one program."""
-    text = (ROOT / "README.md").read_text("utf-8")
+def snippets(page: str) -> str:
+    """Give the snippets of a page as one program."""
+    text = (ROOT / page).read_text("utf-8")
     return "\n".join(FENCE.findall(text))
 
 
@@ -52,9 +52,12 @@ def main() -> int:
     count = 0
     with tempfile.TemporaryDirectory() as folder:
         readme = Path(folder) / "readme.py"
-        readme.write_text(snippets(), encoding="utf-8")
+        readme.write_text(snippets("README.md"), encoding="utf-8")
+        web = Path(folder) / "web.py"
+        web.write_text(snippets("docs/web.md"), encoding="utf-8")
         for name, check in (("mypy", lines_by_mypy), ("pyright", lines_by_pyright)):
-            for path, expected in ((HERE / "api.py", set()), (mistakes, wrong), (readme, set())):
+            right = ((path, set[int]()) for path in (HERE / "api.py", readme, web))
+            for path, expected in (*right, (mistakes, wrong)):
                 found = check(path)
                 for line in sorted(wrong - set(found)) if expected else ():
                     print(f"{name} does not find {path.name}:{line}: {lines[line - 1]}")

@@ -77,10 +77,11 @@ def test_errors_are_shown(page, server, reply, shown):
 
 
 FLOWING = [step for _ in range(400) for step in (chunk("word "), Pause(0.05))]
+# The link leads to somebody else: gunicorn's sync worker serves no other page during an answer.
 WAYS = {
-    "stop button": lambda page: page.evaluate("document.forms[0].stop.click()"),
-    "tab closed": lambda page: page.close(),
-    "left by a link": lambda page: page.evaluate("location.href = 'ready'"),
+    "stop button": lambda page, _: page.evaluate("document.forms[0].stop.click()"),
+    "tab closed": lambda page, _: page.close(),
+    "left by a link": lambda page, url: page.evaluate(f"location.href = '{url}/v1/models'"),
 }
 
 
@@ -98,7 +99,7 @@ def test_leaving(page, server, way, steps, seconds, record_property):
     page.wait_for("document.getElementById('answer').textContent.includes('word')")
     received = server.upstream.wait_for_request(number)
     began = time.monotonic()
-    WAYS[way](page)
+    WAYS[way](page, server.upstream.url)
     assert received.gone.wait(20)
     took = time.monotonic() - began
     record_property("told", took)
@@ -116,6 +117,8 @@ def test_leaving(page, server, way, steps, seconds, record_property):
 )
 def test_the_browser_is_killed(server, tmp_path, steps, seconds, record_property):
     """A browser that dies takes its answers with it."""
+    if server.name not in ("gunicorn gthread", "django uvicorn"):
+        pytest.skip("its end is a reset, which is tried with every server elsewhere")
     server.upstream._replies.clear()
     server.upstream.enqueue(Reply(steps))
     number = len(server.upstream.requests) + 1
