@@ -12,7 +12,8 @@ import ipaddress
 import os
 import socket
 import threading
-from typing import TYPE_CHECKING
+import urllib.parse
+from typing import TYPE_CHECKING, Any
 
 import inferd_engine as ie
 from inferd_engine.cli.exit_codes import (
@@ -82,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     asked = backend_from(options, vision=True, audio=True)  # whether the model takes them, it says
     with asked as backend, _listener(options.host, options.port) as listener:
         app = OpenAIApp(backend, api_key=key, max_body_bytes=max_body)
-        server = _server(app, listener, options.threads, max_body)
+        server = _server(app if key else _OnThisMachine(app), listener, options.threads, max_body)
         write(f"listening on {_url_of(listener)} for {shown(backend.config.base_url)}\n")
         # In a thread, so that Ctrl-C finds one that only waits; the streams end with the backend.
         thread = threading.Thread(target=server, name="inferd-engine-server", daemon=True)
@@ -118,6 +119,26 @@ def _is_here(host: str) -> bool:
         return host == "localhost"
 
 
+class _OnThisMachine:
+    """Answer to names of this machine alone.
+
+    A page may have the name of its site point here, and be told everything: to the browser it then
+    asks its own site ("DNS rebinding").  The name stays in the request.
+    """
+
+    def __init__(self, app: OpenAIApp) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:  # noqa: ANN401 - WSGI
+        name = urllib.parse.urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname
+        if name and not _is_here(name):
+            body = b"Ask by the address of this machine, or serve with a key.\n"
+            headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
+            start_response("421 Misdirected Request", headers)  # RFC 9110, 15.5.20
+            return [body]
+        return self._app(environ, start_response)
+
+
 def _listener(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -134,7 +155,7 @@ def _url_of(listener: socket.socket) -> str:
 
 
 def _server(
-    app: OpenAIApp, listener: socket.socket, threads: int, max_body: int
+    app: OpenAIApp | _OnThisMachine, listener: socket.socket, threads: int, max_body: int
 ) -> Callable[[], None]:
     """Return what serves, with waitress if it is there."""
     if importlib.util.find_spec("waitress") is not None:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from inferd_engine.web import OpenAIApp
-
 REQUEST_SECONDS = 60.0  # for a whole request: 64 MiB need 9 Mbit/s
 WRITE_SECONDS = 60.0  # that a client may take nothing
 _DRAIN_SECONDS = 5.0  # for the rest of a request that is too large: else its answer is lost
@@ -117,7 +115,7 @@ class _Answering(ServerHandler):
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
-    def __init__(self, app: OpenAIApp, listener: socket.socket, threads: int) -> None:
+    def __init__(self, app: Callable[..., Any], listener: socket.socket, threads: int) -> None:
         super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
@@ -149,7 +147,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
 
 def server_of(
-    app: OpenAIApp,
+    app: Callable[..., Any],
     listener: socket.socket,
     *,
     threads: int,

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from inferd_engine.web import OpenAIApp
-
 REQUEST_SECONDS = 60.0  # for a whole request: 64 MiB need 9 Mbit/s
 _SPARE_CONNECTIONS = 200  # that wait for their turn, beside those that are answered
 _HELD_BACK = 64 << 10  # bytes that waitress keeps for a client; beyond that, the stream waits
@@ -53,7 +51,7 @@ class _BoundedChannel(HTTPChannel):
 
 
 def server_of(
-    app: OpenAIApp, listener: socket.socket, *, threads: int, max_body: int
+    app: Callable[..., Any], listener: socket.socket, *, threads: int, max_body: int
 ) -> Callable[[], None]:
     """Return what serves an application.
 
@@ -73,6 +71,7 @@ def server_of(
         channel_request_lookahead=1,  # so that it sees a client leave during an answer
         outbuf_high_watermark=_HELD_BACK,
         send_bytes=1,
+        recv_bytes=1 << 16,
         asyncore_use_poll=True,
         ident="inferd-engine",
     )

@@ -16,7 +16,6 @@ import uuid
 from typing import TYPE_CHECKING
 
 import inferd_engine as ie
-from inferd_engine.web.handover import Handover
 from inferd_engine.web.protocols import (
     AgUi,
     Inferd,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from inferd_engine.web.handover import Handover
     from inferd_engine.web.protocols.protocol import Ending
 
     _Events = Iterator[ie.TokenEventV2 | ie.Token | None]
@@ -101,6 +101,8 @@ class Body:
         if self._closed:
             raise StopAsyncIteration
         if self._handover is None:
+            from inferd_engine.web.handover import Handover  # noqa: PLC0415 - asyncio, if at all
+
             self._handover = Handover(self._chunks, self._stream.close)
         try:
             chunk = await self._handover.get()
@@ -213,13 +215,22 @@ def _protocol(protocol: str | Protocol, stream: ie.TokenStream) -> Protocol:
     return protocol
 
 
+def check_heartbeat(heartbeat: float) -> None:
+    """Refuse a heartbeat that is no time.
+
+    Raises:
+        InvalidRequestError: It is not above 0.
+    """
+    if not heartbeat > 0:
+        msg = f"heartbeat is {heartbeat!r}: give seconds above 0"
+        raise ie.InvalidRequestError(msg)
+
+
 def _events(stream: ie.TokenStream, heartbeat: float | None) -> _Events:
     """Return an iterator over events, and None when a sign of life is due."""
     if heartbeat is None:
         return iter(stream)
-    if not heartbeat > 0:
-        msg = f"heartbeat is {heartbeat!r}: give seconds above 0, or None for none"
-        raise ie.InvalidRequestError(msg)
+    check_heartbeat(heartbeat)
     stream.with_heartbeat(heartbeat)  # refuses a stream that has no worker
     return _beating(stream, heartbeat)
 

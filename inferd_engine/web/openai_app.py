@@ -16,7 +16,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Union
 
 import inferd_engine as ie
-from inferd_engine.web.body import HEARTBEAT, ending_of, sse
+from inferd_engine.web.body import HEARTBEAT, check_heartbeat, ending_of, sse
 from inferd_engine.web.client import WatchedBody, is_gone
 from inferd_engine.web.errors import ErrorResponse, error_response, json_error, openai_error
 from inferd_engine.web.openai_answer import (
@@ -73,7 +73,7 @@ class OpenAIApp:
     """Serve a backend to OpenAI's clients: give it to a WSGI server, or mount it in a program.
 
     Args:
-        backend: Who answers.
+        backend: Who answers; made with ``buffer`` above 0.
         api_key: What clients have to send as their key; empty: nobody is asked for one.
         models: Names that clients may use, and what they are to the backend; a name that is not
             among them goes to the backend as it is.
@@ -90,6 +90,7 @@ class OpenAIApp:
         heartbeat: float = HEARTBEAT,
         max_body_bytes: int = 64 << 20,
     ) -> None:
+        check_heartbeat(heartbeat)
         self._backend = backend
         self._key = api_key.encode("utf-8")
         self._models = dict(models or {})
@@ -131,8 +132,10 @@ class OpenAIApp:
         self._check_method(environ["REQUEST_METHOD"], _ROUTES[route])
         if route == "/health":
             return self._health()
-        self._check_origin(environ)
-        self._check_key(environ.get("HTTP_AUTHORIZATION", ""))
+        if self._key:
+            self._check_key(environ.get("HTTP_AUTHORIZATION", ""))
+        else:
+            self._check_origin(environ)
         if route == "/models":
             return self._model(name) if name else self._list()
         body = self._read(environ)
@@ -151,7 +154,7 @@ class OpenAIApp:
 
     @staticmethod
     def _check_origin(environ: dict[str, Any]) -> None:
-        """Refuse pages of other sites: without a key, any page could make this machine work."""
+        """Refuse pages of other sites: where there is no key, any page could make this one work."""
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and urllib.parse.urlsplit(origin).netloc != environ.get("HTTP_HOST"):
             raise _RefusedError(403, "Pages of other sites may not ask here.", code="origin")
@@ -159,7 +162,7 @@ class OpenAIApp:
     def _check_key(self, authorization: str) -> None:
         """Compare in a time that tells nothing about the key."""
         given = authorization.removeprefix("Bearer ").strip().encode("latin-1", "replace")
-        if self._key and not hmac.compare_digest(given, self._key):
+        if not hmac.compare_digest(given, self._key):
             msg = "The API key is missing or wrong."
             raise _RefusedError(401, msg, ("WWW-Authenticate", "Bearer"), code="invalid_api_key")
 

@@ -382,6 +382,16 @@ def test_pages_of_other_sites(origin):
     assert call(app, CHAT, HI, headers={"Origin": origin}).status == 403
     own = {"Origin": "http://127.0.0.1", "Host": "127.0.0.1"}
     assert call(app, CHAT, HI, headers=own).status == 200
+    keyed = web.OpenAIApp(ie.Mock(), api_key="k")  # which no page of another site has
+    headers = {"Origin": origin, "Authorization": "Bearer k"}
+    assert call(keyed, CHAT, HI, headers=headers).status == 200
+
+
+@pytest.mark.parametrize("heartbeat", [0, -1, float("nan")])
+def test_a_heartbeat_is_above_nothing(heartbeat):
+    """A heartbeat that is no time is refused when the application is made."""
+    with pytest.raises(ie.InvalidRequestError, match="heartbeat"):
+        web.OpenAIApp(ie.Mock(), heartbeat=heartbeat)
 
 
 # --- bad input -----------------------------------------------------------------------------------

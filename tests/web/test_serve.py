@@ -53,8 +53,9 @@ def connect(served):
 def post(data, length=None):
     body = data if isinstance(data, bytes) else json.dumps(data).encode()
     size = len(body) if length is None else length
-    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    return f"{head}Content-Length: {size}\r\n\r\n".encode() + body
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    kind = "Content-Type: application/json\r\n"
+    return f"{head}{kind}Content-Length: {size}\r\n\r\n".encode() + body
 
 
 def read_all(connection):
@@ -176,14 +177,15 @@ def test_a_body_that_trickles(served):
     assert is_well(served)
 
 
-@pytest.mark.parametrize("size", [65 << 20, 100 << 20])
-def test_a_body_that_is_too_large(served, size):
+def test_a_body_that_is_too_large(which):
     """100 MB are 413, in OpenAI's shape, and the next request is served."""
-    data = b'{"x": "' + b"x" * size
-    answer = requests.post(f"{served.url}/chat/completions", data=data, timeout=SOON)
-    assert answer.status_code == 413
-    assert answer.json()["error"]["code"] == "request_too_large"
-    assert is_well(served)
+    with Upstream() as upstream, Served(which, upstream=upstream) as served:
+        for size in (65 << 20, 100 << 20):
+            data = b'{"x": "' + b"x" * size
+            answer = requests.post(f"{served.url}/chat/completions", data=data, timeout=30)
+            assert answer.status_code == 413
+            assert answer.json()["error"]["code"] == "request_too_large"
+            assert is_well(served)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +226,16 @@ def test_a_key(which, monkeypatch):
                 backend.complete("Hi")
             assert refused.value.status == 401
         assert "authorization" not in upstream.requests[0].headers
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.nip.io"])
+def test_names_of_other_machines(served, host):
+    """A site whose name was made to point here is not answered; our own names are."""
+    asked = {"headers": {"Host": host}, "timeout": SOON}
+    assert requests.get(f"{served.url}/models", **asked).status_code == 421
+    for own in ("localhost", f"127.0.0.1:{served.port}", "[::1]"):
+        asked["headers"]["Host"] = own
+        assert requests.get(f"{served.url}/models", **asked).status_code == 200
 
 
 def test_the_model_that_is_named(which):

@@ -2,9 +2,10 @@
 
 import os
 
-from flask import Flask, request, send_file
+from flask import Flask, Response, request, send_file
 
 import inferd_engine as ie
+from inferd_engine import web
 from inferd_engine.web.flask import stream_response
 
 app = Flask(__name__)
@@ -21,6 +22,13 @@ def page():
 def ready():
     """Answer, so that a test knows that the server does."""
     return "ready"
+
+
+@app.post("/text")
+def text():
+    """Answer with text alone."""
+    body = web.text(backend.stream("Hi"))
+    return Response(body, headers=dict(body.headers), direct_passthrough=True)
 
 
 @app.post("/chat")
