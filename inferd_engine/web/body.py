@@ -16,6 +16,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import inferd_engine as ie
+from inferd_engine.web.errors import log
 from inferd_engine.web.protocols import (
     AgUi,
     Inferd,
@@ -259,6 +260,8 @@ def _frames(events: _Events, protocol: Protocol, beat: bytes) -> Iterator[bytes]
                 yield chunk
     except ie.GenerateError as error:
         ending = error
+    if isinstance(ending, ie.GenerateError):
+        log(ending)
     yield protocol.end(ending)
 
 

@@ -1,13 +1,15 @@
 """What the other side of a view may know of an error: a status, a word, a sentence.
 
 An error's own message is for whoever runs the program: it may name hosts, models and settings.  So
-nothing of it goes out.  Who has to act decides the status: what only the asker can mend is 400,
-what a wait mends 429 or 503, everything else is the upstream's or ours, a refused key too.
+nothing of it goes out; it is logged where it is turned into a sentence.  Who has to act decides the
+status: what only the asker can mend is 400, what a wait mends 429 or 503, everything else is the
+upstream's fault or ours, a refused key too.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 from typing import Any
 
@@ -92,6 +94,14 @@ _BY_CLASS: tuple[tuple[type[ie.GenerateError], Verdict], ...] = (
 _OURS = Verdict(_INTERNAL, "internal", "Something went wrong on our side.")
 
 
+_logger = logging.getLogger("inferd_engine")
+
+
+def log(error: ie.GenerateError) -> None:
+    """Tell whoever runs the program what the other side is not told; an error holds no secret."""
+    _logger.warning("an answer failed: %r", error)  # escaped: it may hold an upstream's words
+
+
 def verdict_on(error: ie.GenerateError) -> Verdict:
     """Return what may be told of an error."""
     if isinstance(error, ie.HttpStatusError):
@@ -131,8 +141,9 @@ def error_response(error: ie.GenerateError) -> ErrorResponse:
     """Return the HTTP answer for an error that was raised before there was a stream.
 
     Args:
-        error: As ``Backend.stream()`` raised it; nothing of its message goes out.
+        error: As ``Backend.stream()`` raised it; its message is logged, and does not go out.
     """
+    log(error)
     verdict = verdict_on(error)
     wait = getattr(error, "retry_after", None)
     headers = []

@@ -203,13 +203,16 @@ def test_the_last_frame_of_a_whole_answer(ask, name):
     ],
     ids=["cut", "no end", "error object", "given up"],
 )
-def test_the_last_frame_of_a_failed_answer(ask, name, steps):
-    """What had come is given; then the error, without its words; then the body ends."""
+def test_the_last_frame_of_a_failed_answer(ask, name, steps, caplog):
+    """What had come is given; then the error, without its words, which are logged."""
     body = b"".join(BODIES[name](ask(Reply(steps)).stream("Hi")))
     assert b"Hel" in body
     assert LAST[name][1] in last_of(name, body)
     assert b"secret" not in body
     assert b"boom" not in body
+    (logged,) = caplog.records
+    assert (logged.name, logged.levelname) == ("inferd_engine", "WARNING")
+    assert "Error(" in logged.getMessage()
 
 
 @pytest.mark.parametrize("name", LAST)

@@ -49,7 +49,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("error", "expected"), CASES)
-def test_statuses(error, expected):
+def test_statuses(error, expected, caplog):
     """Who has to act decides the status; the body has nothing of the error's own words."""
     answer = web.error_response(error)
     assert answer.status == expected
@@ -61,6 +61,7 @@ def test_statuses(error, expected):
     headers = dict(answer.headers)
     assert headers["Content-Type"] == "application/json"
     assert "secret" not in str(headers)
+    assert [record.name for record in caplog.records] == ["inferd_engine"]
 
 
 def test_every_error_has_a_status():
