@@ -81,7 +81,9 @@ class Body:
             chunk = next(self._chunks)
         except StopIteration:
             raise
-        except BaseException:
+        except BaseException as error:
+            if self._closed and isinstance(error, ie.RequestCancelledError):
+                raise StopIteration from None
             self.close()
             raise
         if self._closed:
@@ -109,7 +111,9 @@ class Body:
             chunk = await self._handover.get()
         except StopAsyncIteration:
             raise
-        except BaseException:  # the task was cancelled, or the answer failed
+        except BaseException as error:  # the task was cancelled, or the answer failed
+            if self._closed and isinstance(error, ie.RequestCancelledError):
+                raise StopAsyncIteration from None
             self.close()
             raise
         if self._closed:
@@ -170,7 +174,7 @@ def ndjson(stream: ie.TokenStream, *, heartbeat: float | None = HEARTBEAT) -> Bo
         UnsupportedError: The backend was made with ``buffer=0``, and there is to be a heartbeat.
     """
     events = _events(stream, heartbeat)
-    spoken = Inferd(_id_of(stream), frame=json_line)
+    spoken = Inferd(id_of(stream), frame=json_line)
     headers = (("Content-Type", "application/x-ndjson; charset=utf-8"), *_NOT_HELD_BACK)
     return Body(stream, _frames(events, spoken, _NDJSON_BEAT), headers)
 
@@ -178,27 +182,36 @@ def ndjson(stream: ie.TokenStream, *, heartbeat: float | None = HEARTBEAT) -> Bo
 def text(stream: ie.TokenStream) -> Body:
     """Return an answer as plain text, for short ones: it has no heartbeat and no last frame.
 
-    An answer that fails raises out of the iteration, so that the server breaks the body off.
+    An answer that fails, or that somebody else closes, raises out of the iteration, so that the
+    server breaks the body off.
 
     Args:
         stream: What ``Backend.stream()`` gave.
     """
-    chunks = (piece.encode("utf-8", "replace") for piece in stream.text())
     headers = (
         ("Content-Type", "text/plain; charset=utf-8"),
         ("X-Content-Type-Options", "nosniff"),  # browsers wait for 1 KB to guess by, else
         *_NOT_HELD_BACK,
     )
-    return Body(stream, chunks, headers)
+    return Body(stream, _texts(stream), headers)
 
 
-def _id_of(stream: ie.TokenStream) -> str:
+def _texts(stream: ie.TokenStream) -> Iterator[bytes]:
+    for piece in stream.text():
+        yield piece.encode("utf-8", "replace")  # halves of characters, which UTF-8 cannot hold
+    if stream.cancelled:
+        msg = "the stream was closed before the answer was whole"
+        raise ie.RequestCancelledError(msg, request_id=stream.request_id)
+
+
+def id_of(stream: ie.TokenStream) -> str:
+    """Return what frames call an answer: its upstream's id, the caller's, or one of ours."""
     return stream.request_id or uuid.uuid4().hex
 
 
 def _protocol(protocol: str | Protocol, stream: ie.TokenStream) -> Protocol:
     """Return what a protocol's name means for a stream."""
-    answer_id = _id_of(stream)
+    answer_id = id_of(stream)
     if protocol == "inferd":
         return Inferd(answer_id)
     if protocol == "openai":

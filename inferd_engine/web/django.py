@@ -5,7 +5,7 @@ Under ASGI Django runs such a view in a thread, where it may wait for the upstre
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from django.http.response import HttpResponseBase
+    from typing_extensions import Unpack
 
     import inferd_engine as ie
-    from inferd_engine.web.opening import Source
+    from inferd_engine.web.opening import CallFields, Source
     from inferd_engine.web.protocols import Protocol
 
 
@@ -41,7 +42,7 @@ def stream_response(
     *,
     heartbeat: float | None = HEARTBEAT,
     protocol: str | Protocol = "inferd",
-    **fields: Any,  # noqa: ANN401 - RequestFields and what else a call takes
+    **fields: Unpack[CallFields],
 ) -> HttpResponseBase:
     """Return an answer as a Django response that streams; what fails before it is its HTTP status.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import Response
 
@@ -10,8 +10,10 @@ from inferd_engine.web.body import HEARTBEAT, Body
 from inferd_engine.web.opening import answer_of
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     import inferd_engine as ie
-    from inferd_engine.web.opening import Source
+    from inferd_engine.web.opening import CallFields, Source
     from inferd_engine.web.protocols import Protocol
 
 
@@ -21,7 +23,7 @@ def stream_response(
     *,
     heartbeat: float | None = HEARTBEAT,
     protocol: str | Protocol = "inferd",
-    **fields: Any,  # noqa: ANN401 - RequestFields and what else a call takes
+    **fields: Unpack[CallFields],
 ) -> Response:
     """Return an answer as a Flask response that streams; what fails before it is its HTTP status.
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Union
 
 import inferd_engine as ie
-from inferd_engine.web.body import Body, sse
+from inferd_engine.web.body import Body, id_of, sse
 from inferd_engine.web.errors import ErrorResponse, error_response
+from inferd_engine.web.protocols import Inferd
 
 if TYPE_CHECKING:
     from inferd_engine.web.protocols import Protocol
 
 Source = Union[ie.Backend, ie.TokenStream]
+
+
+class CallFields(ie.RequestFields, total=False):
+    """What a view may say beside the prompt: all that ``Backend.stream()`` takes."""
+
+    system: str | None
+    cancel: ie.CancelToken | None
+    include_raw: bool
 
 
 def answer_of(
@@ -20,7 +29,7 @@ def answer_of(
     *,
     heartbeat: float | None,
     protocol: str | Protocol,
-    fields: dict[str, Any],
+    fields: CallFields,
 ) -> Body | ErrorResponse:
     """Return the body of an answer, or what to answer with where it failed before its first token.
 
@@ -44,6 +53,8 @@ def answer_of(
     except ie.GenerateError as error:
         return error_response(error)
     try:
+        if protocol == "inferd":
+            protocol = Inferd(id_of(stream), source.name)
         return sse(stream, heartbeat=heartbeat, protocol=protocol)
     except BaseException:
         stream.close()

@@ -5,7 +5,7 @@ Such an endpoint runs in a thread, where it may wait for the upstream.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
 
@@ -14,9 +14,10 @@ from inferd_engine.web.opening import answer_of
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
+    from typing_extensions import Unpack
 
     import inferd_engine as ie
-    from inferd_engine.web.opening import Source
+    from inferd_engine.web.opening import CallFields, Source
     from inferd_engine.web.protocols import Protocol
 
 
@@ -40,7 +41,7 @@ def stream_response(
     *,
     heartbeat: float | None = HEARTBEAT,
     protocol: str | Protocol = "inferd",
-    **fields: Any,  # noqa: ANN401 - RequestFields and what else a call takes
+    **fields: Unpack[CallFields],
 ) -> Response:
     """Return an answer as a response that streams; what fails before it is its HTTP status.
 

@@ -237,6 +237,21 @@ def test_text_raises_what_failed(ask):
     assert list(body) == []
 
 
+def test_text_raises_when_somebody_else_closes(ask):
+    """A text that was stopped must not look whole; one that its server closes just ends."""
+    backend = ask(*[Reply([chunk("Hel"), Stall()])] * 2)
+    stream = backend.stream("Hi")
+    body = web.text(stream)
+    assert next(body) == b"Hel"
+    stream.close()
+    with pytest.raises(ie.RequestCancelledError):
+        next(body)
+    body = web.text(backend.stream("Hi"))
+    assert next(body) == b"Hel"
+    threading.Timer(0.05, body.close).start()
+    assert list(body) == []
+
+
 # --- closing -------------------------------------------------------------------------------------
 
 
