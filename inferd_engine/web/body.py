@@ -103,11 +103,11 @@ class Body:
     async def __anext__(self) -> bytes:
         if self._closed:
             raise StopAsyncIteration
-        if self._handover is None:
-            from inferd_engine.web.handover import Handover  # noqa: PLC0415 - asyncio, if at all
-
-            self._handover = Handover(self._chunks, self._stream.close)
         try:
+            if self._handover is None:
+                from inferd_engine.web.handover import Handover  # noqa: PLC0415 - asyncio, if at all
+
+                self._handover = Handover(self._chunks, self._stream.close)
             chunk = await self._handover.get()
         except StopAsyncIteration:
             raise

@@ -161,8 +161,9 @@ class OpenAIApp:
 
     def _check_key(self, authorization: str) -> None:
         """Compare in a time that tells nothing about the key."""
-        given = authorization.removeprefix("Bearer ").strip().encode("latin-1", "replace")
-        if not hmac.compare_digest(given, self._key):
+        scheme, _, given = authorization.partition(" ")
+        is_right = hmac.compare_digest(given.strip().encode("latin-1", "replace"), self._key)
+        if scheme.lower() != "bearer" or not is_right:
             msg = "The API key is missing or wrong."
             raise _RefusedError(401, msg, ("WWW-Authenticate", "Bearer"), code="invalid_api_key")
 

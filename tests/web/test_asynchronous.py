@@ -65,6 +65,25 @@ def test_text_raises_what_failed(ask):
     asyncio.run(run())
 
 
+def test_no_thread_can_be_had(ask, monkeypatch):
+    """Where no thread can be started that is raised, and the upstream is told."""
+    backend = ask(Reply([chunk("Hel"), Stall()]))
+
+    async def run():
+        body = web.sse(backend.stream("Hi"))
+
+        def refuse(self):
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="thread"):
+            await body.__anext__()
+        monkeypatch.undo()
+
+    asyncio.run(run())
+    assert backend.upstream.wait_for_request().gone.wait(SOON)
+
+
 def test_cancelling_closes(ask):
     """A task that is cancelled while it waits stops the upstream at once."""
     backend = ask(Reply([chunk("Hel"), Stall()]))

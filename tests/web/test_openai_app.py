@@ -355,7 +355,18 @@ def test_what_is_not_there(path, method, status):
 
 
 @pytest.mark.parametrize(
-    "sent", [None, "", "Bearer", "Bearer wrong", "Basic c2VjcmV0", "Bearer secret2", "Bearer ☃"]
+    "sent",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer wrong",
+        "Basic c2VjcmV0",
+        "secret",
+        "Basic secret",
+        "Bearer secret2",
+        "Bearer ☃",
+    ],
 )
 def test_a_wrong_key(sent):
     """Without the key nothing but /health is answered, and nothing is asked."""
@@ -371,8 +382,9 @@ def test_a_wrong_key(sent):
 def test_the_right_key():
     """With the key everything is answered."""
     app = web.OpenAIApp(ie.Mock(), api_key="sëcret")
-    key = "Bearer sëcret".encode().decode("latin-1")
-    assert call(app, CHAT, HI, headers={"Authorization": key}).status == 200
+    for scheme in ("Bearer", "bearer"):
+        key = f"{scheme} sëcret".encode().decode("latin-1")
+        assert call(app, CHAT, HI, headers={"Authorization": key}).status == 200
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:81"])
