@@ -21,6 +21,8 @@ def test_the_snippets_run():
         ):
             source = code.replace(ADDRESS, upstream.url)
             exec(compile(source, f"docs/web.md, snippet {number}", "exec"), names)
+        said = {"role": "user", "parts": [{"type": "text", "text": "Hi"}, {"type": "step-start"}]}
+        assert names["messages_of"]({"messages": [said]}) == [{"role": "user", "content": "Hi"}]
         assert names["shouted"] == b":\n\nYOU SAID: HELLO!"
         started = []
         environ = {}
