@@ -89,11 +89,4 @@ size_t sse_join(const char *run, size_t len, int kind, char *out);
  * read holds anything else, or no data at all, return 0; then it is as if it had not been called. */
 size_t sse_whole_run(struct sse_scanner *scanner, const char *buf, size_t len, char *out);
 
-/* Cut text: the length of the longest prefix of `text` that has at most `most` bytes and does not
- * end inside a character (Unicode 3.9, maximal subparts: ill-formed bytes count as characters). */
-size_t utf8_truncate(const char *text, size_t len, size_t most);
-
-/* Whether the bytes are well-formed UTF-8 (Unicode 3.9, table 3-7). */
-int utf8_valid(const char *text, size_t len);
-
 #endif

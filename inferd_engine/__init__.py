@@ -21,7 +21,8 @@ from inferd_engine._version import __version__
 
 # In the order in which an answer passes them.
 _HOMES = {
-    "inferd_engine.proto.v1": ("Role", "Message", "Request", "Resolved"),
+    "inferd_engine.proto.roles": ("Role",),
+    "inferd_engine.proto.v1": ("Message", "Request", "Resolved"),
     "inferd_engine.proto.v2": (
         "TextBlock",
         "ImageBlock",
@@ -54,8 +55,9 @@ _HOMES = {
     "inferd_engine.backends.base": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
     "inferd_engine.cancel": ("CancelToken",),
     "inferd_engine.stream.token_stream": ("TokenStream",),
+    "inferd_engine.stream.source": ("Source",),
     "inferd_engine.wire.sse.decoder": ("SSEDecoder", "ServerSentEvent"),
-    "inferd_engine.wire.openai.request": ("request_from_resolved",),
+    "inferd_engine.wire.openai_request": ("request_from_resolved",),
     "inferd_engine.wire.openai.chunks": ("ChunkAccumulator",),
     "inferd_engine.events": (
         "TextDelta",
@@ -167,12 +169,8 @@ if TYPE_CHECKING:
         EmbedResult as EmbedResult,
     )
     from inferd_engine.proto.fields import RequestFields as RequestFields
-    from inferd_engine.proto.v1 import (
-        Message as Message,
-        Request as Request,
-        Resolved as Resolved,
-        Role as Role,
-    )
+    from inferd_engine.proto.roles import Role as Role
+    from inferd_engine.proto.v1 import Message as Message, Request as Request, Resolved as Resolved
     from inferd_engine.proto.v2 import (
         Attachment as Attachment,
         AudioAttachment as AudioAttachment,
@@ -196,10 +194,11 @@ if TYPE_CHECKING:
         tool_result as tool_result,
         user as user,
     )
+    from inferd_engine.stream.source import Source as Source
     from inferd_engine.stream.token_stream import TokenStream as TokenStream
     from inferd_engine.wire.openai.chunks import ChunkAccumulator as ChunkAccumulator
     from inferd_engine.wire.openai.messages import Prompt as Prompt
-    from inferd_engine.wire.openai.request import request_from_resolved as request_from_resolved
+    from inferd_engine.wire.openai_request import request_from_resolved as request_from_resolved
     from inferd_engine.wire.sse.decoder import (
         ServerSentEvent as ServerSentEvent,
         SSEDecoder as SSEDecoder,

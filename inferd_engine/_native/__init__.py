@@ -15,12 +15,14 @@ Implementation = Literal["native", "pure"]
 _switch = os.environ.get("INFERD_ENGINE_NATIVE", "")
 ffi: Any
 lib: Any
+CHARS: Any
+new_chars: Any  # as new_chars(CHARS, size): not cleared, it is written over
 try:
     import _cffi_backend  # noqa: F401 - the C part imports it from C, where no packer looks
 
     from inferd_engine._native._compiled import ffi as _ffi, lib as _lib
 except ImportError as error:
-    ffi = lib = None
+    ffi = lib = CHARS = new_chars = None
     if _switch == "1":
         msg = (
             "INFERD_ENGINE_NATIVE=1, but the C part is not there: install inferd_engine on a "
@@ -29,6 +31,8 @@ except ImportError as error:
         raise ImportError(msg) from error
 else:
     ffi, lib = _ffi, _lib
+    CHARS = ffi.typeof("char[]")
+    new_chars = ffi.new_allocator(should_clear_after_alloc=False)
 
 IS_THERE = lib is not None
 """Whether the C part is installed."""

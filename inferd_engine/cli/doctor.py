@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 EPILOG = table_of(EXIT_OK, EXIT_UPSTREAM, EXIT_USAGE, EXIT_KEY, EXIT_MODEL, EXIT_INTERRUPTED)
 _KEY_REFUSED = (401, 403)  # HTTP
 _NAMED = 5  # models; a provider lists hundreds
-_OPENAI = "https://api.openai.com"  # where the key of the environment goes if nobody says otherwise
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     _print(f"SSE decoder: {ie.SSEDecoder().implementation}")
     if not is_named(options):
         variable = {} if options.key_from is None else {"api_key_variable": options.key_from}
-        _print_key(ie.OpenAiCompatConfig(base_url=_OPENAI, **variable), "")
+        _print_key(ie.OpenAiCompatConfig(base_url=ie.OpenAiCompatConfig.BASE_URL, **variable), "")
         _print("upstream: none; give --base-url URL or --preset NAME to see whether it answers")
         return EXIT_OK
     with backend_from(options) as backend:

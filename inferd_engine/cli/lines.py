@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import inferd_engine as ie
+from inferd_engine.cli import interrupts
 from inferd_engine.cli.prompt import argument_text
 from inferd_engine.cli.terminal import say
 
@@ -37,6 +38,7 @@ class Lines:
         """Return what was typed; None if somebody leaves."""
         while True:
             try:
+                interrupts.again()  # whatever the last one stopped is done with
                 line = input(_PROMPT)
                 if line.lstrip().startswith(_QUOTES):
                     line = _more(line.lstrip()[len(_QUOTES) :])

@@ -6,15 +6,13 @@ asked for, so that ``--version`` and ``help`` cost next to nothing.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import importlib
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 import inferd_engine as ie
-from inferd_engine.cli import failures, terminal
+from inferd_engine.cli import failures, interrupts, terminal
 from inferd_engine.cli.exit_codes import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -48,13 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; the process's own if None.
     """
     terminal.prepare()
+    if arguments is None:  # the process is ours
+        interrupts.once()
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
         terminal.flush()
     except KeyboardInterrupt:
-        if arguments is None:  # the process is ours, and about to end: once is enough
-            with contextlib.suppress(ValueError):  # not in the main thread
-                signal.signal(signal.SIGINT, signal.SIG_IGN)
         terminal.say("stopped")
         code = EXIT_INTERRUPTED
     except terminal.OutputLostError as error:
@@ -70,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _output_lost(error: terminal.OutputLostError) -> int:
-    terminal.give_stdout_up()
+    terminal.give_up(sys.stdout)
     if isinstance(error.__cause__, BrokenPipeError):
         return EXIT_PIPE  # whoever read our output has seen enough
     why = getattr(error.__cause__, "strerror", None) or "it is closed"

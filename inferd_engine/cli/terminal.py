@@ -108,12 +108,19 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """Write to stderr what is known to be safe; if it is lost, nobody can be told."""
-    with contextlib.suppress(AttributeError, OSError, ValueError):
+    try:
         sys.stderr.write(text)
         sys.stderr.flush()
+    except (AttributeError, OSError, ValueError):
+        give_up(sys.stderr)
 
 
-def give_stdout_up() -> None:
-    """Let what is left of our output go nowhere: Python flushes it once more when it ends."""
+def give_up(stream: TextIO | None) -> None:
+    """Let what is left of a stream go nowhere.
+
+    Python flushes stdout and stderr once more when it ends, and exits with 120 where that fails.
+    """
+    if stream is None:
+        return
     with contextlib.suppress(AttributeError, OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -6,7 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from inferd_engine._native import ffi, lib
+from inferd_engine._native import CHARS, ffi, lib, new_chars
 
 if TYPE_CHECKING:
     import socket
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 WORKS: bool = bool(lib.SOCKET_READ_WORKS)
 _MORE = lib.HTTP_CHUNKS_MORE
 _NOTHING = -errno.EAGAIN
-_CHARS = ffi.typeof("char[]")
-_new_chars = ffi.new_allocator(should_clear_after_alloc=False)
 _read = lib.socket_read_unlocked
 
 
@@ -32,7 +30,7 @@ class NativeReader:
         self._chunks = ffi.NULL if decoder is None else decoder.chunks
         self._most = most
         self._count = 0  # that the last read gave
-        self._block = _new_chars(_CHARS, most)
+        self._block = new_chars(CHARS, most)
         self._bytes = ffi.buffer(self._block)
 
     @property

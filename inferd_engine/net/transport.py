@@ -161,7 +161,7 @@ class Reply:
     def __init__(self, response: requests.Response, exchange: Exchange, place: str) -> None:
         self.status: int = response.status_code
         headers = {name.lower(): value for name, value in response.headers.items()}
-        self.is_event_stream = headers.get("content-type", "").startswith("text/event-stream")
+        self.content_type = headers.get("content-type", "")
         # Masked at once: what is said back in them would come into ids and reprs.
         self.headers = exchange.mask.headers(headers)
         self.body = Body(response, exchange, place)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from inferd_engine.errors import InvalidRequestError
-from inferd_engine.proto.v1 import check_integer, set_fields, take
+from inferd_engine.frames import without_frames
+from inferd_engine.proto.values import check_integer, refuse, set_fields, take
+from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +38,8 @@ class EmbedResolved:
     dimensions: int | None = None
     task: str | None = None
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class EmbedResult:
@@ -45,6 +48,8 @@ class EmbedResult:
     embeddings: tuple[tuple[float, ...], ...]
     model: str = ""
     input_tokens: int | None = None
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -63,6 +68,9 @@ class EmbedRequest:
     dimensions: int | None = None
     task: str | None = None
 
+    __repr__ = short_repr
+
+    @without_frames
     def resolve(self) -> EmbedResolved:
         """Check the request.
 
@@ -70,20 +78,17 @@ class EmbedRequest:
             InvalidRequestError: Something cannot be sent; the message names the place.
         """
         if not self.input:
-            msg = "input is empty: give at least one text"
-            raise InvalidRequestError(msg)
+            refuse("input", "is empty: give at least one text")
         for index, text in enumerate(self.input):
             if not isinstance(text, str) or not text:
-                msg = f"input[{index}] is no text: it has to be a str that is not empty"
-                raise InvalidRequestError(msg)
+                refuse(f"input[{index}]", "is not a text: it has to be a str that is not empty")
         check_integer("dimensions", self.dimensions, 1, "a whole number, 1 or more")
         if self.task not in (None, *EMBED_TASKS):
-            msg = f"task is {self.task!r}: take one of {', '.join(EMBED_TASKS)}"
-            raise InvalidRequestError(msg)
+            refuse("task", f"is {self.task!r}: take one of {', '.join(EMBED_TASKS)}")
         return EmbedResolved(self.input, self.id, self.dimensions, self.task)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give inferd's JSON of this request; what is unset is left out."""
+        """Return inferd's JSON of this request; what is unset is left out."""
         return {
             **({"id": self.id} if self.id else {}),
             "input": list(self.input),
@@ -91,6 +96,7 @@ class EmbedRequest:
         }
 
     @classmethod
+    @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> EmbedRequest:
         """Read inferd's JSON; unknown fields are ignored."""
         fields = {name: data[name] for name in ("id", "dimensions", "task") if name in data}

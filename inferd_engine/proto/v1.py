@@ -5,14 +5,24 @@ The field names, defaults and image budgets are those of inferd 0.2 (``inferd-pr
 
 from __future__ import annotations
 
-import enum
-import math
-import sys
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from inferd_engine.errors import InvalidRequestError
+from inferd_engine.frames import without_frames
+from inferd_engine.proto.roles import Role, check_role, to_role
+from inferd_engine.proto.values import (
+    check_sampling,
+    kind_of,
+    refuse,
+    set_fields,
+    several,
+    take,
+    take_list,
+    to_real,
+    to_whole,
+)
+from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,30 +35,8 @@ DEFAULT_STREAM = True
 IMAGE_TOKEN_BUDGETS = (70, 140, 280, 560, 1120)
 
 
-class Role(str, enum.Enum):
-    """Who speaks in a message."""
-
-    SYSTEM = "system"
-    USER = "user"
-    ASSISTANT = "assistant"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-RoleName = Literal["system", "user", "assistant"]
-
-
-def to_role(value: Role | RoleName) -> Role:
-    """Turn a role's word into the ``Role``; keep what is none, so that ``resolve()`` names it."""
-    try:
-        return Role(value)
-    except ValueError:
-        return value  # type: ignore[return-value]  # resolve() refuses it
-
-
 def _to_messages(messages: Iterable[Message]) -> tuple[Message, ...]:
-    return tuple(messages)
+    return several(messages)
 
 
 @attrs.frozen(slots=True)
@@ -57,6 +45,8 @@ class Message:
 
     role: Role = attrs.field(converter=to_role)
     content: str
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -72,6 +62,8 @@ class Resolved:
     stream: bool
     image_token_budget: int | None
     grammar: str
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -92,14 +84,17 @@ class Request:
 
     messages: tuple[Message, ...] = attrs.field(converter=_to_messages)
     id: str = ""
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    max_tokens: int | None = None
+    temperature: float | None = attrs.field(default=None, converter=to_real)
+    top_p: float | None = attrs.field(default=None, converter=to_real)
+    top_k: int | None = attrs.field(default=None, converter=to_whole)
+    max_tokens: int | None = attrs.field(default=None, converter=to_whole)
     stream: bool | None = None
     image_token_budget: int | None = None
     grammar: str = ""
 
+    __repr__ = short_repr
+
+    @without_frames
     def resolve(self) -> Resolved:
         """Check the request and fill the defaults in.
 
@@ -107,23 +102,20 @@ class Request:
             InvalidRequestError: Something cannot be sent; the message names the place.
         """
         if not self.messages:
-            msg = "messages is empty: give at least one message"
-            raise InvalidRequestError(msg)
+            refuse("messages", "is empty: give at least one message")
         for index, message in enumerate(self.messages):
             if not isinstance(message, Message):
-                msg = f"messages[{index}] is no Message: use Message(role, content)"
-                raise InvalidRequestError(msg)
+                refuse(
+                    f"messages[{index}]",
+                    f"is not a Message, but {kind_of(message)}: use Message(role, content)",
+                )
             check_role(message.role, f"messages[{index}].role")
             if not isinstance(message.content, str):
-                msg = f"messages[{index}].content is no str: version 1 takes flat text only"
-                raise InvalidRequestError(msg)
+                refuse(f"messages[{index}].content", "is not a str: version 1 takes flat text only")
         check_sampling(self.temperature, self.top_p, self.top_k, self.max_tokens)
         if self.image_token_budget not in (None, *IMAGE_TOKEN_BUDGETS):
-            msg = (
-                f"image_token_budget is {self.image_token_budget!r}: "
-                f"take one of {', '.join(map(str, IMAGE_TOKEN_BUDGETS))}"
-            )
-            raise InvalidRequestError(msg)
+            budgets = ", ".join(map(str, IMAGE_TOKEN_BUDGETS))
+            refuse("image_token_budget", f"is {self.image_token_budget!r}: take one of {budgets}")
         return Resolved(
             messages=self.messages,
             id=self.id,
@@ -137,7 +129,7 @@ class Request:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give inferd's JSON of this request; what is unset is left out."""
+        """Return inferd's JSON of this request; what is unset is left out."""
         return {
             **({"id": self.id} if self.id else {}),
             "messages": [{"role": str(m.role), "content": m.content} for m in self.messages],
@@ -146,6 +138,7 @@ class Request:
         }
 
     @classmethod
+    @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> Request:
         """Read inferd's JSON; unknown fields are ignored.
 
@@ -168,75 +161,3 @@ _OPTIONAL = ("temperature", "top_p", "top_k", "max_tokens", "stream", "image_tok
 
 def _default(value: Any, default: Any) -> Any:  # noqa: ANN401 - the type of either
     return default if value is None else value
-
-
-def set_fields(request: object, names: tuple[str, ...]) -> dict[str, Any]:
-    """Give the fields of a request that the caller set, by name."""
-    return {name: value for name in names if (value := getattr(request, name)) is not None}
-
-
-def take(data: object, key: str, place: str) -> Any:  # noqa: ANN401 - JSON
-    """Take a field that has to be there out of decoded JSON.
-
-    Raises:
-        InvalidRequestError: There is none; the message names the place.
-    """
-    try:
-        return data[key]  # type: ignore[index]
-    except (KeyError, TypeError, IndexError):
-        msg = f"{place} has no field {key!r}"
-        raise InvalidRequestError(msg) from None
-
-
-def take_list(data: object, key: str, place: str) -> list[Any] | tuple[Any, ...]:
-    """Take a list that has to be there out of decoded JSON.
-
-    Raises:
-        InvalidRequestError: There is none; the message names the place.
-    """
-    value = take(data, key, place)
-    if not isinstance(value, (list, tuple)):
-        msg = f"{key} of {place} is no list"
-        raise InvalidRequestError(msg)
-    return value
-
-
-def check_role(role: object, place: str) -> None:
-    """Refuse a role that is not one of the three."""
-    if not isinstance(role, Role):
-        msg = f"{place} is {role!r}: take system, user or assistant"
-        raise InvalidRequestError(msg)
-
-
-def check_sampling(
-    temperature: float | None, top_p: float | None, top_k: int | None, max_tokens: int | None
-) -> None:
-    """Refuse sampling numbers that are no numbers or out of their range.
-
-    Raises:
-        InvalidRequestError: The message names the field, its value and its range.
-    """
-    _check_number("temperature", temperature, 0, sys.float_info.max, "0 or more")
-    _check_number("top_p", top_p, math.nextafter(0, 1), 1, "above 0 and at most 1")
-    check_integer("top_k", top_k, 0, "a whole number, 0 or more")
-    check_integer("max_tokens", max_tokens, 1, "a whole number, 1 or more")
-
-
-def _check_number(name: str, value: object, low: float, high: float, wanted: str) -> None:
-    if value is None:
-        return
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (is_number and low <= value <= high):  # type: ignore[operator]  # NaN is in no range
-        msg = f"{name} is {value!r}: it has to be {wanted}"
-        raise InvalidRequestError(msg)
-
-
-def check_integer(
-    name: str, value: object, low: float, wanted: str, *, required: bool = False
-) -> None:
-    """Refuse what is no whole number of at least ``low``; None is fine unless it is required."""
-    if value is None and not required:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        msg = f"{name} is {value!r}: it has to be {wanted}"
-        raise InvalidRequestError(msg)

@@ -10,7 +10,7 @@ Rejected: a ``str`` that holds the truth and hides it in ``repr()`` (Rich and st
 what may be shown).
 
 No pickle holds a secret.  What came from a variable is read from that variable again; all else is
-left out, and the first call of the copy says so (``config.key_for_call``).
+left out, and the first call of the copy says so (``credentials.key_for_call``).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Secret(str):
     _hold: Callable[[], Key | None]
 
     def reveal(self) -> str:
-        """Give what it stands for, or what the function gives now.
+        """Return what it stands for, or what the function gives now.
 
         Raises:
             InvalidRequestError: It was left out of a pickle.
@@ -118,7 +118,7 @@ class HeaderValue(Secret):
     __slots__ = ()
 
     def encode(self, encoding: str = "latin-1", errors: str = "strict") -> bytes:
-        """Give what is sent; ``http.client`` asks for it when it writes a header."""
+        """Return what is sent; ``http.client`` asks for it when it writes a header."""
         return self.reveal().encode(encoding, errors)
 
 
@@ -151,6 +151,11 @@ def to_key(value: Key | None) -> Secret:
     return Secret(value)
 
 
+def to_secret(value: Any) -> Any:  # noqa: ANN401 - what is not a str is left for the check to name
+    """Hide a text; one that is hidden already stays as it is."""
+    return Secret(value) if isinstance(value, str) and not isinstance(value, Secret) else value
+
+
 def to_address(url: Any) -> Any:  # noqa: ANN401 - what is not a str is left for the check to name
     """Hide what is secret in an address: its query, and what must not be there."""
     if not isinstance(url, str) or isinstance(url, Secret):
@@ -167,10 +172,7 @@ def to_address(url: Any) -> Any:  # noqa: ANN401 - what is not a str is left for
 
 def to_headers(values: Mapping[str, str] | None) -> dict[str, str]:
     """Hide the values of headers; what is not a str is left for the check to name."""
-    return {
-        name: Secret(value) if isinstance(value, str) and not isinstance(value, Secret) else value
-        for name, value in to_dict(values).items()
-    }
+    return {name: to_secret(value) for name, value in to_dict(values).items()}
 
 
 def to_proxies(values: Mapping[str, str] | None) -> dict[str, str] | None:
@@ -197,24 +199,12 @@ def to_dict(values: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def query_of(url: str) -> Secret | None:
-    """Give the query of an address, if it is hidden."""
+    """Return the query of an address, if it is hidden."""
     if not isinstance(url, Secret) or not url.endswith(f"?{MASK}"):
         return None
     return Secret(url.reveal().partition("?")[2])
 
 
 def revealed(value: str) -> str:
-    """Give what a str stands for, whether it is hidden or not."""
+    """Return what a str stands for, whether it is hidden or not."""
     return value.reveal() if isinstance(value, Secret) else value
-
-
-def hide_secrets(fields: dict[str, Any]) -> None:
-    """Hide what is secret among the arguments of a configuration, from tracebacks too."""
-    for name, convert in (
-        ("api_key", to_key),
-        ("headers", to_headers),
-        ("proxies", to_proxies),
-        ("base_url", to_address),
-    ):
-        if fields.get(name) is not None:
-            fields[name] = convert(fields[name])

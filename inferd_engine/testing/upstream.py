@@ -1,82 +1,33 @@
 """A real HTTP server on loopback that speaks chat completions as it is told to.
 
 One thread for each connection, plain sockets, no framework: a test has to be able to say which
-byte comes when, and to see when the client goes.  While the server waits it watches the client's
-side of the connection too, so that ``Received.gone`` is set within a millisecond of its end.
+byte comes when, and to see when the client goes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import http.client
-import http.server
-import json
-import selectors
 import socket
-import struct
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from inferd_engine.testing.replies import (
-    Gate,
-    Pause,
-    Reply,
-    Reset,
-    Stall,
-    Step,
-    Trickle,
-    echo,
-    error_reply,
-    json_reply,
-)
+from inferd_engine.testing.conversation import converse
+from inferd_engine.testing.openai import echo, error_reply
+from inferd_engine.testing.replies import Reply, json_reply
+from inferd_engine.testing.steps import Reset, kind_of
 
 if TYPE_CHECKING:
-    import io
     import ssl
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
 
-_REASONS = http.server.BaseHTTPRequestHandler.responses
+    from inferd_engine.testing.received import Received
 
-
-class Received:
-    """One request that the upstream received, and what became of its reply.
-
-    Attributes:
-        method: ``"POST"`` or ``"GET"``.
-        path: With its query.
-        headers: Names in lower case.
-        body: The bytes that were posted.
-        sent: How many bytes of the reply the client's side has taken.
-        finished: Set when the reply was sent whole.
-        gone: Set when the client went before that.
-    """
-
-    def __init__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> None:
-        self.method = method
-        self.path = path
-        self.headers = headers
-        self.body = body
-        self.sent = 0
-        self.finished = threading.Event()
-        self.gone = threading.Event()
-
-    @functools.cached_property
-    def json(self) -> Any:  # noqa: ANN401 - JSON
-        """The body, decoded."""
-        return json.loads(self.body)
-
-    def __repr__(self) -> str:
-        return f"<Received {self.method} {self.path}>"
-
-
-class _Gone(Exception):  # noqa: N818 - it is no error
-    """The client has gone, or the reply is over before its end."""
+_BACKLOG = 1024  # connections that wait to be accepted: more than a test opens at once
 
 
 class Upstream:
@@ -87,7 +38,15 @@ class Upstream:
         otherwise: Makes a reply from a request; by default the user's words are echoed.
         models: What ``/v1/models`` lists.
         api_key: If given, every request has to carry it.
-        ssl_context: Speak https with it.
+        tls: Speak https: True with a certificate that is made on the spot (extra ``testing``),
+            which ``ca_file`` vouches for; or with a context of yours.
+        unix: Listen at a Unix socket instead of a port.
+        ssl_context: An older name of ``tls``.
+
+    Raises:
+        TypeError: One of them is of a wrong type.
+        ValueError: It could not be served.
+        ImportError: ``tls=True`` without trustme.
     """
 
     def __init__(
@@ -96,43 +55,86 @@ class Upstream:
         otherwise: Callable[[Received], Reply] = echo,
         models: Sequence[str] = ("test-model",),
         api_key: str = "",
+        tls: bool | ssl.SSLContext = False,
+        unix: bool = False,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
+        tls = tls or ssl_context or False
+        if unix and (tls or not hasattr(socket, "AF_UNIX")):
+            raise ValueError(f"unix=True {'speaks no TLS' if tls else 'needs an AF_UNIX'}")
+        _check_settings(otherwise, models, api_key)
         self.requests: list[Received] = []
         """Every request so far, in the order in which they came."""
         self.connections = 0
         """How many connections were accepted."""
-        self._replies = deque(replies)
+        self.ca_file = ""
+        """What a client has to trust (``OpenAiCompat(verify=…)``) with ``tls=True``; else empty."""
+        self.port = 0
+        """Where it listens on 127.0.0.1; 0 at a Unix socket."""
+        self.url: str
+        """The base URL, without a path: ``http``, ``https`` or ``http+unix``."""
+        self._unix = unix
+        self._tls: ssl.SSLContext | None = None
+        self._replies: deque[Reply] = deque()
+        self.enqueue(*replies)
         self._otherwise = otherwise
         self._models = models
         self._api_key = api_key
-        self._tls = ssl_context
         self._arrived = threading.Condition()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []  # those that may still run
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        self.port: int = self._listener.getsockname()[1]
+        with contextlib.ExitStack() as stack:
+            folder = ""
+            if unix or tls:
+                import tempfile  # noqa: PLC0415 - seldom wanted, and it loads much
+
+                scratch = tempfile.TemporaryDirectory(
+                    prefix="upstream-", ignore_cleanup_errors=True
+                )
+                folder = stack.enter_context(scratch)
+            if tls:
+                from inferd_engine.testing.tls import server_context  # noqa: PLC0415 - loads ssl
+
+                self._tls, self.ca_file = server_context(tls, folder)
+            self._listener = stack.enter_context(_listen(folder if unix else None))
+            self._held = stack.pop_all()
+        name = self._listener.getsockname()
+        if unix:
+            self.url = f"http+unix://{quote(name, safe='')}"
+        else:
+            self.port = name[1]
+            self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
 
     @property
-    def url(self) -> str:
-        """The base URL, without a path."""
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+    def unused(self) -> tuple[Reply, ...]:
+        """The replies that no request has come for yet."""
+        return tuple(self._replies)
 
     def enqueue(self, *replies: Reply) -> None:
-        """Add replies for the next requests."""
+        """Add replies for the next requests.
+
+        Raises:
+            TypeError: One of them is not a ``Reply``.
+            ValueError: It could not be served here.
+        """
+        for number, reply in enumerate(replies):
+            self._check_reply(reply, f"replies[{number}]")
         self._replies.extend(replies)
 
     def wait_for_request(self, number: int = 1, timeout: float = 10.0) -> Received:
-        """Wait until so many requests have come; give the last of them.
+        """Wait until so many requests have come; return the last of them.
 
         Raises:
             TimeoutError: They did not come in time.
         """
         with self._arrived:
             if not self._arrived.wait_for(lambda: len(self.requests) >= number, timeout):
-                msg = f"{len(self.requests)} of {number} requests came within {timeout} s"
-                raise TimeoutError(msg)
+                came = len(self.requests)
+                raise TimeoutError(f"{came} of {number} requests came within {timeout} s")
             return self.requests[number - 1]
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.url}>"
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -150,10 +152,10 @@ class Upstream:
         """Stop serving: every connection is closed, every thread ends."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._held.close()
         for connection in list(self._open):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # the socket's own: TLS is of no interest any more
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(timeout=5.0)
 
@@ -177,33 +179,28 @@ class Upstream:
     def _serve(self, connection: socket.socket) -> None:
         plain = connection
         try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if not self._unix:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
-                connection = self._tls.wrap_socket(connection, server_side=True)
+                # In two steps: close() has to end a handshake that the client does not go on with.
+                connection = self._tls.wrap_socket(
+                    connection, server_side=True, do_handshake_on_connect=False
+                )
                 self._open.add(connection)
-            with connection, connection.makefile("rb") as reader:
-                while received := self._read_request(reader):
-                    if not _Conversation(connection, received).give(self._reply_to(received)):
-                        return
-        except (OSError, ValueError):
-            pass  # the client has gone, or never was one
+                connection.do_handshake()
+            with connection:
+                converse(connection, self._answer)
+        except OSError:
+            pass  # the client has gone
         finally:
             self._open -= {plain, connection}
-            plain.close()
+            connection.close()
 
-    def _read_request(self, reader: io.BufferedIOBase) -> Received | None:
-        line = reader.readline(65536)
-        if not line:
-            return None
-        method, path, _ = line.decode("latin-1").split(" ", 2)
-        headers = http.client.parse_headers(reader)
-        named = {name.lower(): value for name, value in headers.items()}
-        body = reader.read(int(named.get("content-length", 0)))
-        received = Received(method, path, named, body)
+    def _answer(self, received: Received) -> Reply:
         with self._arrived:
             self.requests.append(received)
             self._arrived.notify_all()
-        return received
+        return self._reply_to(received)
 
     def _reply_to(self, received: Received) -> Reply:
         path = received.path.partition("?")[0]
@@ -214,105 +211,45 @@ class Upstream:
             return json_reply({"object": "list", "data": listed})
         if received.method != "POST" or path != "/v1/chat/completions":
             return json_reply({"detail": "Not Found"}, 404)
-        return self._replies.popleft() if self._replies else self._otherwise(received)
+        return self._replies.popleft() if self._replies else self._ask_otherwise(received)
 
-
-class _Conversation:
-    """Give one reply over one connection."""
-
-    def __init__(self, connection: socket.socket, received: Received) -> None:
-        self._connection = connection
-        self._received = received
-
-    def give(self, reply: Reply) -> bool:
-        """Take all steps; say whether the connection may be used again."""
+    def _ask_otherwise(self, received: Received) -> Reply:
+        """Return what ``otherwise`` makes; what goes wrong there is told to the client."""
         try:
-            for step in reply.before:
-                self._take(step)
-            self._write_head(reply)
-            chunked = reply.framing == "chunked"
-            for step in reply.steps:
-                self._take(step, b"%x\r\n%s\r\n" if chunked else None)
-            if chunked:
-                self._write(b"0\r\n\r\n")
-        except _Gone:
-            return False
-        except OSError:
-            self._received.gone.set()
-            return False
-        self._received.finished.set()
-        return reply.framing in ("chunked", "length")
+            reply = self._otherwise(received)
+            self._check_reply(reply, "what otherwise returned")
+        except Exception as error:  # noqa: BLE001 - a test's function
+            return error_reply(500, f"the test's upstream: {type(error).__name__}: {error}")
+        return reply
 
-    def _write_head(self, reply: Reply) -> None:
-        if reply.framing == "raw":
-            return
-        headers = {"Content-Type": "text/event-stream", **reply.headers}
-        if reply.framing == "chunked":
-            headers["Transfer-Encoding"] = "chunked"
-        elif reply.framing == "length":
-            size = sum(len(step) for step in reply.steps if isinstance(step, bytes))
-            headers["Content-Length"] = str(size)
-        else:
-            headers["Connection"] = "close"
-        reason, _ = _REASONS.get(reply.status, ("Unknown", ""))
-        lines = [f"HTTP/1.1 {reply.status} {reason}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        self._write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+    def _check_reply(self, reply: object, place: str) -> None:
+        if not isinstance(reply, Reply):
+            advice = ": text_reply(…) makes one" if isinstance(reply, str) else ""
+            raise TypeError(f"{place} is {kind_of(reply)}, not a Reply{advice}")
+        if self._unix and any(isinstance(step, Reset) for step in (*reply.before, *reply.steps)):
+            raise ValueError(f"{place} has a Reset(), which a Unix socket does not know: use Cut()")
 
-    def _write(self, data: bytes) -> None:
-        self._connection.sendall(data)
-        self._received.sent += len(data)
 
-    def _take(self, step: Step, frame: bytes | None = None) -> None:
-        if isinstance(step, bytes):
-            self._write(frame % (len(step), step) if frame and step else step)
-        elif isinstance(step, Trickle):
-            self._trickle(step, frame)
-        elif isinstance(step, Pause):
-            self._watch(step.seconds)
-        elif isinstance(step, Gate):
-            self._watch(None, step.reader)
-        elif isinstance(step, Stall):
-            self._watch(None)
-        else:
-            self._leave(reset=isinstance(step, Reset))
+def _check_settings(otherwise: object, models: object, api_key: object) -> None:
+    """Refuse what the server would fall over when it is asked."""
+    if not callable(otherwise):
+        advice = ": give it as the last reply, or lambda received: …"
+        raise TypeError(f"otherwise is {kind_of(otherwise)}, not a function of a request{advice}")
+    if isinstance(models, str) or not all(isinstance(model, str) for model in models):  # type: ignore[attr-defined]
+        raise TypeError("models is not a list of str")
+    if not isinstance(api_key, str):
+        raise TypeError(f"api_key is {kind_of(api_key)}, not a str")
 
-    def _trickle(self, step: Trickle, frame: bytes | None) -> None:
-        while True:
-            for byte in step.data:
-                piece = bytes([byte])
-                self._write(frame % (1, piece) if frame else piece)
-                self._watch(step.seconds)
-            if not step.forever:
-                return
 
-    def _watch(self, seconds: float | None, gate: socket.socket | None = None) -> None:
-        """Wait for the time or the gate; the client may go meanwhile."""
-        deadline = None if seconds is None else time.monotonic() + seconds
-        with selectors.DefaultSelector() as selector:
-            for watched in filter(None, (self._connection, gate)):
-                selector.register(watched, selectors.EVENT_READ)
-            while True:
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    return
-                ready = [key.fileobj for key, _ in selector.select(left)]
-                if gate in ready:
-                    return
-                if ready and not self._is_there():
-                    self._received.gone.set()
-                    raise _Gone
-
-    def _is_there(self) -> bool:
-        """Whether the client still is: what it may send meanwhile is of no interest."""
-        try:
-            return bool(self._connection.recv(65536))
-        except OSError:
-            return False
-
-    def _leave(self, *, reset: bool) -> None:
-        if reset:
-            linger = struct.pack("ii", 1, 0)  # RST instead of FIN
-            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self._connection.close()
-        raise _Gone
+def _listen(folder: str | None) -> socket.socket:
+    """Return a listener on a port of 127.0.0.1; or at a Unix socket in a folder."""
+    if folder is None:
+        return socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(f"{folder}/upstream.sock")
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ValueError(f"{folder} takes no Unix socket ({error}): set TMPDIR") from None
+    return listener

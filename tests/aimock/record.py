@@ -1,6 +1,6 @@
 """Record what aimock sends for some streams, for ``tests/wire/test_recordings.py``.
 
-    INFERD_ENGINE_AIMOCK=… PYTHONPATH=tests python tests/aimock/record.py
+    INFERD_ENGINE_AIMOCK=… PYTHONPATH=tests:tests/servers python tests/aimock/record.py
 
 What the bytes mean was written by hand.
 """

@@ -1,9 +1,8 @@
 /* fuzz_sse_lines: whatever the bytes are and however they are read, the answer is the same.
  *
- * Goal: hold the scanner, the joiner and the two UTF-8 functions against slow twins that are short
- * enough to be believed: a model that walks the stream byte by byte, knows of no reads and never
- * looks ahead, a split that compares the whole separator everywhere, and the table of well-formed
- * UTF-8 tried row by row.  A difference aborts.
+ * Goal: hold the scanner and the joiner against slow twins that are short enough to be believed: a
+ * model that walks the stream byte by byte, knows of no reads and never looks ahead, and a split
+ * that compares the whole separator everywhere.  A difference aborts.
  *
  * Rules: every call gets its bytes in memory of exactly their size, so that a sanitizer (or a
  * guard page, see test_sse_lines.c, which includes this file for the twins and the feeding) sees
@@ -310,74 +309,6 @@ static int scans_alike(const char *bytes, size_t len, const struct feeding *how,
     return alike;
 }
 
-/* --- the model of the UTF-8 functions: Unicode 3.9, table 3-7, row by row --- */
-
-static const struct {
-    size_t len;
-    unsigned char low[4], high[4];
-} WELL_FORMED[] = {
-    {1, {0x00}, {0x7F}},
-    {2, {0xC2, 0x80}, {0xDF, 0xBF}},
-    {3, {0xE0, 0xA0, 0x80}, {0xE0, 0xBF, 0xBF}},
-    {3, {0xE1, 0x80, 0x80}, {0xEC, 0xBF, 0xBF}},
-    {3, {0xED, 0x80, 0x80}, {0xED, 0x9F, 0xBF}},
-    {3, {0xEE, 0x80, 0x80}, {0xEF, 0xBF, 0xBF}},
-    {4, {0xF0, 0x90, 0x80, 0x80}, {0xF0, 0xBF, 0xBF, 0xBF}},
-    {4, {0xF1, 0x80, 0x80, 0x80}, {0xF3, 0xBF, 0xBF, 0xBF}},
-    {4, {0xF4, 0x80, 0x80, 0x80}, {0xF4, 0x8F, 0xBF, 0xBF}},
-};
-
-/* Bytes in the character that begins here, or in what counts as one: the longest beginning of a
- * character that is there (a maximal subpart), or else one byte. */
-static size_t first_character(const char *text, size_t len, int *well_formed)
-{
-    size_t longest = 1, row;
-
-    *well_formed = 0;
-    for (row = 0; row < sizeof WELL_FORMED / sizeof *WELL_FORMED; row++) {
-        size_t fit = 0;
-
-        while (fit < len && fit < WELL_FORMED[row].len &&
-               (unsigned char)text[fit] >= WELL_FORMED[row].low[fit] &&
-               (unsigned char)text[fit] <= WELL_FORMED[row].high[fit])
-            fit++;
-        if (fit == WELL_FORMED[row].len)
-            *well_formed = 1;
-        if (fit > longest)
-            longest = fit;
-    }
-    return longest;
-}
-
-/* Both functions, at every cut. */
-static int utf8_alike(const char *text, size_t len, const struct memory *memory)
-{
-    char *placed = place(memory, text, len);
-    size_t start = 0, most;
-    int valid = 1, alike = utf8_truncate(placed, len, SIZE_MAX) == len;
-
-    while (start < len) {
-        int well_formed;
-        size_t size = first_character(text + start, len - start, &well_formed);
-
-        valid &= well_formed;
-        for (most = start; most < start + size; most++)
-            alike &= utf8_truncate(placed, len, most) == start;
-        start += size;
-    }
-    for (most = len; most <= len + 1; most++)
-        alike &= utf8_truncate(placed, len, most) == len;
-    alike &= (utf8_valid(placed, len) != 0) == valid;
-    memory->release(placed);
-    if (!alike) {
-        struct text shown = {0};
-        put_piece(&shown, 'T', text, len);
-        fprintf(stderr, "UTF-8 differs in %s\n", shown.chars);
-        free(shown.chars);
-    }
-    return alike;
-}
-
 /* --- the target --- */
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
@@ -398,6 +329,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     MUST(scans_alike(bytes, size, &how, &EXACT_MEMORY));
     how.first = size; /* and in one read */
     MUST(scans_alike(bytes, size, &how, &EXACT_MEMORY));
-    MUST(utf8_alike(bytes, size, &EXACT_MEMORY));
     return 0;
 }

@@ -8,8 +8,9 @@ Rules: builds go to a temporary directory; ``CC`` of the environment is the comp
 is an error; each step does the same for every part, and says in one line for each how
 it went.  The status is 0 when all is well, 1 when something failed, 3 when a tool is not there.
 
-A part is ``csrc/PART.c`` with ``test_PART.c``, ``fuzz_PART.c``, ``callgrind_PART.c`` and a corpus;
-one that does not take bytes apart, and so is in ``UNITS`` alone, has ``test_PART.c``.
+A part is ``csrc/PART.c`` with ``test_PART.c``, ``fuzz_PART.c``, ``callgrind_PART.c`` and the
+inputs in ``corpus_PART``; one that does not take bytes apart, and so is in ``UNITS`` alone, has
+``test_PART.c``.
 """
 # ruff: noqa: T201 - this is a command: it prints, and runs the programs that it compiled
 
@@ -27,14 +28,20 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
-PARTS = {"sse_lines": HERE / "corpus", "http_chunks": HERE / "corpus_http_chunks"}
+PARTS = ["sse_lines", "utf8", "http_chunks"]
 UNITS = [*PARTS, "socket_read"]
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 SANITIZERS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 FUZZER = ["-O1", "-g", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
 
-COUNTED = {"sse_scan": "sse_lines", "sse_join": "sse_lines", "http_dechunk": "http_chunks"}
+COUNTED = {
+    "sse_scan": "sse_lines",
+    "sse_join": "sse_lines",
+    "utf8_truncate": "utf8",
+    "utf8_valid": "utf8",
+    "http_dechunk": "http_chunks",
+}
 SIZES = (64, 300, 4096)  # a token, a chunk as OpenAI sends it, a tool call's arguments
 LONGEST = 512  # bytes of a fuzz input: some lines hold all that a part remembers
 SCANNED = 1 << 20  # bytes for a count: what a call costs once is then less than a thousandth
@@ -124,8 +131,8 @@ def unit(_arguments: argparse.Namespace, build: Path) -> None:
 
 def corpus(_arguments: argparse.Namespace, build: Path) -> None:
     """Replay each corpus under the sanitizers."""
-    for part, place in PARTS.items():
-        inputs = sorted(str(path) for path in place.iterdir())
+    for part in PARTS:
+        inputs = sorted(str(path) for path in (HERE / f"corpus_{part}").iterdir())
         program = compile_with(compiler(), "fuzz", part, [*SANITIZERS, "-DSTANDALONE"], build)
         print(f"corpus {part}: ok, {last_line(run([program, *inputs], f'corpus {part}'))}")
 
@@ -133,11 +140,11 @@ def corpus(_arguments: argparse.Namespace, build: Path) -> None:
 def fuzz(arguments: argparse.Namespace, build: Path) -> None:
     """Look for new inputs that fail, from a copy of each corpus on."""
     cc = fuzzing_compiler(build)
-    for part, place in PARTS.items():
+    for part in PARTS:
         program = compile_with(cc, "fuzz", part, FUZZER, build)
         found = (arguments.keep or build / "found") / part
         found.mkdir(parents=True, exist_ok=True)
-        known = shutil.copytree(place, build / f"corpus_{part}")
+        known = shutil.copytree(HERE / f"corpus_{part}", build / f"corpus_{part}")
         limits = [f"-max_total_time={arguments.seconds}", f"-max_len={LONGEST}", "-timeout=10"]
         places = [f"-artifact_prefix={found}{os.sep}", str(found), str(known)]
         output = run([program, *limits, "-print_final_stats=1", *places], f"fuzz {part}")

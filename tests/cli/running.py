@@ -12,7 +12,15 @@ COMMAND = [sys.executable, "-m", "inferd_engine"]
 
 def environment(**changed):
     """Give the environment of this process, without what would change what is printed."""
-    ours = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "PYTHONIOENCODING", "PYTHONUTF8")
+    ours = (
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "COLUMNS",
+        "LINES",
+        "PYTHONIOENCODING",
+        "PYTHONUTF8",
+        "PYTHONUNBUFFERED",
+    )
     clean = {name: value for name, value in os.environ.items() if name not in ours}
     return {**clean, "TERM": "xterm-256color", "PYTHONUTF8": "1", **changed}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pathlib
 import pty
 import select
 import struct
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 
 import pyte
 from cli.running import COMMAND, environment
@@ -89,6 +91,8 @@ class Terminal:
 
     def type(self, text):
         """Type a text; a carriage return is the Enter key."""
+        if text == "\x03":
+            self.wait_until_asleep()
         os.write(self.master, text.encode() if isinstance(text, str) else text)
 
     @property
@@ -129,6 +133,19 @@ class Terminal:
         code = self.process.wait(SOON)
         self._wait(lambda: self._is_gone, "the end")
         return code
+
+    def wait_until_asleep(self):
+        """Wait until the main thread waits for something, where the system tells.
+
+        A signal that comes between the prompt and ``select`` is seen by CPython's ``input`` at the
+        next key only: a person presses Ctrl-C once more, a test would wait for ever.
+        """
+        status = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/stat")
+        end = time.monotonic() + SOON
+        while status.exists() and time.monotonic() < end:
+            if status.read_text().rpartition(")")[2].split()[0] == "S":  # proc(5): asleep
+                return
+            time.sleep(0.001)
 
     def _wait(self, predicate, what):
         with self._changed:

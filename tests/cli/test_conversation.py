@@ -373,6 +373,7 @@ def test_sigterm_leaves_the_terminal_as_it_was(talk, moment):
     if moment == "answer":
         terminal.type("why?\r")
         terminal.wait_for("half an ans")
+    terminal.wait_until_asleep()
     terminal.process.send_signal(signal.SIGTERM)
     assert terminal.wait_for_end() == cli.EXIT_TERMINATED
     assert "Traceback" not in terminal.text

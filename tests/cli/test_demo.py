@@ -82,16 +82,14 @@ def test_an_upstream_that_notices_nothing(monkeypatch, capsys):
     from inferd_engine.cli import demo
 
     monkeypatch.setattr(demo, "_PATIENCE", 0.01)
-    monkeypatch.setattr(Upstream, "_read_request", _deaf(Upstream._read_request))
+    monkeypatch.setattr(Upstream, "_reply_to", _deaf(Upstream._reply_to))
     assert cli.main(["demo"]) == cli.EXIT_UPSTREAM
     assert "the upstream was not told" in capsys.readouterr().out
 
 
-def _deaf(read):
-    def read_request(self, reader):
-        received = read(self, reader)
-        if received is not None:
-            received.gone.wait = lambda _: False
-        return received
+def _deaf(reply_to):
+    def without_noticing(self, received):
+        received.gone.wait = lambda _: False
+        return reply_to(self, received)
 
-    return read_request
+    return without_noticing

@@ -1,6 +1,6 @@
 """Record what LiteLLM sends for some streams, for ``tests/wire/test_recordings.py``.
 
-    PYTHONPATH=tests python tests/litellm/record.py
+    PYTHONPATH=tests:tests/servers python tests/litellm/record.py
 
 What the bytes mean was written by hand.
 """
@@ -14,7 +14,7 @@ import requests
 from conftest import MASTER_KEY, LiteLlm, OurUpstream
 
 from inferd_engine.testing import Cut, Pause, Reply, chunk, stream_reply, text_reply
-from inferd_engine.testing.replies import tool_call_chunks
+from inferd_engine.testing.openai import tool_call_chunks
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 WORDS = [chunk("The "), chunk("sky")]

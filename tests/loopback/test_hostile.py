@@ -237,7 +237,7 @@ def test_gzip_that_is_none(ask, buffer):
 
 def test_an_error_body_in_drips(ask, monkeypatch):
     """A status is told within seconds, however slowly its body drips."""
-    monkeypatch.setattr("inferd_engine.backends.openai_compat.backend._ERROR_BODY_SECONDS", 0.2)
+    monkeypatch.setattr("inferd_engine.backends.over_http.call._ERROR_BODY_SECONDS", 0.2)
     with pytest.raises(ie.HttpStatusError, match="500"):
         ask(Reply([Trickle(b"drip" * 1000, 10.0)], 500)).stream("x")
 
@@ -265,3 +265,12 @@ def test_a_payload_of_any_json(ask):
     odd += [{"choices": [{"delta": {"tool_calls": [None, 3, {}, {"function": 3}]}}]}]
     steps = [f"data: {json.dumps(value)}\n\n".encode() for value in odd]
     assert ask(Reply([*steps, WHOLE])).complete("x").text == "ok"
+
+
+DEEP = b'{"choices":[{"delta":{"content":' + b'[{"text":' * 400 + b'"x"' + b"}]" * 400 + b"}}]}"
+
+
+def test_a_payload_nested_just_deeply_enough(ask, buffer):
+    """What the parser still takes may be too deep for those who walk through it."""
+    steps = [chunk("a"), b"data: " + DEEP + b"\n\n", chunk("b", finish_reason="stop"), DONE]
+    assert ask(Reply(steps), buffer=buffer).complete("x").text in ("ab", "axb")

@@ -241,9 +241,10 @@ def test_vcr(ask_by, tmp_path, way, framing, made):
     import gzip
 
     data = chunk("re") + chunk("corded") + chunk(finish_reason="stop") + DONE
-    reply = Reply([data], framing=framing)
     if framing == "gzip":
         reply = Reply([gzip.compress(data)], headers={"Content-Encoding": "gzip"})
+    else:
+        reply = Reply([data], framing=framing)
     backend = ask_by(way, reply, reply, text_reply("real"), api_key=KEY)
     fresh = lambda: backend if made == "before" else backend.with_options(timeout=15.0)  # noqa: E731
     if made == "before":

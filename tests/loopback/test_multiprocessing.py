@@ -89,11 +89,12 @@ ERRORS = """
     def fail(backend):
         backend.complete("x", id="mine")
 
-    def fail_and_tell(backend, queue):
-        try:
-            fail(backend)
-        except ie.GenerateError as error:
-            queue.put(error)
+    def fail_and_tell(backend, asked, told):
+        while asked.get():
+            try:
+                fail(backend)
+            except ie.GenerateError as error:
+                told.put(error)
 
     def everything(error):
         return type(error), str(error), vars(error)
@@ -101,7 +102,8 @@ ERRORS = """
     if __name__ == "__main__":
         context = multiprocessing.get_context(sys.argv[2])
         backend = ie.OpenAiCompat(base_url=sys.argv[1], first_token_timeout=0.1, idle_timeout=0.1)
-        queue = context.SimpleQueue()
+        asked, told = context.SimpleQueue(), context.SimpleQueue()
+        process = context.Process(target=fail_and_tell, args=(backend, asked, told))
         with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
             for number in range(int(sys.argv[3])):
                 try:
@@ -113,13 +115,16 @@ ERRORS = """
                 key = os.environ["OPENAI_API_KEY"]
                 assert key.encode() not in pickle.dumps(there)
                 assert key not in str(there.__cause__)
-                process = context.Process(target=fail_and_tell, args=(backend, queue))
-                process.start()
-                there = queue.get()
-                process.join()
+                if process.pid is None:  # not before the backend was used here
+                    process.start()
+                asked.put(True)
+                there = told.get()
                 assert everything(there) == everything(here), (here, there)
                 assert type(there.__cause__) is type(here.__cause__)
                 assert str(there.__cause__) == str(here.__cause__)
+        asked.put(False)
+        process.join()
+        assert process.exitcode == 0
         print("fine")
 """
 

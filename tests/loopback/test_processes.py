@@ -7,12 +7,13 @@ import pathlib
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
+from loopback.conftest import SOON
 
 import inferd_engine as ie
-from inferd_engine.testing import Gate, Reply, Stall, Upstream, chunk, text_reply
-from inferd_engine.testing.replies import DONE
+from inferd_engine.testing import DONE, Gate, Reply, Stall, Upstream, chunk, text_reply
 
 TIMEOUT = 60
 
@@ -131,8 +132,6 @@ def test_without_sockets():
 
 def test_two_hundred_and_fifty_six_streams():
     """One backend carries 256 streams at a time, more than its pool keeps, and all are whole."""
-    import threading
-
     count = 256
     gate = Gate()
     reply = Reply([chunk("a "), gate, chunk("b", finish_reason="stop"), DONE])
@@ -187,3 +186,89 @@ def test_a_slow_consumer_costs_no_memory(buffer):
             grown = int(process.communicate("\n", timeout=TIMEOUT)[0])
     assert grown < 16_000_000
     assert received.sent < size // 4
+
+
+HELD = """
+    import os, sys, time
+    import inferd_engine as ie
+    backend = ie.OpenAiCompat(base_url=sys.argv[1], api_key="", idle_timeout=0.2)
+    stream = backend.stream("x")
+    next(stream)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writer)
+        os.read(reader, 1)  # holds copies of all descriptors until the parent ends
+        os._exit(0)
+    try:
+        list(stream)
+    except ie.DeadlineError:
+        pass
+    sys.stdout.write("over")
+    sys.stdout.flush()
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("steps", [[Stall()], [DONE, Stall()]], ids=["deadline", "done"])
+def test_a_child_that_holds_the_connection(steps):
+    """However an answer ends, the upstream hears of it, though a forked child has the sockets."""
+    with Upstream(Reply([chunk("a"), *steps])) as upstream:
+        with subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(HELD), upstream.url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout.read(4) == "over"
+            assert upstream.requests[0].gone.wait(SOON)
+            process.communicate("\n", timeout=SOON)
+
+
+TAKEN = """
+    import os, sys
+    import inferd_engine as ie
+    backend = ie.OpenAiCompat(base_url=sys.argv[1], api_key="")
+    stream = backend.stream("x")
+    next(stream)  # there are more in the same batch
+    child = os.fork()
+    if child == 0:
+        try:
+            next(stream)
+        except ie.InternalError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert "".join(stream.text()) == "1 2 3 4 "
+    token = ie.CancelToken()
+    token.cancel_after(0.5)
+    with backend.stream("x", cancel=token):
+        child = os.fork()
+        if child == 0:
+            stalled = backend.stream("stall", cancel=token)
+            list(stalled)  # the token's clock goes here too
+            os._exit(0 if stalled.cancelled else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    print("fine")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_what_a_child_inherits():
+    """A child gets none of the events that its parent's consumer has taken, and tokens work."""
+
+    def reply(received):
+        if received.json["messages"][-1]["content"] == "stall":
+            return Reply([chunk("a"), Stall()])
+        return Reply([b"".join(chunk(f"{n} ") for n in range(5)) + chunk(finish_reason="stop")])
+
+    with Upstream(otherwise=reply) as upstream:
+        ran = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", textwrap.dedent(TAKEN), upstream.url],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "fine\n", "")

@@ -265,7 +265,7 @@ def test_an_error_that_was_read_to_its_end_keeps_its_connection(ask):
 
 def test_an_error_that_was_not_read_to_its_end_does_not(ask, monkeypatch):
     """A refusal whose body has no end leaves a connection that nobody may use."""
-    monkeypatch.setattr("inferd_engine.backends.openai_compat.backend._ERROR_BODY_SECONDS", 0.1)
+    monkeypatch.setattr("inferd_engine.backends.over_http.call._ERROR_BODY_SECONDS", 0.1)
     backend = ask(Reply([b"no", Stall()], 500), text_reply("fine"))
     with pytest.raises(ie.HttpStatusError, match="500"):
         backend.complete("x")

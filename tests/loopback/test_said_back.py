@@ -15,7 +15,7 @@ from loopback.conftest import SOON
 from loopback.test_secrets import everything_about, log
 
 import inferd_engine as ie
-from inferd_engine.testing import DONE, Reply, chunk, raw_reply
+from inferd_engine.testing import DONE, Reply, chunk, error_reply, raw_reply
 
 KEY = "sk-canary-0123456789"
 HEADER = "header-canary-0123456789"
@@ -228,3 +228,24 @@ def test_a_key_in_the_query_is_sent(ask, log):
     assert backend.chat_url.endswith("/v1/chat/completions?***")
     assert QUERY not in log.text
     assert "?***" in log.text  # urllib3's own line is there
+
+
+def test_a_key_that_the_upstream_says_back(ask):
+    """A refusal that quotes the key does not bring it into logs by way of the error."""
+    key = "sk-0123456789abcdef"
+    headers = {"X-Echo": f"Bearer {key}"}
+    reply = error_reply(401, f"Incorrect API key provided: {key}.", headers=headers)
+    with pytest.raises(ie.HttpStatusError) as caught:
+        ask(reply, api_key=key).stream("x")
+    error = caught.value
+    assert "provided: ***." in error.message
+    for shown in (str(error), error.message, error.body, repr(error.headers), pickle.dumps(error)):
+        assert key.encode() not in (shown if isinstance(shown, bytes) else shown.encode())
+
+
+@pytest.mark.parametrize("key", ["x", "e", "ollama"])
+def test_a_dummy_key_hides_nothing(ask, key):
+    """The letters of a key that is none are left where they are in a message."""
+    reply = error_reply(400, f"max_tokens exceeds the context of model '{key}/llama'")
+    with pytest.raises(ie.HttpStatusError, match=f"max_tokens exceeds .* '{key}/llama'"):
+        ask(reply, api_key=key).stream("x")

@@ -412,8 +412,8 @@ def test_headers_that_set_the_framing(name):
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a\r\nb", "a\n", "é", None, b"a"])
 def test_header_names_that_are_refused(name):
-    """A header name that is no token of RFC 9110 is refused."""
-    assert refusal(headers={name: "v"}).startswith("headers holds a name that is no header name")
+    """A header name that is not a token of RFC 9110 is refused."""
+    assert refusal(headers={name: "v"}).startswith("headers holds a name that no header can have")
 
 
 @pytest.mark.parametrize(
@@ -422,7 +422,7 @@ def test_header_names_that_are_refused(name):
 def test_header_values_that_are_refused(value):
     """A header value that could end the line, or that no header can hold, is refused unquoted."""
     message = refusal(headers={"X-A": value})
-    assert message == "headers['X-A'] is no str that a header can hold (RFC 9110, 5.5)"
+    assert message == "headers['X-A'] is not a str that a header can hold (RFC 9110, 5.5)"
 
 
 @pytest.mark.parametrize("value", ["", "a", "a b\tc", "caf\xe9", "x" * 1000])

@@ -35,7 +35,7 @@ def test_no_input():
 @pytest.mark.parametrize("text", ["", None, 5, b"a"])
 def test_an_input_that_is_no_text(text):
     """An input that is empty or no str is refused with its place."""
-    assert refusal(ie.EmbedRequest(["a", text])).startswith("input[1] is no text")
+    assert refusal(ie.EmbedRequest(["a", text])).startswith("input[1] is not a text")
 
 
 @pytest.mark.parametrize("value", [0, -1, True, 1.5, math.nan, "8"])

@@ -9,7 +9,8 @@ import pytest
 
 import inferd_engine as ie
 from inferd_engine.backends.openai_compat.presets import PRESETS
-from inferd_engine.wire.http.urls import endpoint_url, keeps_secrets
+from inferd_engine.wire.http.urls import keeps_secrets
+from inferd_engine.wire.openai.endpoints import endpoint_url
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 AZURE = "https://me.openai.azure.com/openai/deployments/d?api-version=2024-10-21"

@@ -109,12 +109,12 @@ def test_unknown_role_is_named_with_its_place(role):
 def test_content_that_is_no_text(content):
     """Content that is no str is refused with its place."""
     request = ie.Request([*HELLO, ie.Message("user", content)])
-    assert refusal(request).startswith("messages[1].content is no str")
+    assert refusal(request).startswith("messages[1].content is not a str")
 
 
 def test_a_message_that_is_none():
     """What is no Message is refused with its place."""
-    assert refusal(ie.Request([*HELLO, "hello"])).startswith("messages[1] is no Message")
+    assert refusal(ie.Request([*HELLO, "hello"])).startswith("messages[1] is not a Message")
 
 
 @pytest.mark.parametrize("word", ["system", "user", "assistant"])
@@ -175,8 +175,8 @@ def test_unknown_fields_are_ignored():
     [
         ({}, "the request has no field 'messages'"),
         (None, "the request has no field 'messages'"),
-        ({"messages": None}, "messages of the request is no list"),
-        ({"messages": 5}, "messages of the request is no list"),
+        ({"messages": None}, "messages of the request is not a list"),
+        ({"messages": 5}, "messages of the request is not a list"),
         ({"messages": [{"content": "a"}]}, "messages[0] has no field 'role'"),
         ({"messages": [{"role": "user"}]}, "messages[0] has no field 'content'"),
         ({"messages": ["a"]}, "messages[0] has no field 'role'"),

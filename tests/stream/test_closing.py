@@ -124,38 +124,29 @@ def test_leaving_a_view_leaves_the_stream_open(way):
         assert [event.type for event in stream] == ["text", "done"]
 
 
-class Slow:
+class Slow(ie.Source):
     """A source whose first read takes as long as somebody wants, whatever happens meanwhile."""
 
     can_wait = True
 
     def __init__(self):
-        self.ending = None
-        self.started = 0.0
-        self.bytes = 0
         self.is_reading, self.may_go_on = threading.Event(), threading.Event()
         self.is_cancelled = False
         self.closed_by = []
 
-    def read(self, give_up=None):
+    def read(self, give_up):
         self.is_reading.set()
         self.may_go_on.wait(30)
         assert not self.closed_by, "closed under its reader"
         if self.is_cancelled:
-            self.ending = ie.RequestCancelledError("cancelled")
-            return [], 0
-        return [ie.TextDelta("x")], 1
+            raise ie.RequestCancelledError("cancelled")
+        return [ie.TextDelta("x")]
 
     def cancel(self):
         self.is_cancelled = True
 
     def close(self):
         self.closed_by.append(threading.current_thread())
-
-    def wait(self):
-        pass
-
-    away = back = out_of_time = wait
 
 
 @pytest.mark.parametrize("buffer", [512, 0])
@@ -245,51 +236,7 @@ def test_stop_closes_live_streams():
         backend.stream("x")
     assert caught.value.retryable is False
 
-
-def test_token_closes_every_stream_that_carries_it():
-    """cancel() ends all streams of a token, and calls made with it later are refused."""
-    backend, token = ie.Mock(token_delay=FOREVER), ie.CancelToken()
-    streams = [backend.stream("x", cancel=token) for _ in range(3)]
-    other = backend.stream("x")
-    token.cancel()
-    assert token.cancelled
-    assert all(stream.cancelled for stream in streams)
-    assert not other.cancelled
-    other.close()
-    with pytest.raises(ie.RequestCancelledError):
-        backend.stream("x", cancel=token)
-
-
-@pytest.mark.parametrize("armed", ["before", "after"])
-def test_token_cancels_after_a_while(armed):
-    """cancel_after() ends streams whether it was called before or after they began."""
-    backend, token = ie.Mock(token_delay=FOREVER), ie.CancelToken()
-    if armed == "before":
-        token.cancel_after(0.05)
-    stream = backend.stream("x", cancel=token)
-    if armed == "after":
-        token.cancel_after(0.05)
-    assert next(stream, "over") == "over"
-    assert stream.cancelled
-
-
-def test_a_token_keeps_no_thread_without_streams():
-    """The thread that keeps a token's time goes with the last stream."""
-    token = ie.CancelToken()
-    token.cancel_after(FOREVER)
-    with ie.Mock(token_delay=FOREVER).stream("x", cancel=token):
-        names = [thread.name for thread in threading.enumerate()]
-        assert names.count("inferd-engine-timer") == 1
     # the fixture that looks for threads left behind does the rest
-
-
-def test_an_early_exit_may_be_postponed():
-    """cancel_after() called again counts from then."""
-    token = ie.CancelToken()
-    with ie.Mock(tokens=["a"], token_delay=0.2).stream("x", cancel=token) as stream:
-        token.cancel_after(0.05)
-        token.cancel_after(FOREVER)
-        assert "".join(stream.text()) == "a"
 
 
 def test_a_worker_that_cannot_start_is_a_clear_error(monkeypatch):

@@ -2,7 +2,7 @@
 
     python tests/typing/check.py
 
-The snippets of README and of docs/web.md are a program each, in their order.
+The snippets of a page are one program, in their order: README, ARCHITECTURE, each page of docs/.
 """
 
 from __future__ import annotations
@@ -37,10 +37,9 @@ def lines_by_pyright(path: Path) -> dict[int, str]:
     return {one["range"]["start"]["line"] + 1: one["message"] for one in said}
 
 
-def snippets(page: str) -> str:
-    """Give the snippets of a page as one program."""
-    text = (ROOT / page).read_text("utf-8")
-    return "\n".join(FENCE.findall(text))
+def snippets(page: Path) -> str:
+    """Give the snippets of a page as one program; empty if it has none."""
+    return "\n".join(FENCE.findall(page.read_text("utf-8")))
 
 
 def main() -> int:
@@ -51,13 +50,14 @@ def main() -> int:
     assert len(wrong) > 15
     count = 0
     with tempfile.TemporaryDirectory() as folder:
-        readme = Path(folder) / "readme.py"
-        readme.write_text(snippets("README.md"), encoding="utf-8")
-        web = Path(folder) / "web.py"
-        web.write_text(snippets("docs/web.md"), encoding="utf-8")
+        right = [HERE / "api.py"]
+        for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")):
+            if program := snippets(page):
+                right.append(Path(folder) / f"{page.stem.lower()}.py")
+                right[-1].write_text(program, encoding="utf-8")
+        assert len(right) > 2
         for name, check in (("mypy", lines_by_mypy), ("pyright", lines_by_pyright)):
-            right = ((path, set[int]()) for path in (HERE / "api.py", readme, web))
-            for path, expected in (*right, (mistakes, wrong)):
+            for path, expected in (*((path, set[int]()) for path in right), (mistakes, wrong)):
                 found = check(path)
                 for line in sorted(wrong - set(found)) if expected else ():
                     print(f"{name} does not find {path.name}:{line}: {lines[line - 1]}")

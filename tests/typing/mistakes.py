@@ -22,11 +22,22 @@ ie.OpenAiCompatConfig.preset("olama", model="m")  # wrong
 ie.OpenAiCompatConfig.preset("ollama", modle="m")  # wrong
 backend.with_options(first_token_timout=1.0)  # wrong
 ie.MessageV2("usr", "x")  # wrong
+ie.RequestV2(history, temperature="warm")  # wrong
+ie.RequestV2(history, max_tokens="10")  # wrong
 ie.OpenAICompat("http://localhost:8080")  # wrong
 print(ie.TextDelta("x").text)  # wrong
 print(backend.stream("x").done.usage)  # wrong
 print(backend.complete("x").texts)  # wrong
 ie.CancelToken().cancel_after("soon")  # wrong
+ie.Mock(tokenz=["a"])  # wrong
+ie.Mock(7)  # wrong
+ie.Mock(answers=[7])  # wrong
+ie.Mock(answers=[lambda request: request.message])  # wrong
+ie.MockConfig(token_delay="slowly")  # wrong
+ie.Mock().with_options(delay=1.0)  # wrong
+backend.open_stream("hello")  # wrong
+backend.open_stream(iter(["hel", "lo"]))  # wrong
+backend.open_stream([ie.TextDelta("a")])  # wrong
 
 backend.stream("x", temperature=0.1, stop="\n", system="Be brief.", model="n")
 backend.stream([{"role": "user", "content": "x"}, *history], tools=[{"type": "function"}])

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import inferd_engine as ie
-from inferd_engine.wire.openai.request import request_from_resolved
+from inferd_engine.wire.openai_request import request_from_resolved
 
 CONFIG = ie.OpenAiCompatConfig(base_url="http://localhost", vision=True, audio=True)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)

@@ -7,7 +7,7 @@ import pytest
 
 import inferd_engine as ie
 from inferd_engine.wire.openai.chunks import ChunkAccumulator
-from inferd_engine.wire.openai.request import request_from_resolved
+from inferd_engine.wire.openai_request import request_from_resolved
 
 CONFIG = ie.OpenAiCompatConfig(api_key="", base_url="http://localhost", model="m")
 USE = ie.ToolUseBlock("c1", "f", {"x": 1})

@@ -3,7 +3,8 @@
 import pytest
 
 from inferd_engine.errors import InvalidRequestError
-from inferd_engine.wire.http.urls import CHAT, MODELS, endpoint_url, keeps_secrets, split_base_url
+from inferd_engine.wire.http.urls import keeps_secrets, split_base_url
+from inferd_engine.wire.openai.endpoints import CHAT, MODELS, endpoint_url
 
 H = "https://host.example"
 

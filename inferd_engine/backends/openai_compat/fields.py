@@ -5,11 +5,9 @@ A test holds them to the fields of ``OpenAiCompatConfig``, where they are explai
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import Literal
 
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Mapping
+from inferd_engine.backends.over_http.upstream import UpstreamFields
 
 PresetName = Literal[
     "ollama",
@@ -39,32 +37,8 @@ PresetName = Literal[
 ]
 
 
-class UpstreamFields(TypedDict, total=False):
-    """What every backend over HTTP is told of its upstream."""
-
-    base_url: str | None
-    api_key: str | Callable[[], str] | None
-    api_key_variable: str
-    api_key_header: str
-    model: str
-    timeout: float | None
-    connect_timeout: float | None
-    first_token_timeout: float | None
-    idle_timeout: float | None
-    buffer: int
-    max_event_bytes: int
-    headers: Mapping[str, str] | None
-    extra_body: Mapping[str, Any] | None
-    verify: bool | str | os.PathLike[str] | None
-    cert: str | os.PathLike[str] | tuple[str | os.PathLike[str], str | os.PathLike[str]] | None
-    proxies: Mapping[str, str] | None
-    max_connections: int
-    keepalive_expiry: float | None
-    tcp_keepalive: float | None
-
-
 class OpenAiCompatFields(UpstreamFields, total=False):
-    """What ``OpenAiCompat`` is told beside that."""
+    """What ``OpenAiCompat`` is told beside what every upstream is."""
 
     max_tokens_field: str
     include_usage: bool

@@ -8,12 +8,28 @@ Sources: the providers' API references, and the rows of ``tests/vectors/quirks.m
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_LOCAL: dict[str, Any] = {"api_key_variable": ""}
+from inferd_engine.wire.http.local_servers import (
+    LITELLM,
+    LLAMA_CPP,
+    LM_STUDIO,
+    LOCAL_AI,
+    OLLAMA,
+    SGLANG,
+    VLLM,
+)
+
+if TYPE_CHECKING:
+    from inferd_engine.wire.http.local_servers import LocalServer
+
 _LIMIT: dict[str, Any] = {"max_tokens_field": "max_completion_tokens"}  # Q01
 _TEMPLATE: dict[str, Any] = {"thinking_style": "chat_template_kwargs"}
 _NAMES: dict[str, Any] = {"tool_name_pattern": "[A-Za-z0-9_-]{1,64}"}
+
+
+def _local(server: LocalServer, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {"base_url": f"{server.url}/v1", "api_key_variable": "", **fields}
 
 
 def _provider(variable: str, base_url: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -22,13 +38,13 @@ def _provider(variable: str, base_url: str, **fields: Any) -> dict[str, Any]:  #
 
 PRESETS: dict[str, dict[str, Any]] = {
     # on this machine
-    "ollama": {"base_url": "http://localhost:11434/v1", **_LOCAL},
-    "lmstudio": {"base_url": "http://localhost:1234/v1", **_LOCAL},
-    "llamacpp": {"base_url": "http://localhost:8080/v1", **_LOCAL, **_TEMPLATE},
-    "localai": {"base_url": "http://localhost:8080/v1", **_LOCAL},
-    "vllm": {"base_url": "http://localhost:8000/v1", **_LOCAL, **_TEMPLATE},
-    "sglang": {"base_url": "http://localhost:30000/v1", **_LOCAL, **_TEMPLATE},
-    "litellm": {"base_url": "http://localhost:4000/v1", **_LOCAL},
+    "ollama": _local(OLLAMA),
+    "lmstudio": _local(LM_STUDIO),
+    "llamacpp": _local(LLAMA_CPP, **_TEMPLATE),
+    "localai": _local(LOCAL_AI),
+    "vllm": _local(VLLM, **_TEMPLATE),
+    "sglang": _local(SGLANG, **_TEMPLATE),
+    "litellm": _local(LITELLM),
     # providers
     "openai": _provider("OPENAI_API_KEY", "https://api.openai.com/v1", **_LIMIT, **_NAMES),
     "azure": {  # Q13: https://NAME.openai.azure.com/openai/v1, or …/openai/deployments/MODEL?…

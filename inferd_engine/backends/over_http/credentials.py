@@ -1,4 +1,4 @@
-"""What may be a credential of a configuration, where it comes from, and where it may go.
+"""What may be a credential in a configuration, where it comes from, and where it may go.
 
 The rules, which hold when a configuration is made and, for what has changed since, at each call:
 
@@ -15,6 +15,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from inferd_engine.errors import GenerateError, InvalidRequestError
 from inferd_engine.secrets.proxy_address import check_proxy, proxy_secrets
 from inferd_engine.secrets.secret import Secret, is_harmless, revealed
@@ -27,7 +29,7 @@ from inferd_engine.wire.http.urls import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from inferd_engine.backends.openai_compat.config import OpenAiCompatConfig
+    from inferd_engine.backends.over_http.upstream import Upstream
 
 _NOT_A_KEY = re.compile(r"[^\x21-\x7e]")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2 "token"
@@ -45,7 +47,7 @@ _FRAMING = frozenset(
 # --- when a configuration is made ----------------------------------------------------------------
 
 
-def key_from_environment(config: OpenAiCompatConfig) -> Secret:
+def key_from_environment(config: Upstream) -> Secret:
     """Read the key from its variable."""
     variable = config.api_key_variable
     return Secret(os.environ.get(variable, "") if variable else "", source=variable)
@@ -55,22 +57,20 @@ def check_key(_: Any, __: Any, value: Secret) -> None:  # noqa: ANN401 - attrs' 
     """Refuse a key that no header can hold; one that is not known yet is checked at the call."""
     if not value.is_function and not value.is_left_out and _NOT_A_KEY.search(value.reveal()):
         place = value.source or "api_key"
-        msg = (
+        raise InvalidRequestError(
             f"{place} holds a blank, a line end or a character beyond ASCII: "
-            "look whether it was copied whole (it is not shown here)"
+            "check whether it was copied whole (it is not shown here)"
         )
-        raise InvalidRequestError(msg)
 
 
 def check_base_url(_: Any, __: Any, value: str) -> None:  # noqa: ANN401 - attrs' signature
     """Refuse an address that cannot be used."""
     if not isinstance(value, str):
-        msg = f"base_url is a {type(value).__name__}: it has to be a str"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(f"base_url is a {type(value).__name__}: it has to be a str")
     split_base_url(value)
 
 
-def check_way(config: OpenAiCompatConfig) -> None:
+def check_way(config: Upstream) -> None:
     """Refuse to send a key of the environment where it does not stay secret."""
     key = config.api_key
     if not key or not key.source or key.is_left_out:
@@ -82,37 +82,41 @@ def check_way(config: OpenAiCompatConfig) -> None:
     if proxy and not place and not keeps_secrets(config.base_url, proxy):
         place = f"in clear through proxies[{name!r}]"
     if place:
-        msg = (
+        raise InvalidRequestError(
             f"the key in {key.source} is not sent {place}: "
             "pass api_key explicitly if that is what you want, or api_key='' to send none"
         )
-        raise InvalidRequestError(msg)
 
 
 def check_headers(_: Any, __: Any, value: Mapping[str, str]) -> None:  # noqa: ANN401
     """Refuse headers that cannot be sent, or that are not the caller's to set."""
     for name, content in value.items():
         if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
-            msg = "headers holds a name that is no header name (RFC 9110, 5.6.2)"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                "headers holds a name that no header can have (RFC 9110, 5.6.2)"
+            )
         if name.lower() in _FRAMING:
-            msg = f"headers[{name!r}] cannot be set: how a request is framed is not its caller's"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                f"headers[{name!r}] cannot be set: how a request is framed is not its caller's"
+            )
         if isinstance(content, Secret) and content.is_left_out:
             continue
         if not (isinstance(content, str) and _HEADER_VALUE.fullmatch(revealed(content))):
-            msg = f"headers[{name!r}] is no str that a header can hold (RFC 9110, 5.5)"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                f"headers[{name!r}] is not a str that a header can hold (RFC 9110, 5.5)"
+            )
 
 
 def check_header_name(_: Any, field: Any, value: str) -> None:  # noqa: ANN401
     """Refuse a name that no header has, or that a key must not go into."""
     if not (isinstance(value, str) and _HEADER_NAME.fullmatch(value)):
-        msg = f"{field.name} is {value!r}: that is no header name (RFC 9110, 5.6.2)"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"{field.name} is {value!r}: that is not the name of a header (RFC 9110, 5.6.2)"
+        )
     if value.lower() in _FRAMING:
-        msg = f"{field.name} is {value!r}: how a request is framed is not its caller's"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"{field.name} is {value!r}: how a request is framed is not its caller's"
+        )
 
 
 def check_proxies(_: Any, __: Any, value: Mapping[str, str] | None) -> None:  # noqa: ANN401
@@ -125,8 +129,8 @@ def check_proxies(_: Any, __: Any, value: Mapping[str, str] | None) -> None:  # 
 # --- at a call -----------------------------------------------------------------------------------
 
 
-def key_for_call(config: OpenAiCompatConfig) -> Secret:
-    """Give the key that a call is made with.
+def key_for_call(config: Upstream) -> Secret:
+    """Return the key that a call is made with.
 
     Raises:
         InvalidRequestError: A pickle left something out, or the key cannot be used.
@@ -145,26 +149,28 @@ def _called(key: Secret) -> Secret:
     except GenerateError:
         raise
     except Exception as error:  # noqa: BLE001 - somebody else's function
-        msg = f"the function that was given as api_key raised {type(error).__name__}"
-        failure = InvalidRequestError(msg, retryable=isinstance(error, OSError))
+        failure = InvalidRequestError(
+            f"the function that was given as api_key raised {type(error).__name__}",
+            retryable=isinstance(error, OSError),
+        )
         failure.__cause__ = error
     else:
         if isinstance(given, str):
             return Secret(given)
-        msg = f"the function that was given as api_key gave a {type(given).__name__}, not a str"
-        failure = InvalidRequestError(msg)
+        failure = InvalidRequestError(
+            f"the function that was given as api_key gave a {type(given).__name__}, not a str"
+        )
     raise failure
 
 
-def _check_complete(config: OpenAiCompatConfig) -> None:
+def _check_complete(config: Upstream) -> None:
     """Refuse to do without what a pickle left out."""
     key = config.api_key
     if key.is_left_out and key.source:
-        msg = (
+        raise InvalidRequestError(
             f"{key.source} is not set in this process: the api_key of the backend that was "
             "pickled came from it; set it, or give a key as with_options(api_key=…)"
         )
-        raise InvalidRequestError(msg)
     missing = [(field, place) for field, place, value in _secrets(config) if value.is_left_out]
     if missing:
         places = " and ".join(place for _, place in missing)
@@ -179,21 +185,28 @@ def _check_complete(config: OpenAiCompatConfig) -> None:
         raise InvalidRequestError(msg)
 
 
-def _secrets(config: OpenAiCompatConfig) -> Iterator[tuple[str, str, Secret]]:
-    """Give what a configuration hides: the field, the place in words, the secret."""
-    yield "api_key", "api_key", config.api_key
-    for name, value in config.headers.items():
+# What a field's secret is called, where its name alone would not say it.
+_PLACES = {"base_url": "the query of base_url", "proxies": "the password in proxies"}
+
+
+def _secrets(config: Upstream) -> Iterator[tuple[str, str, Secret]]:
+    """Yield what a configuration hides: the field, the place in words, the secret."""
+    for field in attrs.fields(type(config)):
+        value = getattr(config, field.name)
+        place = _PLACES.get(field.name, field.name)
         if isinstance(value, Secret):
-            yield "headers", f"headers[{name!r}]", value
-    if isinstance(config.base_url, Secret):
-        yield "base_url", "the query of base_url", config.base_url
-    for scheme, address in (config.proxies or {}).items():
-        if isinstance(address, Secret):
-            yield "proxies", f"the password in proxies[{scheme!r}]", address
+            yield field.name, place, value
+        elif isinstance(value, dict):
+            for name, item in value.items():
+                if isinstance(item, Secret):
+                    yield field.name, f"{place}[{name!r}]", item
 
 
-def secrets_in(config: OpenAiCompatConfig) -> Iterator[str]:
-    """Give all secrets but the key, in the forms in which they are sent."""
+def secrets_in(config: Upstream) -> Iterator[str]:
+    """Yield all secrets but the key, in the forms in which they are sent."""
+    for field, _, secret in _secrets(config):
+        if field not in ("api_key", "base_url", "headers", "proxies"):
+            yield secret.reveal()
     for name, value in config.headers.items():
         if not is_harmless(name):
             yield revealed(value)

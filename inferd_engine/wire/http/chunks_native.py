@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from inferd_engine._native import ffi, lib
+from inferd_engine._native import CHARS, ffi, lib, new_chars
 
 _MORE, _END = lib.HTTP_CHUNKS_MORE, lib.HTTP_CHUNKS_END
 _MISTAKES = {
-    lib.HTTP_CHUNKS_SIZE: "a chunk's size is no hexadecimal number",
+    lib.HTTP_CHUNKS_SIZE: "a chunk's size is not a hexadecimal number",
     lib.HTTP_CHUNKS_BOUNDARY: "a chunk does not end where its size says",
     lib.HTTP_CHUNKS_LINE: "a line between chunks is too long",
     lib.HTTP_CHUNKS_TRAILERS: "the body has too many trailers",
 }
-_CHARS = ffi.typeof("char[]")
-_new_chars = ffi.new_allocator(should_clear_after_alloc=False)
 
 
 class NativeChunkedDecoder:
@@ -26,11 +24,11 @@ class NativeChunkedDecoder:
         """Its state; whoever lets the C part change it calls ``look()`` after that."""
 
     def feed(self, data: bytes) -> bytes:
-        """Give the body's bytes in these."""
+        """Return the body's bytes in these."""
         if self.error is not None:
             raise self.error
         size = len(data)
-        out = _new_chars(_CHARS, size)
+        out = new_chars(CHARS, size)
         body: bytes = ffi.buffer(out, lib.http_dechunk(self.chunks, data, size, out))[:]
         self.look()
         return body

@@ -1,12 +1,9 @@
-"""Join a base URL with an endpoint, and refuse addresses that two parsers would read differently.
-
-    no path                  http://localhost:8080            → /v1/chat/completions
-    a path                   https://host/openai/v1           → /openai/v1/chat/completions
-    the endpoint's own path  https://host/x/chat/completions  → as it is
-    a query                  …/deployments/d?api-version=1    → kept
+"""Take addresses apart, and refuse those that two parsers would read differently.
 
 ``urllib.parse`` and urllib3 disagree on backslashes, blanks and user info (one connects where the
 other does not look), so these are refused instead of interpreted.
+
+Which path below its address an upstream is asked at is its protocol's rule (``at_path``).
 """
 
 from __future__ import annotations
@@ -19,10 +16,8 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from inferd_engine.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-CHAT = "/chat/completions"
-MODELS = "/models"
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")  # RFC 1123, 2.1, and the underscore of Docker's names
 
@@ -47,7 +42,7 @@ def split_base_url(base_url: str) -> SplitResult:
     except ValueError:
         _refuse("has a host or a port that cannot be read")
     if parts.scheme.lower() not in ("http", "https"):
-        _refuse("does not begin with http:// or https://")
+        _refuse("does not begin with http:// or https://, as in http://localhost:8080")
     if not host:
         _refuse("names no host")
     if not is_host(host):
@@ -59,24 +54,22 @@ def split_base_url(base_url: str) -> SplitResult:
     return parts
 
 
-def endpoint_url(base_url: str, endpoint: str = CHAT) -> str:
-    """Give the URL of an endpoint.
+def at_path(base_url: str, rule: Callable[[str], str]) -> str:
+    """Return an address with another path; its query stays.
 
     Args:
-        base_url: The upstream's address, with or without ``/v1``.
-        endpoint: ``CHAT`` or ``MODELS``.
+        base_url: The upstream's address.
+        rule: Gives the path to ask at, of that of the address without slashes at its end.
 
     Raises:
         InvalidRequestError: The address cannot be used.
     """
     parts = split_base_url(base_url)
-    path = parts.path.rstrip("/")
-    root = path.removesuffix(CHAT) if path.endswith(CHAT) else path or "/v1"
-    return urlunsplit(parts._replace(path=root + endpoint))
+    return urlunsplit(parts._replace(path=rule(parts.path.rstrip("/"))))
 
 
 def without_query(url: str) -> str:
-    """Give an address as it may be shown: its query may hold a key."""
+    """Return an address as it may be shown: its query may hold a key."""
     return url.partition("?")[0]
 
 
@@ -121,7 +114,7 @@ def proxy_for(url: str, proxies: Mapping[str, str]) -> tuple[str, str]:
 
 
 def host_of_proxy(address: str) -> str:
-    """Give the host in a proxy's address, which may do without a scheme; empty if there is none."""
+    """Return the host of a proxy's address, which may lack a scheme; empty if there is none."""
     try:
         parts = urlsplit(address if "://" in address else f"http://{address}")
         return (parts.hostname or "") if parts.port is None or parts.port else ""

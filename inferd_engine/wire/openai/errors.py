@@ -46,7 +46,7 @@ def _is_page(body: str) -> bool:
 
 
 def html_title(page: str) -> str:
-    """Give a page's title, which is all of it that is worth showing."""
+    """Return a page's title, which is all of it that is worth showing."""
     found = _TITLE.search(page)
     return "HTML page" + (f": {html.unescape(found[1]).strip()}" if found else "")
 
@@ -72,6 +72,24 @@ def upstream_error(value: Any, *, request_id: str | None = None) -> UpstreamErro
 
 def _code_of(value: Any) -> str | None:  # noqa: ANN401 - JSON
     return next(iter(find_codes(value)), None)
+
+
+def too_large(what: str, size: int, limit: int, *, request_id: str | None = None) -> UpstreamError:
+    """Make the error for what is larger than ``max_event_bytes``.
+
+    Args:
+        what: What it is, with its verb: ``"the body has"``.
+        size: Bytes that were seen; there may be more.
+        limit: Bytes that are allowed.
+        request_id: The upstream's id of the request.
+    """
+    return UpstreamError(
+        f"{what} more than {size} bytes, the limit is {limit}: "
+        "raise max_event_bytes if the upstream is right",
+        code="event_too_large",
+        retryable=False,
+        request_id=request_id,
+    )
 
 
 def http_error(

@@ -1,19 +1,9 @@
-"""The next step after a refusal, where experience knows it, beside the upstream's words."""
+"""The next step after a refusal in words that servers of OpenAI's protocol are known for."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Protocol
 
-from inferd_engine.wire.http.urls import without_query
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from inferd_engine.secrets.secret import Secret
-
-_PAGE = re.compile(rb"\s*<")
-_MODEL = re.compile(rb"(?<![/\w])(?:model|deployment)(?:_?not_?found|\b)", re.IGNORECASE)
 # What is said, in lower case, with which statuses, and what helps.
 _SAID = (
     (
@@ -44,60 +34,13 @@ _SAID = (
 )
 
 
-class HintSettings(Protocol):
-    """What has to be known of a configuration."""
-
-    @property
-    def base_url(self) -> str: ...  # noqa: D102
-    @property
-    def model(self) -> str: ...  # noqa: D102
-    @property
-    def api_key(self) -> Secret: ...  # noqa: D102
-    @property
-    def api_key_variable(self) -> str: ...  # noqa: D102
-    @property
-    def api_key_header(self) -> str: ...  # noqa: D102
-    @property
-    def headers(self) -> Mapping[str, str]: ...  # noqa: D102
-
-
-def hint_of(status: int, body: bytes, place: str, settings: HintSettings) -> str:
-    """Say what the next step is; empty where there is no experience.
+def hint_of_words(status: int, body: bytes) -> str:
+    """Return what the next step is; empty where there is no experience.
 
     Args:
         status: The HTTP status.
         body: What the upstream said.
-        place: The address that was asked.
-        settings: How it was asked.
     """
-    if status in (401, 403):
-        return _key_hint(settings)
-    if status == 404 and _names_model(body, settings.model):  # noqa: PLR2004 - HTTP
-        return f"the model {settings.model!r} is not known there: models() lists those that are"
-    if status in (404, 405):
-        return (
-            f"{place} was asked, because base_url is {without_query(settings.base_url)}; "
-            f"if that is right, the model {settings.model!r} may be unknown there"
-        )
-    if 300 <= status < 400:  # noqa: PLR2004 - HTTP
-        return "a redirect, which is not followed: set base_url to where it leads"
     said = body.lower()
     hints = (hint for known, words, hint in _SAID if status in known and words.search(said))
     return next(hints, "")
-
-
-def _names_model(body: bytes, model: str) -> bool:
-    """Whether an upstream says that it is the model which it cannot find, and not the address."""
-    return not _PAGE.match(body) and bool(
-        _MODEL.search(body) or re.search(rb"[\"'`\s]%b[\"'`\s,.]" % re.escape(model.encode()), body)
-    )
-
-
-def _key_hint(settings: HintSettings) -> str:
-    key, variable = settings.api_key, settings.api_key_variable
-    names = {"authorization", settings.api_key_header.lower()}
-    if names & set(map(str.lower, settings.headers)):
-        return "the credentials came from headers"
-    if not key:
-        return f"no key was sent: set api_key or {variable}" if variable else "no key was sent"
-    return f"the key came from {key.source or 'api_key'}"

@@ -8,7 +8,7 @@ Goal: a history that every compatible server takes.  The rules that all share:
 * a call's arguments are a JSON string, an assistant's ``content`` is null only beside calls;
 * thoughts are left out: most servers ignore them, some refuse them.
 
-What upstreams differ in is asked of the settings: ``replay_thinking_as`` names the field for
+What upstreams differ in is asked of the ``Dialect``: ``replay_thinking_as`` names the field for
 thoughts where the upstream wants them back, ``short_tool_call_ids`` writes all ids anew where only
 nine letters and digits will do, ``strict_turns`` makes the speakers take turns.
 """
@@ -20,7 +20,7 @@ import contextlib
 import hashlib
 import json
 import re
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import (
     AttachmentUnsupportedError,
@@ -46,55 +46,41 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from inferd_engine.proto.v2 import Attachment, ContentBlock, MessageV2
+    from inferd_engine.wire.openai.dialect import Dialect
 
 _SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}")
 _AFTER_RESULTS = "I have read the results."  # what an assistant says where one has to speak
 
 
-class HistorySettings(Protocol):
-    """What this mapper needs to know of a configuration."""
-
-    @property
-    def vision(self) -> bool: ...  # noqa: D102
-    @property
-    def audio(self) -> bool: ...  # noqa: D102
-    @property
-    def replay_thinking_as(self) -> str: ...  # noqa: D102
-    @property
-    def short_tool_call_ids(self) -> bool: ...  # noqa: D102
-    @property
-    def strict_turns(self) -> bool: ...  # noqa: D102
-
-
 def history_from(
-    messages: Sequence[MessageV2], attachments: Sequence[Attachment], settings: HistorySettings
+    messages: Sequence[MessageV2], attachments: Sequence[Attachment], dialect: Dialect
 ) -> list[dict[str, Any]]:
-    """Give the ``messages`` to post.
+    """Return the ``messages`` to post.
 
     Raises:
         InvalidRequestError: Something cannot be sent; the message names the place.
     """
-    history = _History(attachments, settings)
+    history = _History(attachments, dialect)
     mapped: list[dict[str, Any]] = []
     for index, message in enumerate(messages):
         mapped += history.message(message, f"messages[{index}].content")
     if not mapped:
         msg = "messages holds thoughts alone, which are not sent: say something"
         raise InvalidRequestError(msg)
-    return list(_taking_turns(mapped)) if settings.strict_turns else mapped
+    return list(_taking_turns(mapped)) if dialect.strict_turns else mapped
 
 
 class _History:
     """What has to be known of the whole conversation while its messages are mapped."""
 
-    def __init__(self, attachments: Sequence[Attachment], settings: HistorySettings) -> None:
-        self._settings = settings
+    def __init__(self, attachments: Sequence[Attachment], dialect: Dialect) -> None:
+        self._dialect = dialect
         self._attachments: Mapping[str, Any] = {item.id: item for item in attachments}
         self._names: dict[str, str] = {}  # of the tools that were called, by the call's id
-        self._ids = _ShortIds() if settings.short_tool_call_ids else None
+        self._ids = _ShortIds() if dialect.short_tool_call_ids else None
 
     def message(self, message: MessageV2, place: str) -> list[dict[str, Any]]:
-        """Give what a message becomes: the results in it, then what is said itself."""
+        """Return what a message becomes: the results in it, then what is said itself."""
         results: list[dict[str, Any]] = []
         calls: list[dict[str, Any]] = []
         parts: list[dict[str, Any]] = []
@@ -119,8 +105,8 @@ class _History:
         if calls:
             own["content"] = content or None
             own["tool_calls"] = calls
-        if thoughts and self._settings.replay_thinking_as:
-            own[self._settings.replay_thinking_as] = "".join(thoughts)
+        if thoughts and self._dialect.replay_thinking_as:
+            own[self._dialect.replay_thinking_as] = "".join(thoughts)
         if details:
             own[REASONING_DETAILS] = details
         return [*results, own]
@@ -128,9 +114,9 @@ class _History:
     def _part(self, block: ContentBlock, place: str) -> dict[str, Any]:
         if isinstance(block, TextBlock):
             return {"type": "text", "text": block.text}
-        if isinstance(block, ImageBlock) and self._settings.vision:
+        if isinstance(block, ImageBlock) and self._dialect.vision:
             return image_part(self._attachments[block.attachment_id], place)
-        if isinstance(block, AudioBlock) and self._settings.audio:
+        if isinstance(block, AudioBlock) and self._dialect.audio:
             return audio_part(self._attachments[block.attachment_id], place)
         if isinstance(block, (ImageBlock, AudioBlock, VideoBlock)):
             switch = {"image": "vision=True", "audio": "audio=True"}.get(block.type)
@@ -192,7 +178,7 @@ def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
 
 
 def _arguments(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
-    """Give a call's arguments as the JSON text of an object, where they are one at all."""
+    """Return a call's arguments as the JSON text of an object, where they are one at all."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):  # a tool may take a plain string
             decoded = parse_json(value or "{}")
@@ -205,7 +191,7 @@ def _arguments(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
 
 
 def _text_of(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
-    """Give the input of a custom call, which is text."""
+    """Return the input of a custom call, which is text."""
     return value if isinstance(value, str) else _arguments(value, place)
 
 

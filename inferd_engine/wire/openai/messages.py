@@ -9,12 +9,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NoReturn, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import attrs
 
-from inferd_engine.errors import InvalidRequestError
-from inferd_engine.proto.v1 import Role
+from inferd_engine.proto.roles import Role
 from inferd_engine.proto.v2 import (
     AudioAttachment,
     AudioBlock,
@@ -26,7 +25,9 @@ from inferd_engine.proto.v2 import (
     ToolResultBlock,
     ToolUseBlock,
 )
+from inferd_engine.proto.values import kind_of, refuse
 from inferd_engine.wire.openai.reasoning_details import REASONING_DETAILS
+from inferd_engine.wire.openai.texts import THOUGHTS
 from inferd_engine.wire.openai.tools import CUSTOM
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ Prompt = Union[str, MessageV2, "dict[str, Any]", "Iterable[MessageV2 | dict[str,
 
 
 def messages_from(prompt: Prompt) -> tuple[tuple[MessageV2, ...], tuple[Attachment, ...]]:
-    """Give a prompt as messages, and what they show as attachments.
+    """Return a prompt as messages, and what they show as attachments.
 
     Args:
         prompt: A str (one user message), a message, or several: ours, or dicts in OpenAI's shape.
@@ -59,8 +60,10 @@ def messages_from(prompt: Prompt) -> tuple[tuple[MessageV2, ...], tuple[Attachme
         return (MessageV2(Role.USER, prompt),), ()
     if isinstance(prompt, (MessageV2, dict)):
         prompt = (prompt,)
+    if isinstance(prompt, (bytes, bytearray)):
+        refuse("prompt", "is bytes: decode them to a str")
     if not isinstance(prompt, Iterable):
-        _refuse("prompt", f"is a {type(prompt).__name__}: give a str or a list of messages")
+        refuse("prompt", f"is {kind_of(prompt)}: give a str or a list of messages")
     reader = _Reader()
     messages = tuple(
         reader.message(message, f"messages[{index}]")
@@ -81,18 +84,18 @@ class _Reader:
         word = message.get("role")
         role = _ROLES.get(word) if isinstance(word, str) else None
         if role is None:
-            _refuse(f"{place}.role", f"is {word!r}: take {', '.join(_ROLES)}")
+            refuse(f"{place}.role", f"is {word!r}: take {', '.join(_ROLES)}")
         content = self._content(message.get("content"), f"{place}.content")
         if word == "tool":
             call_id = message.get("tool_call_id")
             if not isinstance(call_id, str) or not call_id:
-                _refuse(place, "has no tool_call_id: it pairs the result with its call")
+                refuse(place, "has no tool_call_id: it pairs the result with its call")
             return MessageV2(role, (ToolResultBlock(call_id, content),))
         if not content and isinstance(message.get("refusal"), str):
             content = (TextBlock(message["refusal"]),)
         calls = message.get("tool_calls") or ()
         if not isinstance(calls, (list, tuple)):
-            _refuse(f"{place}.tool_calls", "is no list")
+            refuse(f"{place}.tool_calls", "is not a list")
         blocks = [_call(call, f"{place}.tool_calls[{number}]") for number, call in enumerate(calls)]
         if blocks and message.get(REASONING_DETAILS):
             details = {REASONING_DETAILS: message[REASONING_DETAILS]}
@@ -107,14 +110,14 @@ class _Reader:
         if isinstance(content, str):
             return (TextBlock(content),)
         if not isinstance(content, (list, tuple)):
-            _refuse(place, "is neither text nor a list of parts")
+            refuse(place, "is neither text nor a list of parts")
         return tuple(self._part(part, f"{place}[{number}]") for number, part in enumerate(content))
 
     def _part(self, part: Any, place: str) -> ContentBlock:  # noqa: ANN401 - JSON
         if isinstance(part, str):
             return TextBlock(part)
         if not isinstance(part, dict):
-            _refuse(place, f"is a {type(part).__name__}: give text, or a part with a type")
+            refuse(place, f"is a {type(part).__name__}: give text, or a part with a type")
         for text in (part.get("text"), part.get("refusal")):
             if isinstance(text, str):
                 return TextBlock(text)
@@ -123,7 +126,7 @@ class _Reader:
             self.attachments.append(_image(part.get(kind), place))
             return ImageBlock(place)
         if kind != "input_audio":
-            _refuse(place, f"is a part of type {kind!r}: give text, image_url or input_audio")
+            refuse(place, f"is a part of type {kind!r}: give text, image_url or input_audio")
         self.attachments.append(_audio(part.get(kind), place))
         return AudioBlock(place)
 
@@ -131,7 +134,7 @@ class _Reader:
 def _image(image: Any, place: str) -> ImageAttachment:  # noqa: ANN401 - JSON
     image = {"url": image} if isinstance(image, str) else image
     if not isinstance(image, dict) or not isinstance(image.get("url"), str):
-        _refuse(f"{place}.image_url", "has no url")
+        refuse(f"{place}.image_url", "has no url")
     return ImageAttachment.at(place, image["url"], detail=image.get("detail"))
 
 
@@ -139,19 +142,14 @@ def _audio(audio: Any, place: str) -> AudioAttachment:  # noqa: ANN401 - JSON
     try:
         return AudioAttachment.encoded(place, base64.b64decode(audio["data"], validate=True))
     except (KeyError, TypeError, ValueError):
-        _refuse(f"{place}.input_audio", "has no data in base64")
+        refuse(f"{place}.input_audio", "has no data in base64")
 
 
 def _thoughts(message: Mapping[str, Any]) -> tuple[ThinkingBlock, ...]:
-    for field in ("reasoning_content", "reasoning"):
+    for field in THOUGHTS:
         if isinstance(message.get(field), str) and message[field]:
             return (ThinkingBlock(message[field]),)
     return ()
-
-
-def _refuse(place: str, what: str) -> NoReturn:
-    msg = f"{place} {what}"
-    raise InvalidRequestError(msg)
 
 
 def _call(call: Any, place: str) -> ToolUseBlock:  # noqa: ANN401 - JSON
@@ -164,12 +162,12 @@ def _call(call: Any, place: str) -> ToolUseBlock:  # noqa: ANN401 - JSON
             return ToolUseBlock(
                 call.get("id") or "", custom.get("name") or "", custom.get("input") or "", extra
             )
-        _refuse(place, "has no function")
+        refuse(place, "has no function")
     arguments = function.get("arguments") or "{}"
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments, strict=False)
         except (ValueError, RecursionError):
-            _refuse(f"{place}.function.arguments", "are no JSON")
+            refuse(f"{place}.function.arguments", "are not JSON")
     extra = {key: value for key, value in call.items() if key not in ("id", "type", "function")}
     return ToolUseBlock(call.get("id") or "", function.get("name") or "", arguments, extra)

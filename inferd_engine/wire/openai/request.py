@@ -4,7 +4,7 @@ Only what the caller set is sent: servers differ in what they refuse, and a defa
 be a 400.  What the wire cannot carry is refused here, before a connection is opened, with the
 place in the request.
 
-* ``tools`` is left out when empty, and ``tool_choice`` with it.
+* ``tools`` is left out when empty, and ``tool_choice`` with it, unless ``extra_body`` has tools.
 * Whether to think is asked in the words of the upstream (``THINKING_STYLES``).
 * ``extra_body`` is merged last, object by object; where both have a value the caller's stands.
 * Halves of characters are joined or replaced: strict JSON parsers refuse them.
@@ -17,37 +17,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.proto.tool_choice import ANY, REQUIRED, named_in
-from inferd_engine.wire.openai.history import HistorySettings, history_from
+from inferd_engine.proto.v2 import ResolvedV2
+from inferd_engine.proto.values import kind_of
+from inferd_engine.wire.openai.history import history_from
 from inferd_engine.wire.text.surrogates import joined_in_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inferd_engine.proto.v2 import ResolvedV2, Tool
+    from inferd_engine.proto.v2 import Tool
+    from inferd_engine.wire.openai.dialect import Dialect
 
 _FORMAT = "json_schema"
 _FORMAT_NAME = "response"  # of a schema without one: OpenAI wants one
-
-
-class RequestSettings(HistorySettings, Protocol):
-    """What the mapper needs to know of a configuration."""
-
-    @property
-    def model(self) -> str: ...  # noqa: D102
-    @property
-    def max_tokens_field(self) -> str: ...  # noqa: D102
-    @property
-    def include_usage(self) -> bool: ...  # noqa: D102
-    @property
-    def thinking_style(self) -> str: ...  # noqa: D102
-    @property
-    def tool_name_pattern(self) -> str: ...  # noqa: D102
-    @property
-    def extra_body(self) -> Mapping[str, Any]: ...  # noqa: D102
 
 
 # --- whether to think ----------------------------------------------------------------------------
@@ -60,7 +46,7 @@ def _effort(thinking: bool | str) -> str:  # noqa: FBT001 - the contract's type
 
 
 def _level(thinking: bool | str) -> dict[str, str]:  # noqa: FBT001
-    """Give the level beside a switch: only if the caller named one."""
+    """Return the level beside a switch: only if the caller named one."""
     return {"reasoning_effort": thinking} if isinstance(thinking, str) else {}
 
 
@@ -87,12 +73,12 @@ Qwen's and GLM's templates know the first word, those of DeepSeek, Granite and K
 a word that a template does not know does no harm."""
 
 
-def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict[str, Any]:
-    """Give the JSON object to post.
+def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
+    """Return the JSON object to post.
 
     Args:
         resolved: The checked request.
-        config: The upstream's model and ways, an ``OpenAiCompatConfig``.
+        dialect: The upstream's model and ways.
 
     Raises:
         AttachmentUnsupportedError: A message shows what this upstream is not sent: a video, or an
@@ -102,28 +88,32 @@ def request_from_resolved(resolved: ResolvedV2, config: RequestSettings) -> dict
         InvalidRequestError: A tool call's input is nothing that JSON can hold, or a tool has a
             name that the upstream refuses.
     """
+    if not isinstance(resolved, ResolvedV2):
+        hint = "give what RequestV2.resolve() returns, or call stream()"
+        raise InvalidRequestError(f"the request is {kind_of(resolved)}: {hint}")
     streams = resolved.stream is not False
     body: dict[str, Any] = {
-        "model": resolved.model or config.model,
-        "messages": history_from(resolved.messages, resolved.attachments, config),
+        "model": resolved.model or dialect.model,
+        "messages": history_from(resolved.messages, resolved.attachments, dialect),
         "stream": streams,
     }
-    if streams and config.include_usage:
+    if streams and dialect.include_usage:
         body["stream_options"] = {"include_usage": True}
-    body |= _sampling(resolved, config.max_tokens_field)
+    body |= _sampling(resolved, dialect.max_tokens_field)
     if resolved.thinking is not None:
-        body |= THINKING_STYLES[config.thinking_style](resolved.thinking)
+        body |= THINKING_STYLES[dialect.thinking_style](resolved.thinking)
     if resolved.tools:
         body["tools"] = [
-            _tool(tool, f"tools[{index}]", config.tool_name_pattern)
+            _tool(tool, f"tools[{index}]", dialect.tool_name_pattern)
             for index, tool in enumerate(resolved.tools)
         ]
+    if resolved.tools or resolved.extra_body.get("tools"):
         if resolved.tool_choice is not None:
             body["tool_choice"] = _tool_choice(resolved.tool_choice)
         if resolved.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = resolved.parallel_tool_calls
     try:
-        extra = _merged(config.extra_body, resolved.extra_body)
+        extra = _merged(dialect.extra_body, resolved.extra_body)
         whole: dict[str, Any] = joined_in_value(_merged(body, extra))
     except ValueError:
         msg = "the request holds a value that is nested too deeply"
@@ -158,7 +148,7 @@ def _tool(tool: Tool, place: str, name_pattern: str) -> dict[str, Any]:
 
 
 def _parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a tool's schema; some upstreams refuse an object that does not list its properties."""
+    """Return a tool's schema; some upstreams refuse an object that does not list its properties."""
     schema = dict(schema) or {"type": "object"}
     if schema.get("type") == "object" and schema.get("properties") is None:
         schema["properties"] = {}
@@ -166,7 +156,7 @@ def _parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tool_choice(choice: Any) -> Any:  # noqa: ANN401 - JSON
-    """Give a choice in OpenAI's shape; an object that is nobody's else is sent as it is."""
+    """Return a choice in OpenAI's shape; an object that is nobody's else is sent as it is."""
     kind = choice.get("type") if isinstance(choice, Mapping) else None
     if ANY in (choice, kind):
         return REQUIRED
@@ -177,7 +167,7 @@ def _tool_choice(choice: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _response_format(wanted: Any) -> Any:  # noqa: ANN401 - JSON
-    """Give a response format in OpenAI's shape; inferd's has the schema beside the type."""
+    """Return a response format in OpenAI's shape; inferd's has the schema beside the type."""
     if not isinstance(wanted, Mapping) or wanted.get("type") != _FORMAT or _FORMAT in wanted:
         return wanted
     inner = {key: value for key, value in wanted.items() if key != "type"}

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine._native import ffi, lib
+from inferd_engine._native import CHARS, ffi, lib, new_chars
 from inferd_engine.errors import EventTooLargeError
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 _MORE, _LARGE = lib.SSE_MORE, lib.SSE_LARGE
 _BLOCK = lib.SSE_BLOCK
-_CHARS = ffi.typeof("char[]")
-_new_chars = ffi.new_allocator(should_clear_after_alloc=False)
 _SMALL = 4096  # bytes of a read that may be a run and no more: larger ones end anywhere
 _ROOM = 64  # spans for one call: a read of unlike events needs several calls, of like ones one
 
@@ -51,16 +49,16 @@ class NativeFramer:
         self.__init__(old.limit, keep_unknown=bool(old.keep_unknown))  # type: ignore[misc]
 
     def run(self, data: bytes) -> str | None:
-        """Give the data of the events in these bytes, one a line, if they are a run and no more."""
+        """Return the data of the events in these bytes, one a line, if they are exactly a run."""
         size = len(data)
         if self._rest or size > _SMALL:
             return None
-        lines = _new_chars(_CHARS, size)
+        lines = new_chars(CHARS, size)
         length = lib.sse_whole_run(self._scanner, data, size, lines)
         return str(ffi.buffer(lines, length), "utf-8", "replace") if length else None
 
     def feed(self, data: bytes) -> Iterator[Piece]:
-        """Give the pieces that these bytes finish.
+        """Yield the pieces that these bytes finish.
 
         Raises:
             EventTooLargeError: A block is larger than allowed.
@@ -94,12 +92,12 @@ class NativeFramer:
 
 
 def _joined(run: Any, size: int, kind: int) -> str:  # noqa: ANN401 - a pointer
-    """Give a run's data, one a line."""
-    lines = _new_chars(_CHARS, size)
+    """Return a run's data, one a line."""
+    lines = new_chars(CHARS, size)
     return str(ffi.buffer(lines, lib.sse_join(run, size, kind, lines)), "utf-8", "replace")
 
 
 def utf8_truncate(text: bytes, most: int) -> int:
-    """Give the length of the longest prefix of at most ``most`` bytes that cuts no character."""
+    """Return the length of the longest prefix of at most ``most`` bytes that cuts no character."""
     length: int = lib.utf8_truncate(ffi.from_buffer(text), len(text), most)
     return length

@@ -46,7 +46,7 @@ class PureFramer:
         """Find no runs: what is fast in C is not in Python."""
 
     def feed(self, data: bytes) -> Iterator[Piece]:
-        """Give the pieces that these bytes finish.
+        """Yield the pieces that these bytes finish.
 
         Raises:
             EventTooLargeError: A block is larger than allowed.
@@ -85,6 +85,6 @@ class PureFramer:
             return
         self._lines.append(line)
         self._size = size
-        name = text.partition(b":")[0]
+        name = text[: text.find(b":")] if b":" in text else text
         if name == b"retry" or (self._keep_unknown and name and name not in _KNOWN_FIELDS):
             yield text
