@@ -12,7 +12,6 @@ import ipaddress
 import os
 import socket
 import threading
-import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 import inferd_engine as ie
@@ -130,7 +129,10 @@ class _OnThisMachine:
         self._app = app
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:  # noqa: ANN401 - WSGI
-        name = urllib.parse.urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname
+        host = environ.get("HTTP_HOST", "")
+        name = (
+            host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+        )
         if name and not _is_here(name):
             body = b"Ask by the address of this machine, or serve with a key.\n"
             headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]

@@ -11,7 +11,6 @@ import hmac
 import http
 import json
 import time
-import urllib.parse
 import uuid
 from typing import TYPE_CHECKING, Any, Union
 
@@ -156,7 +155,7 @@ class OpenAIApp:
     def _check_origin(environ: dict[str, Any]) -> None:
         """Refuse pages of other sites: where there is no key, any page could make this one work."""
         origin = environ.get("HTTP_ORIGIN")
-        if origin is not None and urllib.parse.urlsplit(origin).netloc != environ.get("HTTP_HOST"):
+        if origin is not None and origin.partition("://")[2] != environ.get("HTTP_HOST"):
             raise _RefusedError(403, "Pages of other sites may not ask here.", code="origin")
 
     def _check_key(self, authorization: str) -> None:
@@ -262,14 +261,14 @@ def _collected(stream: ie.TokenStream, environ: dict[str, Any]) -> tuple[ie.Comp
         GenerateError: It failed, or nobody waits for it any more.
     """
     seen: list[Any] = []
-    while True:
-        event = stream.poll(_GLANCE)
+    looked = time.monotonic()
+    while (event := stream.poll(_GLANCE)) is not None or not stream.ended:
         if event is not None:
             seen.append(event)
-        elif stream.ended:
-            break
-        elif is_gone(environ):
-            stream.close()
+        if time.monotonic() - looked >= _GLANCE:
+            looked = time.monotonic()
+            if is_gone(environ):
+                stream.close()
     ending = None if stream.done is None else ending_of(stream.done)
     if isinstance(ending, ie.GenerateError):
         raise ending

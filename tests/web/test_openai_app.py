@@ -15,6 +15,7 @@ import inferd_engine as ie
 from inferd_engine import web
 from inferd_engine.testing import (
     Cut,
+    Pause,
     Reply,
     Stall,
     chunk,
@@ -110,9 +111,17 @@ def test_a_whole_answer_that_breaks(serve):
         assert "choices" not in answer.json
 
 
-def test_whoever_waits_for_a_whole_answer_may_leave(serve):
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [chunk("Hel"), Stall()],
+        [step for _ in range(400) for step in (chunk("word "), Pause(0.05))],
+    ],
+    ids=["silence", "tokens flow"],
+)
+def test_whoever_waits_for_a_whole_answer_may_leave(serve, steps):
     """Where the server tells that the client has gone, the upstream is told."""
-    app = serve(Reply([chunk("Hel"), Stall()]))
+    app = serve(Reply(steps))
     answer = call(app, CHAT, HI, **{"waitress.client_disconnected": lambda: True})
     assert answer.status == 503
     assert app.upstream.wait_for_request().gone.wait(SOON)
@@ -387,7 +396,9 @@ def test_the_right_key():
         assert call(app, CHAT, HI, headers={"Authorization": key}).status == 200
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:81"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "", "http://[", "http://127.0.0.1:81"]
+)
 def test_pages_of_other_sites(origin):
     """A page that somebody has opened cannot make this machine work."""
     app = web.OpenAIApp(ie.Mock())

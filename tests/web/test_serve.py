@@ -228,7 +228,9 @@ def test_a_key(which, monkeypatch):
         assert "authorization" not in upstream.requests[0].headers
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.nip.io"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.nip.io", "[::2]:80"]
+)
 def test_names_of_other_machines(served, host):
     """A site whose name was made to point here is not answered; our own names are."""
     asked = {"headers": {"Host": host}, "timeout": SOON}
