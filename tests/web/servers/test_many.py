@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from web.servers.browsing import Tab
 from web.servers.conftest import ViewServer
 
@@ -13,11 +14,12 @@ MANY = 200
 SECONDS = 2.0  # a heartbeat, and what 200 threads need to say so
 
 
-def test_two_hundred_silent_streams(tmp_path):
-    """200 open silent streams in one gthread process are all told within two seconds."""
+@pytest.mark.parametrize("name", ["gunicorn gthread", "django uvicorn", "fastapi uvicorn"])
+def test_two_hundred_silent_streams(tmp_path, name):
+    """200 open silent streams in one process are all told within two seconds."""
     with (
         Upstream(otherwise=lambda _: Reply([chunk("Hel"), Stall()])) as upstream,
-        ViewServer(tmp_path / "server.log", "gunicorn gthread", upstream) as server,
+        ViewServer(tmp_path / "server.log", name, upstream) as server,
     ):
         tabs = [Tab(server.port) for _ in range(MANY)]
         for tab in tabs:
