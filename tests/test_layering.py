@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "reprs": (),  # values told in a line
     "_native": (),  # the compiled part and its switch, for whoever needs it
     "proto": _SPOKEN,
-    "events": (*_SPOKEN, "proto"),
+    "events": (*_SPOKEN, "proto", "notebook"),
     "wire.text": ("errors",),
     "wire.http": ("errors", "_native", "wire.text"),
     "wire.sse": (*_SPOKEN, "_native", "wire.text"),
@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "secrets": (*_SPOKEN, "wire.http"),
     # Two towers that never meet: bytes in time, which know no event; threads, which know no HTTP.
     "net": (*_SPOKEN, "_native", "secrets", "wire.http", "wire.text"),
-    "stream": (*_SPOKEN, "events", "cancel"),
+    "stream": (*_SPOKEN, "events", "cancel", "notebook"),
     # The bridge between them, and what stands on it; no backend knows another.
     "backends.base": (*_SPOKEN, "proto", "events", "cancel", "stream", "wire.openai"),
     "backends.settings": ("errors", "proto"),
@@ -55,6 +55,9 @@ MAY_IMPORT = {
     "backends.over_http": _BACKEND,
     "backends.openai_compat": (*_BACKEND, "backends.over_http"),
     "testing": (),
+    # The front door, and what may be printed.  What notebooks show of values and streams is told
+    # here; those import it when they are shown.
+    "notebook": ("cli",),
     "web": (),  # the front door alone, as whoever writes a place of their own has it
     # A program like any other: the front door, and the names of the presets, which are not there.
     "cli": ("testing", "web", "backends.openai_compat"),
