@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 # A limit is made no shorter than that: what a loaded machine takes for what should take no time.
-_SHORTEST = 0.05  # seconds
+_SHORTEST = 0.25  # seconds
 _SHORTEST_CONNECT = 1.0  # seconds: on loopback too, a thread has to come to accept
 
 

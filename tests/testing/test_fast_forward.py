@@ -48,7 +48,7 @@ def test_tokens(backend_at):
         token.cancel_after(20)
         began = time.monotonic()
         with pytest.raises(ie.RequestCancelledError):
-            backend_at(upstream.url).complete("Hi", cancel=token)
+            backend_at(upstream.url, timeout=300.0).complete("Hi", cancel=token)
         assert 0.1 < time.monotonic() - began < SOON
 
 
