@@ -216,10 +216,10 @@ class Completion:
         return f"{head}{shortened(self.text, LONGEST - len(head + rest) - 3)} {rest}"
 
     def _repr_markdown_(self) -> str:
-        """Return what a notebook shows: the text, which models write as Markdown, and the calls."""
-        calls = [f"`{call.name}({call.input!r})`" for call in self.tool_uses]
-        end = [] if self.stop_reason in _ORDINARY else [f"*({self.stop_reason or 'cut'})*"]
-        return "\n\n".join(filter(None, [self.text, *calls, *end]))
+        """Return what a notebook shows: Markdown that loads nothing, calls, and how it ended."""
+        from inferd_engine.notebook.page import markdown_of  # noqa: PLC0415 - only where it is used
+
+        return markdown_of(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the completion as JSON; what is unset is left out."""
@@ -292,9 +292,6 @@ class Completion:
             blocks.append(TextBlock(self.text))
         blocks += [ToolUseBlock(t.tool_call_id, t.name, t.input, t.extra) for t in self.tool_uses]
         return MessageV2(Role.ASSISTANT, tuple(blocks))
-
-
-_ORDINARY = (StopReason.END_TURN, StopReason.TOOL_USE, StopReason.STOP_SEQUENCE)
 
 
 def _plain(_: object, __: object, value: Any) -> Any:  # noqa: ANN401 - attrs' signature

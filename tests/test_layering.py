@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "reprs": (),  # values told in a line
     "_native": (),  # the compiled part and its switch, for whoever needs it
     "proto": _SPOKEN,
-    "events": (*_SPOKEN, "proto"),
+    "events": (*_SPOKEN, "proto", "notebook"),
     "vectors": ("events", "reprs"),
     "wire.text": ("errors",),
     "wire.http": ("errors", "_native", "wire.text"),
@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "secrets": (*_SPOKEN, "wire.http"),
     # Two towers that never meet: bytes in time, which know no event; threads, which know no HTTP.
     "net": (*_SPOKEN, "_native", "secrets", "wire.http", "wire.text"),
-    "stream": (*_SPOKEN, "events", "cancel"),
+    "stream": (*_SPOKEN, "events", "cancel", "notebook"),
     # The bridge between them, and what stands on it; no backend knows another.
     "backends.base": (
         *(*_SPOKEN, "proto", "events", "vectors", "cancel", "stream", "wire.openai"),
@@ -73,6 +73,9 @@ MAY_IMPORT = {
     "backends.anthropic": (*_BACKEND, "backends.over_http"),
     "backends.bedrock": (*_BACKEND, "backends.over_http"),
     "testing": (),
+    # The front door, and what may be printed.  What notebooks show of values and streams is told
+    # here; those import it when they are shown.
+    "notebook": ("cli",),
     # A program like any other: it comes by the front door.
     "cli": ("testing",),
     "__init__": ("_version",),

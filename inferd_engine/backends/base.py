@@ -287,6 +287,36 @@ class Backend(abc.ABC):
         with stream:
             return stream.collect()
 
+    @without_frames
+    def display(
+        self,
+        prompt: Prompt,
+        *,
+        system: str | None = None,
+        cancel: CancelToken | None = None,
+        plain: bool = False,
+        trust: bool = False,
+        **fields: Unpack[RequestFields],
+    ) -> Completion:
+        """Ask, and show the answer in a notebook while it comes; elsewhere print it.
+
+        Args:
+            prompt: A str (one user message), or messages: ours, or dicts in OpenAI's shape.
+            system: Put in front as a system message.
+            cancel: Ends the call, whatever it waits for.
+            plain: As in ``TokenStream.display()``, like ``trust``; thoughts are folded.
+            trust: Let the Markdown load images and run what is in it.
+            fields: As in ``stream()``.
+
+        Raises:
+            GenerateError: As from ``stream()`` and ``TokenStream.display()``; what had come is in
+                its ``partial``, and stays on the page.
+            TypeError: There is no such field; the message names what is close.
+        """
+        self._check_names("display()", fields, cancel)
+        with self.stream(prompt, system=system, cancel=cancel, **fields) as stream:
+            return stream.display(plain=plain, trust=trust)
+
     def _check_names(self, call: str, fields: Iterable[str], cancel: CancelToken | None) -> None:
         """Refuse arguments that a call does not have, before anything else is looked at."""
         config = type(getattr(self, "config", None))

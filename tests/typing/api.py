@@ -54,6 +54,13 @@ def handle(error: ie.GenerateError) -> float | None:
     return 0.0 if error.retryable else None
 
 
+def show_live(backend: ie.Backend) -> None:
+    """Show answers in a notebook."""
+    assert_type(backend.display("Hi", max_tokens=9, thinking=True, plain=True), ie.Completion)
+    with backend.stream("Hi") as stream:
+        assert_type(stream.display(thinking="open", trust=True), ie.Completion)
+
+
 def configure() -> ie.OpenAiCompat:
     """Make a backend from a configuration or from fields."""
     config = ie.OpenAiCompatConfig(base_url="http://localhost:8080", api_key="", model="m")
