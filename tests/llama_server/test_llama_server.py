@@ -33,7 +33,8 @@ def test_text_then_done(backend):
     assert len(texts) > 1
     assert done.stop_reason is ie.StopReason.MAX_TOKENS
     assert done.usage.output_tokens == 12
-    assert done.usage.input_tokens > 10
+    # 0 in its first event, which it has not always counted by then, is not known.
+    assert done.usage.input_tokens is None or done.usage.input_tokens > 10
 
 
 def test_streamed_or_not(backend):
@@ -50,7 +51,7 @@ def test_both_protocols_say_the_same(backend, server):
         asked = {"max_tokens": 8, "top_k": 1, "temperature": 0.0}
         here, there = (one.complete("Hello", **asked) for one in (backend, other))
     assert here.text == there.text
-    assert here.usage.input_tokens == there.usage.input_tokens
+    assert here.usage.input_tokens in (None, there.usage.input_tokens)
 
 
 def test_a_tool_is_no_trouble(backend):
