@@ -105,12 +105,15 @@ class Done:
         stop_reason: Why it ended, in our words.
         usage: What it cost; None if the upstream did not say.
         finish_reason: Why it ended, in the upstream's own word; None if it gave none.
+        blocks: The assistant's turn in order, where it has to go back unchanged, because the
+            upstream signed its thoughts; else empty.
     """
 
     type: ClassVar[Literal["done"]] = "done"
     stop_reason: StopReason
     usage: Usage | None = None
     finish_reason: str | None = None
+    blocks: tuple[ContentBlock, ...] = ()
 
     __repr__ = short_repr
 
@@ -223,6 +226,9 @@ class Completion:
         fields = attrs.asdict(
             self, filter=lambda field, value: value != field.default, value_serializer=_plain
         )
+        if self.done is not None and self.done.blocks:
+            blocks = MessageV2(Role.ASSISTANT, self.done.blocks).to_dict()["content"]
+            fields["done"]["blocks"] = blocks
         return {**fields, "text": self.text}
 
     @classmethod
@@ -239,7 +245,9 @@ class Completion:
                 usage = done.get("usage")
                 reason = StopReason(done["stop_reason"])
                 usage = None if usage is None else _made(Usage, usage)
-                done = Done(reason, usage, done.get("finish_reason"))
+                turn = {"role": "assistant", "content": done.get("blocks") or []}
+                blocks = MessageV2.from_dict(turn).content
+                done = Done(reason, usage, done.get("finish_reason"), blocks)
             return cls(
                 text=data["text"],
                 thinking=data.get("thinking", ""),
@@ -275,6 +283,8 @@ class Completion:
 
     def to_message(self) -> MessageV2:
         """Return the answer as the assistant message of the next request."""
+        if self.done is not None and self.done.blocks:
+            return MessageV2(Role.ASSISTANT, self.done.blocks)
         blocks: list[ContentBlock] = []
         if self.thinking:
             blocks.append(ThinkingBlock(self.thinking))

@@ -15,7 +15,7 @@ PACKAGE = Path(inferd_engine.__file__).parent
 # that is named as a whole stands for the rooms in it.
 # How all speak: errors, where their tracebacks end, and values in one line.
 _SPOKEN = ("errors", "frames", "reprs")
-_PURE = (*_SPOKEN, "proto", "events", "wire")
+_PURE = (*_SPOKEN, "proto", "events", "vectors", "wire")
 _BACKEND = (
     *(*_PURE, "_version", "_native", "cancel", "stream", "secrets", "net"),
     *("backends.base", "backends.settings"),
@@ -28,10 +28,23 @@ MAY_IMPORT = {
     "_native": (),  # the compiled part and its switch, for whoever needs it
     "proto": _SPOKEN,
     "events": (*_SPOKEN, "proto", "notebook"),
+    "vectors": ("events", "reprs"),
     "wire.text": ("errors",),
     "wire.http": ("errors", "_native", "wire.text"),
     "wire.sse": (*_SPOKEN, "_native", "wire.text"),
-    "wire.openai": (*_SPOKEN, "proto", "events", "wire.text", "wire.http", "wire.sse"),
+    "wire.openai": (
+        *(*_SPOKEN, "proto", "events", "vectors", "wire.text", "wire.http", "wire.sse"),
+    ),
+    # What servers say is wrong, JSON in pieces and images are told alike in both protocols.
+    "wire.anthropic": (
+        *(*_SPOKEN, "proto", "events", "wire.text", "wire.http", "wire.sse", "wire.openai"),
+    ),
+    "wire.aws": _SPOKEN,
+    # Anthropic's Messages in other words: mapped by way of them.
+    "wire.bedrock": (
+        *(*_SPOKEN, "proto", "events", "wire.text", "wire.sse", "wire.openai"),
+        *("wire.anthropic", "wire.aws"),
+    ),
     "wire.openai_request": ("wire.openai",),  # doors that the contract names
     "wire.openai_chunks": ("wire.openai",),
     "cancel": _SPOKEN,
@@ -40,13 +53,16 @@ MAY_IMPORT = {
     "net": (*_SPOKEN, "_native", "secrets", "wire.http", "wire.text"),
     "stream": (*_SPOKEN, "events", "cancel", "notebook"),
     # The bridge between them, and what stands on it; no backend knows another.
-    "backends.base": (*_SPOKEN, "proto", "events", "cancel", "stream", "wire.openai"),
+    "backends.base": (
+        *(*_SPOKEN, "proto", "events", "vectors", "cancel", "stream", "wire.openai"),
+    ),
     "backends.settings": ("errors", "proto"),
     "backends.mock_script": (*_SPOKEN, "events", "stream"),
     "backends.mock": (
         *_SPOKEN,
         "proto",
         "events",
+        "vectors",
         "cancel",
         "stream",
         "backends.base",
@@ -54,17 +70,19 @@ MAY_IMPORT = {
     ),
     "backends.over_http": _BACKEND,
     "backends.openai_compat": (*_BACKEND, "backends.over_http"),
-    "testing": (),
+    "backends.anthropic": (*_BACKEND, "backends.over_http"),
+    "backends.bedrock": (*_BACKEND, "backends.over_http"),
+    "testing": ("net",),  # whoever makes clocks run faster has to reach them
     # The front door, and what may be printed.  What notebooks show of values and streams is told
     # here; those import it when they are shown.
     "notebook": ("cli",),
     "web": (),  # the front door alone, as whoever writes a place of their own has it
-    # A program like any other: the front door, and the names of the presets, which are not there.
-    "cli": ("testing", "web", "backends.openai_compat"),
+    # A program like any other: it comes by the front door.
+    "cli": ("testing", "web"),
     "__init__": ("_version",),
     "__main__": ("cli",),
 }
-PURE = {"errors", "proto", "events", "wire"}
+PURE = {"errors", "proto", "events", "vectors", "wire"}
 NO_IO = {"requests", "urllib3", "socket", "ssl", "threading", "queue", "select", "subprocess"}
 NO_CLOCK = {"time", "os"}
 # An HTTP date is told from now.
@@ -144,7 +162,11 @@ def test_the_pure_half_does_no_io(path):
 
 def test_testing_needs_the_standard_library_alone():
     """The test upstream can be used wherever the package is; what is optional is a leaf."""
-    optional = {"tls.py": {"trustme"}}
+    optional = {
+        "tls.py": {"trustme"},
+        "conversion.py": {"yaml"},
+        "pytest_plugin.py": {"pytest"},
+    }
     for path in (PACKAGE / "testing").glob("*.py"):
         for name in imports_of(path):
             root = name.split(".")[0]
@@ -162,7 +184,7 @@ def test_only_one_file_shuts_connections_down():
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "shutdown"
     ]
-    assert set(calls) - {"testing/upstream.py"} == {"net/exchange.py"}
+    assert set(calls) - {"testing/upstream.py", "testing/recorder.py"} == {"net/exchange.py"}
 
 
 def test_clocks_are_monotonic():

@@ -30,9 +30,11 @@ from inferd_engine.cli.upstream import shown
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from inferd_engine.cli.upstream import Asking
+
 
 def talk(
-    backend: ie.OpenAiCompat,
+    backend: Asking,
     system: str,
     attachments: Sequence[ie.Attachment],
     fields: Mapping[str, Any],
@@ -79,7 +81,7 @@ class Conversation:
 
     def __init__(
         self,
-        backend: ie.OpenAiCompat,
+        backend: Asking,
         system: str,
         attachments: Sequence[ie.Attachment],
         fields: Mapping[str, Any],
