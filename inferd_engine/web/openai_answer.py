@@ -48,8 +48,7 @@ def completion_document(
 
 def embeddings_document(result: ie.EmbedResult, *, model: str, is_base64: bool) -> dict[str, Any]:
     """Return vectors."""
-    counted = getattr(getattr(result, "usage", None), "input_tokens", None)
-    tokens = counted or getattr(result, "input_tokens", None) or 0
+    tokens = result.input_tokens or 0
     return {
         "object": "list",
         "model": model or result.model,

@@ -226,7 +226,7 @@ class OpenAIApp:
         return model_document(name, self._backend.name)
 
     def _embeddings(self, body: bytes) -> Answer:
-        asked = embeddings_from(body)
+        asked = embeddings_from(body, self._models)
         result = self._backend.embed(asked.request)
         return embeddings_document(result, model=asked.model, is_base64=asked.is_base64)
 

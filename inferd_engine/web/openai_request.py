@@ -173,8 +173,12 @@ class EmbeddingsAsked:
     is_base64: bool
 
 
-def embeddings_from(body: bytes) -> EmbeddingsAsked:
+def embeddings_from(body: bytes, models: Mapping[str, str]) -> EmbeddingsAsked:
     """Return what embeddings are asked for.
+
+    Args:
+        body: JSON.
+        models: What some names of models are to the backend.
 
     Raises:
         InvalidRequestError: They cannot be given; the message names the place.
@@ -187,5 +191,7 @@ def embeddings_from(body: bytes) -> EmbeddingsAsked:
     form = data.get("encoding_format", "float")
     if form not in ("float", "base64"):
         _refuse("encoding_format", "is neither float nor base64")
-    request = ie.EmbedRequest(texts, dimensions=data.get("dimensions")).resolve()
-    return EmbeddingsAsked(request, data.get("model", ""), form == "base64")
+    named = data.get("model", "")
+    model = models.get(named, named)
+    request = ie.EmbedRequest(texts, dimensions=data.get("dimensions"), model=model).resolve()
+    return EmbeddingsAsked(request, named, form == "base64")

@@ -319,6 +319,15 @@ def test_embeddings_that_cannot_be(asked):
     assert answer.error["type"] == "invalid_request_error"
 
 
+def test_the_model_of_embeddings():
+    """It goes to the backend, as what it is mapped to."""
+    backend = Vectors()
+    app = web.OpenAIApp(backend, models={"fast": "bge-m3"})
+    for named, asked in (("fast", "bge-m3"), ("other", "other")):
+        document = call(app, "/v1/embeddings", {"model": named, "input": "x"}).json
+        assert (backend.asked.model, document["model"]) == (asked, named)
+
+
 def test_a_backend_that_makes_none():
     """A backend without vectors says so."""
 
