@@ -55,6 +55,7 @@ _HOMES = {
     "inferd_engine.backends.base": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
     "inferd_engine.cancel": ("CancelToken",),
     "inferd_engine.stream.token_stream": ("TokenStream",),
+    "inferd_engine.stream.source": ("Source",),
     "inferd_engine.wire.sse.decoder": ("SSEDecoder", "ServerSentEvent"),
     "inferd_engine.wire.openai_request": ("request_from_resolved",),
     "inferd_engine.wire.openai.chunks": ("ChunkAccumulator",),
@@ -193,6 +194,7 @@ if TYPE_CHECKING:
         tool_result as tool_result,
         user as user,
     )
+    from inferd_engine.stream.source import Source as Source
     from inferd_engine.stream.token_stream import TokenStream as TokenStream
     from inferd_engine.wire.openai.chunks import ChunkAccumulator as ChunkAccumulator
     from inferd_engine.wire.openai.messages import Prompt as Prompt

@@ -7,10 +7,13 @@ if it is made again, the message names the place and the next step.
 Rules:
 
 * an error never carries a secret: not in its message, its attributes or its causes (what raised
-  it in ``requests`` holds the request's headers, so ``net`` keeps only the root cause);
-* every error pickles with its attributes and its cause, because errors cross process pools;
-* ``retryable`` turns false as soon as one event was delivered: the caller has seen half an answer,
-  and only the caller can know whether a second one may follow it.
+  it in ``requests`` holds the request's headers, so ``net`` keeps only the root cause, and of that
+  no frame);
+* every error pickles with its attributes and its cause, because errors cross process pools; a cause
+  of somebody else's that does not is told in words;
+* from a stream, ``retryable`` is false as soon as one event was delivered: the caller has seen half
+  an answer, and only the caller can know whether a second one may follow it.  From ``complete()``
+  nothing was handed out, and the word of the class stands.
 
 Rejected: one class per HTTP status (the status is data), and ``requests``-like trees by library
 layer (a user cannot act on a layer).
@@ -58,7 +61,7 @@ class GenerateError(Exception):
         self.partial = partial
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__.copy(), self.__cause__)
+        return _rebuild, (type(self), self.args, self.__dict__.copy(), _portable(self.__cause__))
 
     def to_dict(self) -> dict[str, Any]:
         """Give the error as JSON: for results, journals and logs; it holds no secret.
@@ -79,6 +82,17 @@ class GenerateError(Exception):
             "request_id": own.pop("request_id"),
         }
         return {**common, **own, **({} if partial is None else {"partial": partial.to_dict()})}
+
+
+def _portable(cause: BaseException | None) -> BaseException | None:
+    """Give a cause if it goes through a pickle, and what it says if it does not."""
+    import pickle  # noqa: PLC0415 - it is there: somebody is pickling
+
+    try:
+        pickle.loads(pickle.dumps(cause))  # noqa: S301 - what was made in the same line
+    except Exception:  # noqa: BLE001 - whatever somebody's exception does
+        return RuntimeError(f"{type(cause).__name__}: {cause}")
+    return cause
 
 
 def _rebuild(

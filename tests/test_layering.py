@@ -38,7 +38,15 @@ MAY_IMPORT = {
     # The bridge between them, and what stands on it; no backend knows another.
     "backends.base": ("errors", "proto", "events", "cancel", "stream", "wire.openai"),
     "backends.settings": ("errors", "proto"),
-    "backends.mock": ("errors", "proto", "events", "cancel", "stream", "backends.base"),
+    "backends.mock": (
+        "errors",
+        "proto",
+        "events",
+        "stream",
+        "backends.base",
+        "backends.mock_script",
+    ),
+    "backends.mock_script": ("errors", "events", "stream"),
     "backends.over_http": _BACKEND,
     "backends.openai_compat": (*_BACKEND, "backends.over_http"),
     "testing": (),

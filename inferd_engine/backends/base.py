@@ -1,8 +1,8 @@
 """What every backend is: a thing that is asked and answers with a stream.
 
 Goal: programs are written against ``Backend`` and do not care whether a mock, a local server or a
-cloud answers.  A backend implements ``name``, ``ready``, ``capabilities``, ``generate`` and
-``generate_v2``; all that is convenient is built on these here, once.
+cloud answers.  A backend implements ``name``, ``capabilities`` and ``generate_v2``, which gives
+``open_stream()`` what its events come from; all that is convenient is built on these here, once.
 
 Rules, inferd's own: everything that fails before the first token is raised by ``generate_v2``; no
 retries and no failover inside, because only the caller knows what a second attempt may cost.
@@ -12,28 +12,36 @@ from __future__ import annotations
 
 import abc
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from inferd_engine.cancel import LiveSet
-from inferd_engine.errors import InternalError, NotReadyError, UnsupportedError
+from inferd_engine.errors import (
+    InternalError,
+    NotReadyError,
+    RequestCancelledError,
+    UnsupportedError,
+)
 from inferd_engine.proto.fields import check_names
-from inferd_engine.stream.token_stream import TokenStream, collecting
+from inferd_engine.stream.iterator_source import source_of
+from inferd_engine.stream.token_stream import TokenStream
+from inferd_engine.stream.worker import collecting
 from inferd_engine.wire.openai.prompts import request_from
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
 
     from inferd_engine.cancel import Cancellable, CancelToken
-    from inferd_engine.events import Completion
+    from inferd_engine.events import Completion, Event
     from inferd_engine.proto.embed import EmbedResolved, EmbedResult
     from inferd_engine.proto.fields import RequestFields
     from inferd_engine.proto.v1 import Resolved
     from inferd_engine.proto.v2 import ResolvedV2
+    from inferd_engine.stream.source import Source
     from inferd_engine.wire.openai.messages import Prompt
 
 
@@ -62,33 +70,48 @@ class BackendCapabilities:
 
 
 class Backend(abc.ABC):
-    """Ask it with ``stream()`` or ``complete()``; share it between threads; close it at the end."""
+    """Ask it with ``stream()`` or ``complete()``; share it between threads; close it at the end.
 
-    def __init__(self) -> None:
-        # Calls that wait for headers, and streams that are open.
-        self._live: LiveSet[Cancellable] = LiveSet()
+    Attributes:
+        buffer: How many undelivered events ``open_stream()`` lets a stream read ahead; 0 for no
+            worker.
+    """
+
+    buffer: int = 512
+    _live: LiveSet[Cancellable]
+    _stopped: bool
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:  # noqa: ANN401 - __init__'s
+        """Make what every backend needs, though its ``__init__`` may not call the one here."""
+        self = super().__new__(cls)
+        self._live = LiveSet()  # calls that wait for headers, and streams that are open
         self._stopped = False
+        return self
+
+    def __init__(self) -> None:  # noqa: B027 - it takes nothing, where __new__ takes all
+        """Make a backend; a subclass takes what it needs."""
 
     @property
     @abc.abstractmethod
     def name(self) -> str:
         """What kind of backend it is."""
 
-    @abc.abstractmethod
     def ready(self) -> bool:
-        """Whether it can be asked now."""
+        """Whether it can be asked now: until ``stop()``, unless the backend knows better."""
+        return not self._stopped
 
     @abc.abstractmethod
     def capabilities(self) -> BackendCapabilities:
         """What it can do."""
 
-    @abc.abstractmethod
-    def generate(self, request: Resolved) -> TokenStream:
+    def generate(self, request: Resolved) -> TokenStream:  # noqa: ARG002 - for those who can
         """Ask with flat text (v1); the stream gives ``Token`` and ``Done``.
 
         Raises:
+            InternalError: This backend speaks v2 only.
             GenerateError: Everything that fails before the first token.
         """
+        raise self._speaks_v2_only()
 
     @abc.abstractmethod
     def generate_v2(
@@ -108,6 +131,43 @@ class Backend(abc.ABC):
         Raises:
             GenerateError: Everything that fails before the first token.
         """
+
+    def open_stream(
+        self,
+        source: Source | Iterator[Event],
+        *,
+        cancel: CancelToken | None = None,
+        request_id: str | None = None,
+    ) -> TokenStream:
+        """Return a stream of what a backend reads: the last line of its ``generate_v2()``.
+
+        Args:
+            source: An iterator of events, ``Done`` as the last of them, such as a generator: the
+                stream's worker reads it, and closes it in the end.  Or a ``Source``.
+            cancel: The caller's token, which closes the stream.
+            request_id: The upstream's id of the request, or the caller's own.
+
+        Raises:
+            TypeError: The source is neither.
+            NotReadyError: The backend is not ready, or was stopped.
+            RequestCancelledError: The token was cancelled already.
+        """
+        source = source_of(source)
+        try:
+            self._check_call(cancel)
+        except BaseException:
+            source.cancel()
+            source.close()
+            raise
+        return self._opened(
+            TokenStream(
+                source,
+                buffer=self.buffer,
+                live=self._live,
+                cancel=cancel,
+                request_id=request_id or None,
+            )
+        )
 
     def embed(self, request: EmbedResolved) -> EmbedResult:  # noqa: ARG002 - for those who can
         """Ask for vectors.
@@ -227,6 +287,13 @@ class Backend(abc.ABC):
         if not self.ready():
             msg = f"the backend {self.name!r} is not ready"
             raise NotReadyError(msg)
+
+    def _check_call(self, cancel: CancelToken | None) -> None:
+        """Refuse a call when there is nobody to answer, or nobody who wants the answer."""
+        self._check_ready()
+        if cancel is not None and cancel.cancelled:
+            msg = "the call was cancelled before it was made"
+            raise RequestCancelledError(msg)
 
     def _opened(self, stream: TokenStream) -> TokenStream:
         """Give a stream out, unless ``stop()`` came while it was being made."""

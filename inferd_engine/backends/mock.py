@@ -1,47 +1,68 @@
 """A backend without an upstream: deterministic, with the failures that matter at hand.
 
-It gives the same ``TokenStream`` as every other backend, with the same worker, bounds and rules of
-ending, so that a test against it is a test of real behaviour.
+Goal: a test against it is a test of real behaviour.  Its stream is the ``TokenStream`` of every
+other backend, over a source that waits, is woken and gives up in time as an answer over HTTP does:
+so the consumer reads for itself while it waits, and the worker reads ahead while it is away.
+
+An answer is a text, a list of texts and events, an error, or a function of the request that gives
+one of these; ``mock_script.py`` says it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import time
-from typing import TYPE_CHECKING, Any
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict, Union, cast
 
 import attrs
 
 from inferd_engine.backends.base import Backend, BackendCapabilities
-from inferd_engine.errors import RequestCancelledError, StreamInterruptedError
-from inferd_engine.events import Done, StopReason, TextDelta, Token, Usage
-from inferd_engine.stream.token_stream import TokenStream
+from inferd_engine.backends.mock_script import Script, ScriptSource
+from inferd_engine.errors import GenerateError
+from inferd_engine.events import TextDelta, Token
+from inferd_engine.proto.embed import EmbedResult
+from inferd_engine.proto.v2 import ResolvedV2
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from typing_extensions import Self, Unpack
 
     from inferd_engine.cancel import CancelToken
-    from inferd_engine.errors import GenerateError
-    from inferd_engine.events import Event, TokenEventV2
+    from inferd_engine.events import TokenEventV2
+    from inferd_engine.proto.embed import EmbedResolved
     from inferd_engine.proto.v1 import Resolved
-    from inferd_engine.proto.v2 import ResolvedV2
+    from inferd_engine.stream.token_stream import TokenStream
+
+_DIMENSIONS = 8  # of a vector, unless the request says how many: inferd's own mock
+
+MockScript = Union[str, Sequence[Union[str, "TokenEventV2", GenerateError]], GenerateError]
+MockAnswer = Union[MockScript, Callable[[ResolvedV2], MockScript]]
+
+
+def _to_tokens(value: Iterable[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _to_answers(value: Iterable[MockAnswer]) -> tuple[MockAnswer, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 @attrs.frozen(slots=True)
 class MockConfig:
-    """What a ``Mock`` answers.
+    """What a ``Mock`` answers: ``answers`` if there are any, else ``events``, else ``tokens``.
 
     Args:
-        tokens: Pieces of text, one event each, followed by ``Done``.
+        tokens: Pieces of text, one event each, followed by ``Done``; a str is one piece.
         events: The events in full instead, with or without a ``Done`` at the end (v2 only).
         pre_stream_error: Raised by the call itself.
         mid_stream_drop_after: Break off, without ``Done``, after so many events if there are more.
         token_delay: Seconds before each event.
         buffer: Undelivered events read ahead; 0 for no worker.
+        answers: One after another, the last again and again: each a str, a list of str and events,
+            an error to be raised by the call, or a function of the request that gives one of
+            these.  An error at the end of a list breaks the answer off.
     """
 
-    tokens: Sequence[str] = attrs.field(default=("mock-response",), converter=tuple)
+    tokens: Sequence[str] = attrs.field(default=("mock-response",), converter=_to_tokens)
     events: Sequence[TokenEventV2] | None = attrs.field(
         default=None, converter=attrs.converters.optional(tuple)
     )
@@ -49,15 +70,45 @@ class MockConfig:
     mid_stream_drop_after: int | None = None
     token_delay: float = 0.0
     buffer: int = 512
+    answers: Sequence[MockAnswer] = attrs.field(default=(), converter=_to_answers)
+
+
+class MockFields(TypedDict, total=False):
+    """The fields of ``MockConfig``, as keyword arguments."""
+
+    tokens: Sequence[str]
+    events: Sequence[TokenEventV2] | None
+    pre_stream_error: GenerateError | None
+    mid_stream_drop_after: int | None
+    token_delay: float
+    buffer: int
+    answers: Sequence[MockAnswer]
 
 
 class Mock(Backend):
-    """Answer from a script, as ``Mock(MockConfig(…))`` or ``Mock(tokens=[…], …)``."""
+    """Answer from a script: ``Mock("hello")``, ``Mock(["hel", "lo"])``, ``Mock(answers=[…])``.
 
-    def __init__(self, config: MockConfig | None = None, **fields: Any) -> None:  # noqa: ANN401
+    Args:
+        config: An answer, or a configuration.
+        fields: Those of ``MockConfig``, one by one; they win over the configuration's.
+
+    Attributes:
+        requests: What it was asked, in order: each ``ResolvedV2``, or ``Resolved`` (v1), or
+            ``EmbedResolved``.
+    """
+
+    def __init__(
+        self, config: MockConfig | MockAnswer | None = None, **fields: Unpack[MockFields]
+    ) -> None:
         super().__init__()
-        self.config = attrs.evolve(config, **fields) if config else MockConfig(**fields)
+        self.config = _config_of(config, {**fields})
+        self.buffer = self.config.buffer
+        self.requests: list[Any] = []
+        self._asked = itertools.count()
         self._ready = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.config,)
 
     @property
     def name(self) -> str:
@@ -74,12 +125,29 @@ class Mock(Backend):
 
     def capabilities(self) -> BackendCapabilities:
         """Everything that a script can say."""
-        return BackendCapabilities(v2=True, tools=True, thinking=True)
+        return BackendCapabilities(v2=True, tools=True, thinking=True, embed=True)
+
+    def with_options(self, **fields: Unpack[MockFields]) -> Self:
+        """Return a mock of its own with other settings, whose ``requests`` are the same list.
+
+        Its answers go on where these are, unless it is given new ones.
+        """
+        other = type(self)(self.config, **fields)
+        other.requests, other._ready = self.requests, self._ready  # noqa: SLF001 - one of us
+        if "answers" not in fields:
+            other._asked = self._asked  # noqa: SLF001 - likewise
+        return other
+
+    def models(self, *, cancel: CancelToken | None = None) -> list[str]:
+        """Return the one model that there is: ``["mock"]``."""
+        self._check_call(cancel)
+        return [self.name]
 
     def generate(self, request: Resolved) -> TokenStream:
-        """Give the tokens as ``Token``, then ``Done``."""
-        tokens: list[Event] = [Token(text) for text in self.config.tokens if text]
-        return self._stream([*tokens, self._done()], request.id, None)
+        """Answer with the texts alone, each a ``Token``, then ``Done``."""
+        script = self._script_for(request, None, self.config.tokens)
+        script.events = [Token(e.delta) for e in script.events if isinstance(e, TextDelta)]
+        return self._open(script, None, request.id)
 
     def generate_v2(
         self,
@@ -88,86 +156,69 @@ class Mock(Backend):
         cancel: CancelToken | None = None,
         include_raw: bool = False,  # noqa: ARG002 - a mock has no chunks
     ) -> TokenStream:
-        """Give the scripted events, or the tokens as ``TextDelta``, then ``Done``."""
-        events: list[Event] = [TextDelta(text) for text in self.config.tokens if text]
-        if self.config.events is not None:
-            events = [event for event in self.config.events if getattr(event, "delta", True)]
-        ends = [number for number, event in enumerate(events) if isinstance(event, Done)]
-        events = events[: ends[0] + 1] if ends else [*events, self._done()]
-        return self._stream(events, request.id, cancel)
+        """Answer with what is scripted, then ``Done``.
 
-    def _done(self) -> Done:
-        return Done(StopReason.END_TURN, Usage(0, len(self.config.tokens)), "stop")
-
-    def _stream(
-        self, events: list[Event], request_id: str, cancel: CancelToken | None
-    ) -> TokenStream:
-        if self.config.pre_stream_error is not None:
-            raise self.config.pre_stream_error
-        self._check_ready()
-        if cancel is not None and cancel.cancelled:
-            msg = "the call was cancelled before it was made"
-            raise RequestCancelledError(msg)
-        source = _Script(events, self.config.token_delay, self.config.mid_stream_drop_after)
-        return self._opened(
-            TokenStream(
-                source,
-                buffer=self.config.buffer,
-                live=self._live,
-                cancel=cancel,
-                request_id=request_id or None,
-            )
+        Raises:
+            GenerateError: The script says so, or the mock is not ready.
+        """
+        config = self.config
+        script = self._script_for(
+            request, cancel, config.tokens if config.events is None else config.events
         )
+        return self._open(script, cancel, request.id)
+
+    def _open(self, script: Script, cancel: CancelToken | None, request_id: str) -> TokenStream:
+        delay, drop_after = self.config.token_delay, self.config.mid_stream_drop_after
+        source = ScriptSource(script, delay=delay, drop_after=drop_after)
+        return self.open_stream(source, cancel=cancel, request_id=request_id)
+
+    def embed(self, request: EmbedResolved) -> EmbedResult:
+        """Return vectors that tell texts of different lengths apart.
+
+        Each has 8 dimensions, or as many as asked for; number ``i`` is ``(i + 1) / (bytes + 1)``.
+        """
+        self._check_call(None)
+        self.requests.append(request)
+        sizes = [len(text.encode("utf-8", "surrogatepass")) for text in request.input]
+        count = request.dimensions or _DIMENSIONS
+        vectors = tuple(tuple((i + 1) / (size + 1) for i in range(count)) for size in sizes)
+        return EmbedResult(vectors, self.name, sum(sizes))
+
+    def _script_for(
+        self, request: Resolved | ResolvedV2, cancel: CancelToken | None, usual: MockScript
+    ) -> Script:
+        """Take down what is asked, and give what to say, unless that is to raise an error."""
+        self._check_call(cancel)
+        self.requests.append(request)
+        answer: MockAnswer | None = self.config.pre_stream_error
+        place = "the answer"
+        if answer is None:
+            answer = usual
+            if self.config.answers:
+                number = min(next(self._asked), len(self.config.answers) - 1)
+                answer, place = self.config.answers[number], f"answers[{number}]"
+        if callable(answer):
+            answer = answer(cast("ResolvedV2", request))
+        if isinstance(answer, GenerateError):
+            raise answer.with_traceback(None)  # it may have been raised before
+        return Script(answer, place)
 
 
-class _Script:
-    """A source that reads from a list, one event at a time."""
-
-    can_wait = False  # the worker reads, as it does for an upstream whose connection is not ours
-
-    def __init__(self, events: list[Event], delay: float, drop_after: int | None) -> None:
-        *before, done = events
-        self._events = before[:drop_after]
-        self._delay = delay
-        self._end: Done | GenerateError = done  # type: ignore[assignment]
-        if len(self._events) < len(before):
-            self._end = StreamInterruptedError("the mock dropped the stream, as it was told to")
-        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()  # may be rung in a signal handler
-        self._next = 0
-        self._waited = not delay
-        self._closed = False
-        self.ending: Done | GenerateError | None = None
-        self.started = time.monotonic()
-        self.bytes = 0
-
-    def wait(self) -> None:
-        """Wait as long as the next event takes, or until the stream is closed."""
-        if not self._waited:
-            with contextlib.suppress(queue.Empty):
-                self._bell.get(timeout=self._delay)
-                self._closed = True
-            self._waited = True
-
-    def read(self, give_up: float | None = None) -> tuple[list[Event], int]:  # noqa: ARG002
-        """Give the next event."""
-        self.wait()
-        self._waited = not self._delay
-        if self._closed or not self._bell.empty():
-            self.ending = RequestCancelledError("the mock's stream was closed")
-            return [], 0
-        if self._next == len(self._events):
-            self.ending = self._end
-            return [], 0
-        self._next += 1
-        return [self._events[self._next - 1]], 0
-
-    def cancel(self) -> None:
-        self._bell.put(None)
-
-    def away(self) -> None:
-        """Nothing: a script has no clock."""
-
-    back = close = away
-
-    def out_of_time(self) -> None:
-        """Nothing: a script has all the time there is."""
+def _config_of(given: object, fields: dict[str, Any]) -> MockConfig:
+    """Give a configuration for what ``Mock()`` was given."""
+    if given is None:
+        return MockConfig(**fields)
+    if isinstance(given, MockConfig):
+        scripts = {"tokens", "events", "answers"} & {*fields}
+        stale = {"events": None, "answers": ()} if scripts else {}  # the new script is meant
+        return attrs.evolve(given, **{**stale, **fields})
+    if isinstance(given, Iterable):
+        pieces: tuple[Any, ...] = _to_tokens(given)
+        if all(isinstance(piece, str) for piece in pieces):
+            return MockConfig(**{"tokens": pieces, **fields})
+        return MockConfig(**{"answers": [pieces], **fields})
+    if isinstance(given, GenerateError) or callable(given):
+        return MockConfig(**{"answers": [given], **fields})
+    kind = type(given).__name__
+    msg = f"Mock() takes an answer, such as a str, or a MockConfig, not an object of type {kind}"
+    raise TypeError(msg)

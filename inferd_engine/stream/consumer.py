@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import InternalError
 from inferd_engine.stream.reading import CLOSED, EndMark
+from inferd_engine.stream.turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +85,9 @@ class Consumer:
         self._buffer = buffer
         self._is_greenlet = _are_threads_greenlets()
         self._late_since: float | None = None  # how long the deadline is known to have passed
+        self.entry = Turn()
+        """The right to be in here; it says whose it is, ``is_inside`` that it is used."""
+        self.is_inside = False
         self.worker: threading.Thread | None = None
         """Who fills the buffer, once it runs."""
         self.events: Iterator[Event] = iter(())
@@ -111,7 +115,7 @@ class Consumer:
             else:
                 try:
                     has_turn = reading.turn.take(me) or self._insist(me)
-                    if has_turn and reading.ended_at is None and not (buffer and buffer.queue):
+                    if has_turn and reading.released_at is None and not (buffer and buffer.queue):
                         return self._read_here(give_up, is_exposed=is_exposed)
                 finally:
                     reading.turn.give(me)
@@ -121,14 +125,13 @@ class Consumer:
         batch = self._await(buffer, give_up)
         if not batch:
             return None if self.final is None else 0
+        final: Ending | None = None
         if isinstance(batch[-1], EndMark):
-            self.final = batch[-1].ending
-            batch = batch[:-1]
-        taken = self.taken + len(batch)
-        self.events = iter(batch)
-        buffer.ready = []
-        self.taken = taken
-        return len(batch)
+            final, batch = batch[-1].ending, batch[:-1]
+        events, count = iter(batch), len(batch)
+        taken = self.taken + count
+        self.events, buffer.ready, self.taken, self.final = events, [], taken, final
+        return count
 
     def _insist(self, me: threading.Thread) -> bool:
         """Tell the worker that its turn is wanted; say whether it was just given up."""
@@ -164,18 +167,27 @@ class Consumer:
         return buffer.ready
 
     def _is_forsaken(self, buffer: EventBuffer) -> bool:
-        """Whether the worker will give nothing any more: it is dead, or long past the deadline."""
+        """Whether nothing more is to be had of the worker.
+
+        The stream is closed, or the worker is dead, or long past the deadline.
+        """
         reading, worker, now = self._reading, self.worker, time.monotonic()
+        if reading.endings:
+            self.final = CLOSED  # the worker may be in a read that nothing wakes
+            return True
         late = reading.source.out_of_time()
         if late is not None and self._late_since is None:
             self._late_since = now
         is_overdue = self._late_since is not None and now - self._late_since > _OVERDUE
-        if worker is not None and worker.is_alive() and not is_overdue:
+        is_alive = worker is not None and worker.is_alive()
+        if is_alive and not is_overdue:
             return False
         if buffer.queue:
             return False  # its last words
-        reading.source.cancel()
-        self.final = reading.ending or late or InternalError("the stream's worker has died")
+        reading.cancel()
+        if not is_alive:
+            reading.check_torn()
+        self.final = reading.outcome or late or InternalError("the stream's worker has died")
         return True
 
     def _read_here(self, give_up: float | None, *, is_exposed: bool) -> int | None:
@@ -188,24 +200,25 @@ class Consumer:
         source.back()
         events: list[Event] = []
         try:
-            while not events and (reading.failure or source.ending) is None:
+            while not (events or reading.outcome or reading.endings):
                 if is_exposed:
                     source.wait()  # what strikes in here leaves all as it was
-                found = reading.take(give_up)
-                if found is None:
-                    return None  # and is still waiting: the clocks of silence go on
-                events = found[0]
+                events = reading.step(give_up)
+                if give_up is not None and not events and time.monotonic() >= give_up:
+                    break
         except BaseException:
             source.away()
             if reading.is_torn:
-                source.cancel()  # there is nothing more to be had of it
+                reading.cancel()  # there is nothing more to be had of it
             raise
+        if not (events or reading.outcome or reading.endings):
+            return None  # and is still waiting: the clocks of silence go on
         source.away()
-        self.events = iter(events)
-        self.taken += len(events)
-        self.final = reading.failure or source.ending
-        reading.is_torn = False
-        if self.final is not None:
+        given, count = iter(events), len(events)
+        taken = self.taken + count
+        final = reading.outcome or (CLOSED if reading.endings else None)
+        self.events, self.taken, self.final, reading.is_torn = given, taken, final, False
+        if final is not None:
             reading.release()
             reading.alarm.ring()  # the worker has nothing to do any more
-        return len(events)
+        return count

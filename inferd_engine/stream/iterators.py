@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inferd_engine.errors import GenerateError
-from inferd_engine.events import Completion, TextDelta, Token
+from inferd_engine.events import TextDelta, Token
+from inferd_engine.stream.gathering import keep_partial
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -51,7 +52,7 @@ class TextIterator(_StreamIterator):
                     return event.text
             self._stream.check_whole()
         except GenerateError as error:
-            error.partial = error.partial or Completion.of(self._seen)
+            keep_partial(error, self._seen)
             raise
         raise StopIteration
 

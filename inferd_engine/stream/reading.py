@@ -1,24 +1,47 @@
-"""What a stream and its worker share: the source, whose turn it is to read, how it all ended.
+"""What the threads of one stream share: the source, whose turn it is to read, how it all ended.
 
 Waking a thread costs more than all parsing.  So a consumer that waits reads for itself, in its own
 thread (``consumer.py``), and the worker (``worker.py``) takes over when nobody has read for a
-while: then it reads ahead, as far as the buffer allows, until the consumer is back and waits.  Who
-may read is told by the *turn* (``turn.py``):
+while: then it reads ahead, as far as the buffer allows, until the consumer is back and waits.
 
-* whoever reads the source, or closes it, has the turn; whoever has not can only cancel;
-* the worker puts events into the buffer only while it has the turn, and the consumer reads for
-  itself only while the buffer is empty: so events stay in order;
-* whoever comes to the end closes the source with the turn, and makes the end known before the turn
-  is free: in the buffer, or as what the consumer took in;
-* whoever gives the turn up looks whether the stream has ended meanwhile, and closes the source if
-  it has (``settle()``): so a reader that is late never finds a closed source;
-* a consumer that finds the turn taken tells (``is_awaited``), looks once more, and waits for the
-  buffer; the worker gives up the turn, and looks whether it is awaited after that.  So one of the
-  two always sees the other.
+The race between the two, as a story:
 
-A read that an exception leaves half done has torn the stream (``is_torn``): what it had taken off
-the connection is lost, and what comes next cannot be told.  Whoever has the turn next, consumer or
-worker, ends the stream with an error.
+1. Whoever reads the source, or closes it, has the *turn* (``turn.py``); whoever has not can only
+   cancel it.  The worker sleeps, and the consumer takes the turn for every read of its own.
+2. The consumer stays away.  After its pause the worker finds that nobody has read (``visits``),
+   takes the turn and reads ahead.  It puts events into the buffer only with the turn, and the
+   consumer reads for itself only while the buffer is empty: so events stay in order.
+3. The consumer is back and finds the turn taken.  It says so (``is_awaited``), looks at the turn
+   once more, and waits for the buffer.  The worker gives the turn up when it has handed over what
+   it read, and looks at ``is_awaited`` after that.  So one of the two always sees the other.
+4. The buffer is full.  The worker says so (``wants_room``), tries once more, and waits for the
+   alarm.  The consumer empties the buffer, and looks at ``wants_room`` after that.
+5. The answer is over.  Whoever read its last part has the ``outcome``, closes the source
+   (``release()``), and makes the end known before it gives up the turn: as the last thing in the
+   buffer, or as what the consumer took in.
+6. Or somebody closes the stream: the ``ending`` is set, the source cancelled, both bells are rung.
+   A consumer that waits sees the ending and goes.  Whoever reads sees it when the read is over, and
+   releases the source; if nobody does, whoever comes next does so (``settle()``).
+7. Or an exception leaves a read half done: what it had taken off the connection is lost, and the
+   answer is *torn*.  Whoever has the turn next ends it with an error.
+
+Which thread may set what; everything else is set once, when the stream is made:
+
+    outcome         whoever has the turn, or a worker that dies: Done may yet become an error
+    endings         anyone; the first wins (``dict.setdefault`` is atomic)
+    is_torn         whoever has the turn
+    first_event_at  whoever has the turn
+    released_at     whoever has the turn, once
+    visits          the consumer
+    is_awaited      the consumer; the worker clears it when it is about to look at it
+    wants_room      the worker; the consumer clears it when it has made room
+    turn, bells     anyone
+    consumer.events, taken, final   the consumer; who closes the stream drops ``events``
+
+It is over, in five words: the **outcome** is what reading came to, ``Done`` or an error; it is
+**final** when the consumer has taken in all that came before it; then it becomes the **ending** of
+the stream, unless somebody has closed it before; once the consumer was given that, it is **told**.
+The source is **released** when nobody will read any more.
 
 Where a read cannot be told to end in time (``can_wait`` is false), the worker is the only reader.
 So it is where an exception may be thrown into a consumer that waits, and be caught there: in the
@@ -30,55 +53,16 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol, Union
+from typing import TYPE_CHECKING, Union
 
-from inferd_engine.errors import GenerateError, InternalError
+from inferd_engine.errors import GenerateError, InternalError, StreamInterruptedError
+from inferd_engine.events import Done
+from inferd_engine.stream.source import checked
 from inferd_engine.stream.turn import Bell, Turn
 
 if TYPE_CHECKING:
-    from inferd_engine.events import Done, Event
-
-
-class Source(Protocol):
-    """Where a stream's events come from.  One thread at a time reads; any thread may cancel."""
-
-    ending: Done | GenerateError | None
-    """How it ended; None while ``read()`` has more to give."""
-    started: float
-    """When the request began, by ``time.monotonic()``."""
-
-    @property
-    def bytes(self) -> int:
-        """How much of the body was read."""
-
-    @property
-    def can_wait(self) -> bool:
-        """Whether ``wait()`` waits, and ``read()`` gives up in time."""
-
-    def wait(self) -> None:
-        """Wait until ``read()`` need not wait; whatever is raised in here changes nothing."""
-
-    def read(self, give_up: float | None = None) -> tuple[list[Event], int] | None:
-        """Wait for what comes next; give its events, maybe none, and their size in bytes.
-
-        Sets ``ending`` at the end.  None says that nothing came until ``give_up``, a moment by
-        ``time.monotonic()``.
-        """
-
-    def away(self) -> None:
-        """Take note that nobody reads: the consumer is busy."""
-
-    def back(self) -> None:
-        """Take note that reading goes on."""
-
-    def out_of_time(self) -> GenerateError | None:
-        """Give the error if the whole request has taken too long."""
-
-    def cancel(self) -> None:
-        """Wake the reader for good: no lock, no waiting, from any thread."""
-
-    def close(self) -> None:
-        """Let go of the connection; called once, by the thread that has the turn."""
+    from inferd_engine.events import Event
+    from inferd_engine.stream.source import Source
 
 
 class Closed:
@@ -86,7 +70,8 @@ class Closed:
 
 
 CLOSED = Closed()
-Ending = Union["Done", GenerateError, Closed]
+Outcome = Union[Done, GenerateError]
+Ending = Union[Outcome, Closed]
 
 
 class EndMark:
@@ -97,18 +82,19 @@ class EndMark:
 
 
 class Reading:
-    """What a stream and its worker both refer to: the source, whose turn it is, how it ended."""
+    """What a stream and its worker both refer to; it refers to neither of them."""
 
     __slots__ = (
         "alarm",
         "arrival",
-        "ended_at",
         "endings",
-        "failure",
         "first_event_at",
         "is_awaited",
         "is_torn",
+        "outcome",
+        "released_at",
         "source",
+        "started",
         "turn",
         "visits",
         "wants_room",
@@ -116,16 +102,18 @@ class Reading:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self.started = source.started or time.monotonic()
         self.turn = Turn()
         """The right to read the source, and to close it."""
+        self.outcome: Outcome | None = None
+        """What the reading came to; None while there is more to read."""
         self.endings: dict[str, Ending] = {}
-        """How it ended, under ``"ending"``, once the consumer knows or somebody has closed it."""
-        self.failure: GenerateError | None = None
-        """What went wrong in a read that should not have."""
+        """How the stream ended, under ``"ending"``; empty until it has."""
         self.is_torn = False
         """Whether a read was begun whose events are not safe yet."""
         self.first_event_at: float | None = None
-        self.ended_at: float | None = None
+        self.released_at: float | None = None
+        """When the source was closed: nobody reads it after that."""
         self.visits = 0
         """How often the consumer has read for itself."""
         self.is_awaited = False
@@ -137,52 +125,59 @@ class Reading:
         self.arrival = Bell()
         """Wakes a consumer that waits for the worker."""
 
-    def take(self, give_up: float | None = None) -> tuple[list[Event], int] | None:
+    def step(self, give_up: float | None = None) -> list[Event]:
         """Read once, with the turn: the one step of the consumer and of the worker.
 
-        Whoever has put the events in a safe place says so: ``is_torn = False``.  A fault, whatever
-        it is, becomes ``failure``; what somebody threw into a waiting thread goes on up.
+        Whoever has put the events in a safe place says so: ``is_torn = False``.  How the answer
+        ended, or what was raised, becomes the ``outcome``.
         """
         source = self.source
         self.is_torn = True
         try:
             found = source.read(give_up)
-        except Exception as error:
-            if getattr(source, "is_waiting", False) and type(error).__module__ != "builtins":
-                raise
+            events: list[Event] = found if source.is_checked else checked(found, source)  # type: ignore[assignment]
+        except GenerateError as error:
+            self.outcome = error.with_traceback(None)  # its frames hold what was kept to read it
+            return []
+        except Exception as error:  # noqa: BLE001 - the consumer is told
             self.fail(error)
-            return [], 0
-        if found is None or not found[0]:
+            return []
+        if events and isinstance(events[-1], Done):
+            self.outcome = events.pop()  # type: ignore[assignment]  # as was just seen
+        if not events:
             self.is_torn = False
         elif self.first_event_at is None:
             self.first_event_at = time.monotonic()
-        return found
+        return events
 
     def fail(self, error: BaseException) -> None:
-        """End the stream with a fault of ours, whoever's thread it struck."""
-        if self.failure is None:
-            what = f"{type(error).__name__}: {error}"
-            failure = InternalError(f"reading the answer failed: {what}")
-            failure.__cause__ = error
-            clean = getattr(self.source, "clean", None)  # where there are secrets to be kept
-            self.failure = failure if clean is None else clean(failure)
-        self.source.cancel()
+        """End the answer with a fault that nobody foresaw, in whosever thread it struck."""
+        if not isinstance(self.outcome, GenerateError):
+            failure: GenerateError
+            if isinstance(error, StopIteration):
+                failure = StreamInterruptedError("the answer was cut: it has ended without Done")
+            else:
+                what = f"{type(error).__name__}: {error}"
+                failure = InternalError(f"reading the answer failed: {what}")
+                failure.__cause__ = error
+            self.outcome = self.source.clean(failure)
+        self.cancel()
 
     def check_torn(self) -> None:
-        """End the stream if an exception has left a read half done; for whoever has the turn."""
-        if self.is_torn and self.failure is None:
-            self.failure = InternalError("reading the answer was interrupted in the middle")
-            self.source.cancel()
+        """End the answer if an exception has left a read half done; for whoever has the turn."""
+        if self.is_torn and not isinstance(self.outcome, GenerateError):
+            self.outcome = InternalError("reading the answer was interrupted in the middle")
+            self.cancel()
 
-    @property
-    def ending(self) -> Done | GenerateError | None:
-        """How the reading ended; None while there is more to read."""
-        return self.failure or self.source.ending
+    def cancel(self) -> None:
+        """Wake whoever reads, for good; from any thread."""
+        with contextlib.suppress(Exception):  # somebody else's: the stream ends all the same
+            self.source.cancel()
 
     @property
     def is_over(self) -> bool:
         """Whether there is nothing more to read, or nobody who wants it."""
-        return bool(self.endings) or self.ending is not None
+        return bool(self.endings) or self.outcome is not None
 
     def call_reader(self) -> None:
         """See to it that somebody reads: wake the worker if nobody has the turn."""
@@ -191,15 +186,15 @@ class Reading:
 
     def release(self) -> None:
         """Close the source, once; for whoever has the turn."""
-        if self.ended_at is None:
-            self.ended_at = time.monotonic()
+        if self.released_at is None:
+            self.released_at = time.monotonic()
             with contextlib.suppress(Exception):  # how it ended is known, and has to be told
                 self.source.close()
 
     def settle(self) -> None:
         """Close the source of an ended stream, unless somebody reads it, who will do so then."""
         me = threading.current_thread()
-        if self.ended_at is None and self.turn.take(me):
+        if self.released_at is None and self.turn.take(me):
             try:
                 self.release()
             finally:

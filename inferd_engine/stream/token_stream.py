@@ -7,38 +7,21 @@ Who does what::
             ─read()─►  worker  ─hand_over()─►  EventBuffer  ─get()─►  consumer, when it is back
                        (daemon)                (bounded)
 
-States, and who may move them::
-
-    streaming ──► finished   the consumer, when it comes to Done
-              ──► failed     the consumer, when it comes to the error
-              ──► closed     anyone: close(), the last reference, a token, stop(), the exit
-
-The first ending wins and is kept: ``dict.setdefault`` decides, which is atomic.  What wakes whom:
-
-* ``close()`` sets the ending, cancels the source and rings both bells.  It takes no lock, because a
-  signal handler or a finalizer may run on the thread that holds it.
-* The cancelled source wakes whoever reads; a bell wakes the worker that waits for its turn or for
-  room, and the consumer that waits for the worker.
-* The end mark is put beyond the bound: it never waits.
-
-Whose turn it is to read is told in ``reading.py``.  Neither the worker nor what it shares with the
-stream refers to the stream, so that dropping it can be seen.  With ``buffer=0`` there is no worker,
-and none for an answer that is collected at once (``collecting()``): its consumer never goes away.
+Whose turn it is to read is told in ``reading.py``, who may end a stream in ``lifetime.py``.
+Neither the worker nor what it shares with the stream refers to the stream, so that dropping it can
+be seen.  With ``buffer=0`` there is no worker, and none for an answer that is collected at once
+(``collecting()``): its consumer never goes away.  A source that nothing can wake has one always.
 
 Rejected: a generator (one that was never started never runs its ``finally``, and one that a signal
-handler raised through is over, so that a cut answer looks whole); ``weakref.finalize`` (``__del__``
-does the same, and can say where the stream was made).
+handler raised through is over, so that a cut answer looks whole).
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import operator
 import os
 import threading
 import time
-import warnings
 from typing import TYPE_CHECKING
 
 import attrs
@@ -47,49 +30,29 @@ from inferd_engine.errors import (
     GenerateError,
     InternalError,
     RequestCancelledError,
-    StreamInterruptedError,
     UnsupportedError,
 )
-from inferd_engine.events import Completion, Done, StopReason, StreamStats
+from inferd_engine.events import Completion, Done, StreamStats
 from inferd_engine.stream.buffer import EventBuffer
 from inferd_engine.stream.consumer import Consumer
+from inferd_engine.stream.gathering import check_whole, keep_partial
 from inferd_engine.stream.iterators import HeartbeatIterator, TextIterator
-from inferd_engine.stream.lifetime import open_streams
+from inferd_engine.stream.lifetime import Lifetime
 from inferd_engine.stream.reading import CLOSED, Reading
-from inferd_engine.stream.turn import Turn
-from inferd_engine.stream.worker import read_ahead
+from inferd_engine.stream.worker import is_collecting, start_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from types import TracebackType
-
-    from typing_extensions import Self
+    from collections.abc import Mapping
 
     from inferd_engine.cancel import Cancellable, CancelToken, LiveSet
     from inferd_engine.events import Event
-    from inferd_engine.stream.reading import Source
+    from inferd_engine.stream.source import Source
 
 
-_numbers = itertools.count(1)
 _SHOWN = 64  # characters of a request id in a repr
-_local = threading.local()
 
 
-@contextlib.contextmanager
-def collecting() -> Iterator[None]:
-    """Let streams that this thread opens inside the block have no worker: it collects them here.
-
-    A thread more would only wait, and cannot be had at all while the interpreter ends.
-    """
-    before = getattr(_local, "is_collecting", False)
-    _local.is_collecting = True
-    try:
-        yield
-    finally:
-        _local.is_collecting = before
-
-
-class TokenStream:
+class TokenStream(Lifetime):
     """Iterate over it to get the events of one answer; close it to stop the upstream.
 
     Events come in the upstream's order, then one ``Done``, then the iteration ends.  If the answer
@@ -111,47 +74,23 @@ class TokenStream:
         request_id: str | None = None,
         response_headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._reading = Reading(source)
-        self._pid = os.getpid()
-        self._told = False  # whether the consumer was given the ending: Done, or the error
-        self._iterating = Turn()  # one thread at a time
-        self._is_reading = False
-        self._is_collected = getattr(_local, "is_collecting", False)
-        self._buffer = EventBuffer(buffer) if buffer and not self._is_collected else None
-        self._consumer = Consumer(self._reading, self._buffer)
-        self._groups = (open_streams, live)
-        self._token = cancel
+        reading = Reading(source)
+        self._is_collected = is_collecting()
+        has_worker = (buffer and not self._is_collected) or not source.can_wake
+        self._buffer = EventBuffer(buffer or 1) if has_worker else None
+        self._is_told = False  # whether the consumer was given the ending: Done, or the error
+        self._completion: Completion | None = None
         self.request_id = request_id
         self.response_headers: Mapping[str, str] = response_headers or {}
-        self._completion: Completion | None = None
-        self._endings = self._reading.endings  # the last: now it can be closed
+        super().__init__(reading, Consumer(reading, self._buffer), live, cancel)
         try:
-            for group in self._groups:
-                group.add(self)
-            if cancel is not None:
-                cancel.join(self)
+            self._join()
             source.away()  # until somebody reads
             if self._buffer is not None:
-                self._start_worker(self._buffer)
+                start_worker(reading, self._buffer, self._consumer)
         except BaseException:
             self.close()
             raise
-
-    def _start_worker(self, buffer: EventBuffer) -> None:
-        worker = threading.Thread(
-            target=read_ahead,
-            args=(self._reading, buffer),
-            name=f"inferd-engine-worker-{next(_numbers)}",
-            daemon=True,
-        )
-        self._consumer.worker = worker
-        try:
-            worker.start()
-        except RuntimeError as error:
-            if error.__context__ is not None:
-                raise error.__context__ from None  # a handler's: see ``Consumer._await``
-            msg = f"no worker thread can be started ({error}): buffer=0 streams without one"
-            raise InternalError(msg, retryable=True) from error
 
     # --- iterating -------------------------------------------------------------------------------
 
@@ -174,29 +113,29 @@ class TokenStream:
         if self._pid != os.getpid():
             msg = "this stream belongs to the process that was forked: make a new one in this one"
             raise InternalError(msg)
-        me = threading.current_thread()
-        if not self._iterating.take(me) or self._is_reading:
+        me, consumer = threading.current_thread(), self._consumer
+        if not consumer.entry.take(me) or consumer.is_inside:
             if self._endings:
                 return False  # whoever has closed it is letting go of the source
             msg = "the stream is being read by somebody else: one consumer at a time"
             raise RuntimeError(msg)
         try:
-            self._is_reading = True
-            if operator.length_hint(self._consumer.events):
+            consumer.is_inside = True
+            if operator.length_hint(consumer.events):
                 return True  # another thread has refilled since this one looked
-            if self._consumer.final is None and not self._endings:
-                received = self._consumer.receive(me, timeout)
+            if consumer.final is None and not self._endings:
+                received = consumer.receive(me, timeout)
                 if received is None:
                     return False
-                if received or self._consumer.final is None:
+                if received or consumer.final is None:
                     return True
             return self._finish()
         except KeyboardInterrupt:
             self.close()
             raise
         finally:
-            self._is_reading = False
-            self._iterating.give(me)
+            consumer.is_inside = False
+            consumer.entry.give(me)
             if self._endings:
                 self._end_refill()
 
@@ -211,18 +150,18 @@ class TokenStream:
         """End the stream, unless somebody has closed it; tell the ending once."""
         consumer = self._consumer
         final = CLOSED if isinstance(consumer.final, RequestCancelledError) else consumer.final
-        if isinstance(final, Done) and not self._told:
-            events = iter((final,))
-            consumer.events, self._told, consumer.taken = events, True, consumer.taken + 1
+        if isinstance(final, Done) and not self._is_told:
+            events, taken = iter((final,)), consumer.taken + 1
+            consumer.events, self._is_told, consumer.taken = events, True, taken
         ending = self._endings.setdefault("ending", final or CLOSED)
         self._leave()
         if isinstance(ending, Done):
             return operator.length_hint(consumer.events) > 0
-        if isinstance(ending, GenerateError) and not self._told:
+        if isinstance(ending, GenerateError) and not self._is_told:
             ending.request_id = ending.request_id or self.request_id
             if consumer.taken and not self._is_collected:
                 ending.retryable = False  # half an answer was given: only the caller can start over
-            self._told = True
+            self._is_told = True
             raise ending
         return False
 
@@ -290,12 +229,12 @@ class TokenStream:
                 raise RequestCancelledError(msg, request_id=self.request_id)
             self.check_whole()
         except GenerateError as error:
-            error.partial = error.partial or Completion.of(seen)
+            keep_partial(error, seen)
             raise
         self._completion = attrs.evolve(
             Completion.of(seen),
             done=self.done,
-            model=getattr(self._reading.source, "model", ""),
+            model=self._reading.source.model,
             request_id=self.request_id,
             stats=self.stats,
         )
@@ -308,92 +247,7 @@ class TokenStream:
             GenerateError: As from iterating.
             StreamInterruptedError: The upstream's own finish word was a failure.
         """
-        ending = self._endings.get("ending")
-        if isinstance(ending, GenerateError):
-            raise ending
-        if self.done is not None and self.done.stop_reason is StopReason.ERROR:
-            msg = f"the upstream gave the answer up, in its words: {self.done.finish_reason}"
-            raise StreamInterruptedError(msg, retryable=False, request_id=self.request_id)
-
-    # --- ending early ----------------------------------------------------------------------------
-
-    def close(self) -> None:
-        """Stop the answer and its upstream; from any thread, at any time, as often as you like.
-
-        On return the connection is shut down.  A consumer that waits is woken and its iteration
-        ends; what was not delivered is dropped.  Closing a finished stream does nothing.
-        """
-        if self._pid != os.getpid():
-            return  # a forked child: the connection is its parent's
-        if self._endings.setdefault("ending", CLOSED) is CLOSED:
-            reading = self._reading
-            reading.source.cancel()
-            reading.alarm.ring()
-            reading.arrival.ring()
-            self._consumer.events = iter(())
-            self._leave()
-            if not self._is_served():
-                reading.settle()
-
-    def cancel(self) -> None:
-        """Do what ``close()`` does: a token or a backend ends the stream."""
-        self.close()
-
-    def disown(self) -> None:
-        """Give nothing more, in a forked child: what was taken in is for the parent's consumer."""
-        self._consumer.events = iter(())
-
-    def _leave(self) -> None:
-        for group in self._groups:
-            group.discard(self)
-        if self._token is not None:
-            self._token.leave(self)
-
-    def _is_served(self) -> bool:
-        """Whether there is a thread that reads or is about to, and so closes the source."""
-        worker = self._worker
-        return self._is_reading or (worker is not None and worker.is_alive())
-
-    @property
-    def _worker(self) -> threading.Thread | None:
-        return self._consumer.worker
-
-    def wait_released(self, timeout: float) -> None:
-        """Wait until the worker is gone, for at most ``timeout`` seconds."""
-        worker = self._worker
-        if worker is not None and worker is not threading.current_thread():
-            worker.join(max(0.0, timeout))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        endings = getattr(self, "_endings", None)  # None if the constructor did not come that far
-        if os is None:  # at exit a packed program takes this module apart before its streams
-            return
-        if endings is None or self._pid != os.getpid():
-            return
-        if endings:
-            if self.cancelled:  # by a close() that may have been interrupted half-way
-                self._reading.source.cancel()
-            if not self._is_served():
-                self._reading.release()  # as may have been what should have done this
-            return
-        self.close()
-        warnings.warn(
-            "a stream was dropped before its end; close it, or use it in a with statement",
-            ResourceWarning,
-            stacklevel=2,
-            source=self._reading,  # made here too; CPython 3.11 finds no trace of `self`
-        )
+        check_whole(self._endings.get("ending"), self.request_id)
 
     def __repr__(self) -> str:
         ending = self._endings.get("ending")
@@ -404,31 +258,14 @@ class TokenStream:
     # --- what is known ---------------------------------------------------------------------------
 
     @property
-    def done(self) -> Done | None:
-        """The ``Done`` that was given; None before it, and for an answer that failed."""
-        ending = self._endings.get("ending")
-        return ending if isinstance(ending, Done) else None
-
-    @property
-    def ended(self) -> bool:
-        """Whether it is over: finished, failed or closed."""
-        return bool(self._endings)
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether somebody closed it before its end."""
-        return self._endings.get("ending") is CLOSED
-
-    @property
     def stats(self) -> StreamStats:
         """What it took so far."""
         reading = self._reading
-        first, end = reading.first_event_at, reading.ended_at
-        started = reading.source.started
+        first, end, started = reading.first_event_at, reading.released_at, reading.started
         return StreamStats(
             ttft=None if first is None else first - started,
             duration=(time.monotonic() if end is None else end) - started,
             events=self._consumer.taken - operator.length_hint(self._consumer.events),
             bytes=reading.source.bytes,
-            skipped=getattr(reading.source, "skipped", 0),  # most sources skip nothing
+            skipped=reading.source.skipped,
         )

@@ -2,7 +2,7 @@
 
 It is a daemon thread with this module's ``read_ahead`` as its whole life.  It refers to a
 ``Reading`` (which says when it may read) and a buffer, never to the stream, so that dropping the
-stream can be seen.  It prints nothing and calls nobody's callback: a daemon thread that writes
+stream can be seen.  It prints nothing and calls nobody but the source: a daemon thread that writes
 while the interpreter ends aborts it.
 
 Whatever is raised in it, at whatever line, ends the stream with an error that the consumer is
@@ -11,16 +11,22 @@ given.  If it dies before it could say so, the consumer sees that it is dead (``
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 from typing import TYPE_CHECKING
 
+from inferd_engine.errors import InternalError
 from inferd_engine.stream.reading import CLOSED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from inferd_engine.errors import GenerateError
     from inferd_engine.events import Event
     from inferd_engine.stream.buffer import EventBuffer
-    from inferd_engine.stream.reading import Ending, Reading
+    from inferd_engine.stream.consumer import Consumer
+    from inferd_engine.stream.reading import Reading
 
 # Seconds for which the worker leaves the reading to the consumer, before it looks whether that has
 # come since: each time twice as long, because a consumer that came will come again.
@@ -29,16 +35,61 @@ _LONGEST_PAUSE = 0.5
 _SLICE = 0.05  # seconds: how often a worker that waits for room looks at the clock
 
 
+_numbers = itertools.count(1)
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def collecting() -> Iterator[None]:
+    """Let streams that this thread opens inside the block have no worker: it collects them here.
+
+    A thread more would only wait, and cannot be had at all while the interpreter ends.
+    """
+    before = is_collecting()
+    _local.is_collecting = True
+    try:
+        yield
+    finally:
+        _local.is_collecting = before
+
+
+def is_collecting() -> bool:
+    """Whether this thread is inside of such a block."""
+    return getattr(_local, "is_collecting", False)
+
+
+def start_worker(reading: Reading, buffer: EventBuffer, consumer: Consumer) -> None:
+    """Start the worker of a stream, and tell its consumer who that is.
+
+    Raises:
+        InternalError: No thread can be started.
+    """
+    worker = threading.Thread(
+        target=read_ahead,
+        args=(reading, buffer),
+        name=f"inferd-engine-worker-{next(_numbers)}",
+        daemon=True,
+    )
+    consumer.worker = worker
+    try:
+        worker.start()
+    except RuntimeError as error:
+        if error.__context__ is not None:
+            raise error.__context__ from None  # a handler's: see ``Consumer._await``
+        msg = f"no worker thread can be started ({error}): buffer=0 streams without one"
+        raise InternalError(msg, retryable=True) from error
+
+
 def read_ahead(reading: Reading, buffer: EventBuffer) -> None:
     """Read while the consumer does not: the worker's whole life."""
     me = threading.current_thread()
-    ending: Ending | None = None
+    out_of_time: GenerateError | None = None
     try:
-        ending = _take_turns(reading, buffer, me) or reading.ending
+        out_of_time = _take_turns(reading, buffer, me)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the consumer has to hear of it
         reading.fail(error)
     try:
-        _end(reading, buffer, me, ending)
+        _end(reading, buffer, me, out_of_time)
     except BaseException as error:  # noqa: BLE001 - likewise, as the last word of a dead thread
         reading.fail(error)
     finally:
@@ -47,13 +98,15 @@ def read_ahead(reading: Reading, buffer: EventBuffer) -> None:
 
 
 def _end(
-    reading: Reading, buffer: EventBuffer, me: threading.Thread, ending: Ending | None
+    reading: Reading, buffer: EventBuffer, me: threading.Thread, out_of_time: GenerateError | None
 ) -> None:
     """Close the source and tell the end; without the turn, closing is left to whoever has it."""
     has_turn = reading.turn.take(me)
     if has_turn:
+        if out_of_time is None:
+            reading.check_torn()
         reading.release()
-    buffer.end(ending or reading.failure or CLOSED)
+    buffer.end(out_of_time or reading.outcome or CLOSED)
     if has_turn:
         reading.turn.give(me)  # not before the end mark is there: nobody is to look for more
 
@@ -61,7 +114,7 @@ def _end(
 def _take_turns(
     reading: Reading, buffer: EventBuffer, me: threading.Thread
 ) -> GenerateError | None:
-    """Read whenever the consumer has not for a while; give what ended it if the source does not."""
+    """Read whenever the consumer has not for a while; give the error if time ran out meanwhile."""
     pause = _FIRST_PAUSE if reading.source.can_wait else 0.0
     while not reading.is_over:
         visits = reading.visits
@@ -71,7 +124,7 @@ def _take_turns(
             continue
         reading.check_torn()
         out_of_time = _read_on(reading, buffer)
-        if out_of_time is not None or reading.ending is not None:
+        if out_of_time is not None or reading.outcome is not None:
             return out_of_time  # with the turn
         reading.turn.give(me)
         pause = 0.0 if reading.is_awaited else _FIRST_PAUSE
@@ -83,31 +136,33 @@ def _read_on(reading: Reading, buffer: EventBuffer) -> GenerateError | None:
     source = reading.source
     source.back()
     while not reading.is_over:
-        found = reading.take()
-        if found is None or not found[0]:
+        events = reading.step()
+        if not events:
             continue
         source.away()
         is_awaited, reading.is_awaited = reading.is_awaited, False
-        if not _hand_over(reading, buffer, *found):
-            out_of_time = source.out_of_time()
-            buffer.put_beyond(found[0])
+        if not _hand_over(reading, buffer, events):
+            out_of_time = source.out_of_time() if reading.outcome is None else None
+            buffer.put_beyond(events)
+            reading.is_torn = False
             return out_of_time
         reading.is_torn = False
-        if is_awaited and source.can_wait and source.ending is None:
+        if is_awaited and source.can_wait and reading.outcome is None:
             return None
         source.back()
     return None
 
 
-def _hand_over(reading: Reading, buffer: EventBuffer, events: list[Event], size: int) -> bool:
+def _hand_over(reading: Reading, buffer: EventBuffer, events: list[Event]) -> bool:
     """Put events into the buffer, as there is room; False if nobody wants them or time is up.
 
     What was put is taken out of the list.
     """
+    size = reading.source.weight(events)
     while events:
         piece = events[: buffer.maxsize or None]
         while not buffer.offer(piece, size):
-            if reading.endings or reading.source.out_of_time():
+            if reading.endings or (reading.outcome is None and reading.source.out_of_time()):
                 return False
             reading.wants_room = True  # said before looking once more: whoever makes room rings
             if buffer.offer(piece, size):

@@ -14,35 +14,29 @@ from inferd_engine.stream.token_stream import TokenStream
 MIB = 1024 * 1024
 
 
-class Batches:
+class Batches(ie.Source):
     """A source that gives these batches, each a count of events and the size of one."""
 
     def __init__(self, *batches):
         self._batches = list(batches)
+        self._size = 0
         self.read_so_far = 0
-        self.ending = None
-        self.started = 0.0
-        self.bytes = 0
         self.is_reading = threading.Semaphore(0)
 
-    can_wait = False
-
-    def wait(self):
-        pass
-
-    def read(self, give_up=None):
+    def read(self, give_up):
         self.is_reading.release()
         if not self._batches:
-            self.ending = ie.Done(ie.StopReason.END_TURN)
-            return [], 0
+            return [ie.Done(ie.StopReason.END_TURN)]
         count, size = self._batches.pop(0)
+        self._size = count * size
         self.read_so_far += count
-        return [ie.TextDelta("x")] * count, count * size
+        return [ie.TextDelta("x")] * count
 
-    away = back = close = cancel = wait
+    def weight(self, events):
+        return self._size
 
-    def out_of_time(self):
-        return None
+    def cancel(self):
+        pass
 
 
 def waiting(source):

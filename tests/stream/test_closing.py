@@ -124,38 +124,29 @@ def test_leaving_a_view_leaves_the_stream_open(way):
         assert [event.type for event in stream] == ["text", "done"]
 
 
-class Slow:
+class Slow(ie.Source):
     """A source whose first read takes as long as somebody wants, whatever happens meanwhile."""
 
     can_wait = True
 
     def __init__(self):
-        self.ending = None
-        self.started = 0.0
-        self.bytes = 0
         self.is_reading, self.may_go_on = threading.Event(), threading.Event()
         self.is_cancelled = False
         self.closed_by = []
 
-    def read(self, give_up=None):
+    def read(self, give_up):
         self.is_reading.set()
         self.may_go_on.wait(30)
         assert not self.closed_by, "closed under its reader"
         if self.is_cancelled:
-            self.ending = ie.RequestCancelledError("cancelled")
-            return [], 0
-        return [ie.TextDelta("x")], 1
+            raise ie.RequestCancelledError("cancelled")
+        return [ie.TextDelta("x")]
 
     def cancel(self):
         self.is_cancelled = True
 
     def close(self):
         self.closed_by.append(threading.current_thread())
-
-    def wait(self):
-        pass
-
-    away = back = out_of_time = wait
 
 
 @pytest.mark.parametrize("buffer", [512, 0])

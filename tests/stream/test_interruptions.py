@@ -15,6 +15,9 @@ from inferd_engine.testing import DONE, Gate, Reply, Upstream, chunk
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer signal")
 
 
+EVENTS = [ie.TextDelta("a"), ie.TextDelta("b"), ie.Done(ie.StopReason.END_TURN)]
+
+
 class SoftLimitError(Exception):
     """What a task queue raises from its signal handler."""
 
@@ -89,7 +92,7 @@ def test_the_ending_is_told_once(monkeypatch, ends_in):
 
 def test_a_lock_left_behind_is_let_go(monkeypatch):
     """An exception that strikes just after the queue's lock was taken does not leave it locked."""
-    stream = ie.Mock(tokens=["a", "b"], token_delay=0.02).stream("x")
+    stream = ie.Mock().open_stream(event for event in EVENTS)
     condition = stream._buffer.not_empty
     enter = threading.Condition.__enter__
     struck = []
@@ -110,7 +113,7 @@ def test_a_lock_left_behind_is_let_go(monkeypatch):
 
 def test_a_lock_that_is_held_for_long_is_left_alone():
     """Whoever holds the queue's lock for long is well: nobody takes it from them."""
-    stream = ie.Mock(tokens=["a", "b"]).stream("x")
+    stream = ie.Mock().open_stream(event for event in EVENTS)
     held, free = threading.Event(), threading.Event()
 
     def hold():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import linecache
 import sys
 import threading
 import warnings
@@ -26,6 +28,7 @@ class Striker:
         self._fault = fault
         self._left = number
         self.where = None
+        self.is_giving = False  # between having an event and returning it: no handler runs there
 
     def __call__(self, frame, what, argument):
         path = Path(frame.f_code.co_filename)
@@ -40,6 +43,8 @@ class Striker:
             self._left -= 1
             if not self._left:
                 self.where = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+                line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+                self.is_giving = line.strip() == "return event"
                 raise self._fault("struck")
         return self._line
 
@@ -85,29 +90,70 @@ def gone(thread):
 
 
 def check_ending(given, fault, where):
-    """The end is the answer's own, an error of ours, or what struck."""
+    """The end is the answer's own, and then it is whole, or an error of ours, or what struck."""
     *events, end = given
     if end == "over":
-        assert events[-1] == "done", where
+        assert events == ["text"] * 3 + ["done"], where
     else:
         assert isinstance(end, (ie.GenerateError, fault)), (where, end)
         assert "done" not in events or isinstance(end, fault), where
 
 
+class Generating(ie.Backend):
+    """A backend over a generator, which the worker alone reads."""
+
+    name = "generating"
+
+    def capabilities(self):
+        return ie.BackendCapabilities(v2=True)
+
+    def generate_v2(self, request, *, cancel=None, include_raw=False):
+        def events():
+            yield from map(ie.TextDelta, "abc")
+            yield ie.Done(ie.StopReason.END_TURN)
+
+        return self.open_stream(events(), cancel=cancel)
+
+
+class Whole(ie.Source):
+    """A source that gives all in one read: a strike behind that loses it."""
+
+    can_wait = True
+
+    def read(self, give_up):
+        return [*map(ie.TextDelta, "abc"), ie.Done(ie.StopReason.END_TURN)]
+
+    def cancel(self):
+        pass
+
+
+class Sourced(Generating):
+    """A backend over such a source, which consumer and worker read."""
+
+    def generate_v2(self, request, *, cancel=None, include_raw=False):
+        return self.open_stream(Whole(), cancel=cancel)
+
+
 @pytest.fixture
 def asks():
-    """Give ways to ask: a script that the worker reads, an upstream, one without a worker."""
+    """Give ways to ask: a script, an iterator, a source, an upstream, one without a worker."""
     reply = Reply([chunk("a"), chunk("b"), chunk("c", finish_reason="stop"), DONE])
     with Upstream(otherwise=lambda _: reply) as upstream:
         options = {"base_url": upstream.url, "api_key": "", "timeout": 20.0}
         with ie.OpenAiCompat(**options) as threaded, ie.OpenAiCompat(buffer=0, **options) as plain:
-            yield {"mock": ie.Mock(tokens="abc"), "http": threaded, "http, buffer=0": plain}
+            yield {
+                "mock": ie.Mock(["a", "b", "c"]),
+                "iterator": Generating(),
+                "source": Sourced(),
+                "http": threaded,
+                "http, buffer=0": plain,
+            }
     gc.collect()  # sockets whose closing was struck
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # of streams whose closing was struck
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("way", ["mock", "http", "http, buffer=0"])
+@pytest.mark.parametrize("way", ["mock", "iterator", "source", "http", "http, buffer=0"])
 def test_consumer(asks, way, fault):
     """Struck at any line, a consumer ends, and so does its worker; the stream can be closed."""
     number = 0
@@ -125,9 +171,58 @@ def test_consumer(asks, way, fault):
     assert number > 50
 
 
+class TimeLimitError(BaseException):
+    """What a task queue throws into a thread."""
+
+
+def go_on(stream, given, *, later):
+    """Iterate to the end, and go on after what strikes: at once, or when the worker is gone."""
+    while True:
+        try:
+            event = next(stream, None)
+        except ie.GenerateError as error:
+            given.append(type(error).__name__)
+            return
+        except RuntimeError:  # struck while it left: it is refused as a second consumer
+            given.append("refused")
+            return
+        except BaseException:  # noqa: BLE001 - it is caught, and life goes on
+            stream.wait_released(0.5 if later else 0.0)  # longer than its first pause
+            continue
+        if event is None:
+            return
+        given.append(event.type)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("fault", [MemoryError, TimeLimitError])
+@pytest.mark.parametrize(
+    ("way", "later"),
+    [
+        *((way, False) for way in ("mock", "iterator", "source", "http", "http, buffer=0")),
+        ("source", True),
+    ],
+)
+def test_a_consumer_that_goes_on(asks, way, fault, later):
+    """What a struck consumer is given afterwards is whole, or ends with an error: none is lost."""
+    number = 0
+    while True:
+        number += 1
+        striker = Striker(fault, number)
+        stream, given = asks[way].stream("x"), []
+        consume_on = functools.partial(go_on, later=later)
+        assert gone(run(striker, consume_on, stream, given)), striker.where
+        stream.close()
+        if striker.where is None:
+            break
+        if "done" in given and not striker.is_giving:
+            assert given == ["text"] * 3 + ["done"], striker.where
+    assert number > 50
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("way", ["mock", "http"])
+@pytest.mark.parametrize("way", ["mock", "iterator", "source", "http"])
 def test_worker(asks, way, fault, monkeypatch):
     """Struck at any line, a worker ends the stream: its consumer is never left waiting."""
     striker = None
@@ -163,10 +258,10 @@ def test_a_worker_that_dies_without_a_word(monkeypatch):
     monkeypatch.setattr(
         "inferd_engine.stream.buffer.EventBuffer.end", lambda *_: sys.exit("killed")
     )
-    stream, given = ie.Mock(tokens=["a", "b"]).stream("x"), []
+    stream, given = Generating().stream("x"), []
     assert gone(run(None, consume, stream, given))
-    assert given[:2] == ["text", "text"]
-    assert isinstance(given[2], ie.InternalError)
+    assert given[:3] == ["text"] * 3
+    assert isinstance(given[3], ie.InternalError)
     assert not stream._worker.is_alive()
 
 

@@ -92,3 +92,40 @@ def cancel_all(backends: list[ie.Backend], token: ie.CancelToken) -> None:
                 token.cancel()
     with Upstream(text_reply("x"), otherwise=answer) as upstream:
         assert_type(upstream.url, str)
+
+
+class Counting(ie.Source):
+    """A source of somebody's own."""
+
+    can_wait = True
+
+    def read(self, give_up: float | None) -> list[ie.TokenEventV2]:
+        """Give all at once."""
+        return [ie.TextDelta("1"), ie.Done(ie.StopReason.END_TURN)]
+
+    def cancel(self) -> None:
+        """Nothing waits."""
+
+
+def open_streams(backend: ie.Backend, token: ie.CancelToken) -> None:
+    """Open streams over whatever gives events."""
+    assert_type(backend.open_stream(Counting(), cancel=token), ie.TokenStream)
+    events: list[ie.TokenEventV2] = [ie.TextDelta("1"), ie.Done(ie.StopReason.END_TURN)]
+    backend.open_stream(iter(events), request_id="mine")
+    backend.open_stream(event for event in events)
+
+
+def first_text(request: ie.ResolvedV2) -> str:
+    """Answer with what was asked."""
+    return "".join(b.text for b in request.messages[0].content if isinstance(b, ie.TextBlock))
+
+
+def script(call: ie.ToolUse) -> list[ie.Mock]:
+    """Script mocks in every way."""
+    mock = ie.Mock(answers=["a", ["b", call], ie.TransportError("down"), first_text])
+    assert_type(mock.models(), list[str])
+    assert_type(mock.with_options(token_delay=0.1), ie.Mock)
+    assert_type(mock.embed(ie.EmbedRequest("x").resolve()), ie.EmbedResult)
+    config = ie.MockConfig(tokens=["a"], answers=[lambda request: request.id])
+    plain = [ie.Mock("hello"), ie.Mock(["hel", "lo"]), ie.Mock(config), ie.Mock(tokens="a")]
+    return [mock, *plain, ie.Mock([call]), ie.Mock(first_text), ie.Mock("a", buffer=0)]

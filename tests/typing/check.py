@@ -16,6 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+PAGES = ("README.md", "ARCHITECTURE.md")
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -37,10 +38,9 @@ def lines_by_pyright(path: Path) -> dict[int, str]:
     return {one["range"]["start"]["line"] + 1: one["message"] for one in said}
 
 
-def snippets() -> str:
-    """Give README's snippets as one program."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    return "\n".join(FENCE.findall(text))
+def snippets(page: str) -> str:
+    """Give a page's snippets as one program."""
+    return "\n".join(FENCE.findall((ROOT / page).read_text("utf-8")))
 
 
 def main() -> int:
@@ -51,10 +51,12 @@ def main() -> int:
     assert len(wrong) > 15
     count = 0
     with tempfile.TemporaryDirectory() as folder:
-        readme = Path(folder) / "readme.py"
-        readme.write_text(snippets(), encoding="utf-8")
+        pages = [Path(folder) / f"{Path(page).stem.lower()}.py" for page in PAGES]
+        for path, page in zip(pages, PAGES, strict=True):
+            path.write_text(snippets(page), encoding="utf-8")
         for name, check in (("mypy", lines_by_mypy), ("pyright", lines_by_pyright)):
-            for path, expected in ((HERE / "api.py", set()), (mistakes, wrong), (readme, set())):
+            for path in (HERE / "api.py", mistakes, *pages):
+                expected = wrong if path == mistakes else set()
                 found = check(path)
                 for line in sorted(wrong - set(found)) if expected else ():
                     print(f"{name} does not find {path.name}:{line}: {lines[line - 1]}")

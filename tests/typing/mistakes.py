@@ -27,6 +27,15 @@ print(ie.TextDelta("x").text)  # wrong
 print(backend.stream("x").done.usage)  # wrong
 print(backend.complete("x").texts)  # wrong
 ie.CancelToken().cancel_after("soon")  # wrong
+ie.Mock(tokenz=["a"])  # wrong
+ie.Mock(7)  # wrong
+ie.Mock(answers=[7])  # wrong
+ie.Mock(answers=[lambda request: request.message])  # wrong
+ie.MockConfig(token_delay="slowly")  # wrong
+ie.Mock().with_options(delay=1.0)  # wrong
+backend.open_stream("hello")  # wrong
+backend.open_stream(iter(["hel", "lo"]))  # wrong
+backend.open_stream([ie.TextDelta("a")])  # wrong
 
 backend.stream("x", temperature=0.1, stop="\n", system="Be brief.", model="n")
 backend.stream([{"role": "user", "content": "x"}, *history], tools=[{"type": "function"}])

@@ -652,7 +652,7 @@ def test_lines_without_a_field_name(line):
     answer = Answer()
     answer.feed(f"data: {json.dumps(say('a'))}\n\n{line}\n\n".encode())
     assert answer.payloads == 2
-    assert answer.is_over is (line == DONE)
+    assert (answer.state == "over") is (line == DONE)
 
 
 @pytest.mark.parametrize("word", ["null", "None", "none", "", "FINISH_REASON_UNSPECIFIED"])

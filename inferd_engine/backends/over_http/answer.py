@@ -1,58 +1,97 @@
 """An HTTP answer as a source of events: blocks from the transport, meaning from the wire.
 
-This is where the two halves meet, and where the clocks are told what counts as life: a payload,
-whether or not it gave an event of ours.
+This is where the two towers meet, and where the clocks are told what counts as life: a payload,
+whether or not it gave an event of ours.  What an answer is written in is nobody's business here:
+any ``Answer`` will do.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from inferd_engine.errors import (
     DeadlineError,
     GenerateError,
+    InternalError,
     RequestCancelledError,
     StreamInterruptedError,
     UpstreamError,
 )
 from inferd_engine.events import Done
+from inferd_engine.stream.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from inferd_engine.events import Event
+    from inferd_engine.events import Event, TokenEventV2
     from inferd_engine.net.exchange import Exchange
     from inferd_engine.net.transport import Body
     from inferd_engine.secrets.masking import Mask
-    from inferd_engine.wire.openai.answer import Answer
+    from inferd_engine.wire.openai.answer import State
 
 DRAIN_SECONDS = 0.01  # for the end of the body, which comes right after [DONE] if it comes at all
 
 
-class AnswerSource:
-    """Read the events of one answer."""
+class Answer(Protocol):
+    """What takes a body apart, whatever the protocol is that it is written in: pure, and fed."""
+
+    state: State
+    """How far it has come; see ``wire.openai.answer``."""
+    payloads: int
+    """How many payloads have come: signs of life, whether or not they gave an event."""
+    skipped: int
+    """How many payloads could not be read and were left out."""
+    error: GenerateError | None
+    """What it failed with, as soon as that is known."""
+    ending: Done | GenerateError | None
+    """How it ended, once ``rest()`` was taken to its end."""
+
+    @property
+    def model(self) -> str:
+        """The model that answers, in the upstream's word; empty if it does not say."""
+
+    def feed(self, data: bytes, /) -> list[TokenEventV2]:
+        """Take the next bytes of the body; give the events that they finish."""
+
+    def end(self) -> list[TokenEventV2]:
+        """Take the end of the body; give the events of what had no end of its own."""
+
+    def rest(self) -> Iterator[tuple[TokenEventV2, int]]:
+        """Give what was held back to the end, each event with its size in bytes; set ``ending``."""
+
+    def fail(self, error: GenerateError, /) -> None:
+        """End the answer with an error; what was given before stays given."""
+
+
+class AnswerSource(Source):
+    """Read the events of one answer.
+
+    Args:
+        body: Gives the blocks.
+        answer: Takes them apart.
+        exchange: The clocks, and what ends the request.
+    """
+
+    is_checked = True
 
     def __init__(self, body: Body, answer: Answer, exchange: Exchange) -> None:
         self._body = body
         self._answer = answer
         self._exchange = exchange
-        self._early: list[tuple[list[Event], int]] = []  # read before there was a stream
+        self._early: list[tuple[Sequence[Event], int]] = []  # read before there was a stream
         self._rest: Iterator[tuple[Event, int]] | None = None
-        self.ending: Done | GenerateError | None = None
+        self._size = 0  # of what was read last
+        self._is_whole = False
         self.can_wait = body.can_wait
-        """Whether ``wait()`` waits, and ``read()`` gives up in time."""
-        self.skipped = 0
-        self.model = ""
-        """The model that answered, once it is known."""
         self.started = exchange.deadlines.started
-        self.away = exchange.deadlines.away
-        self.back = exchange.deadlines.back
+        self.away = exchange.deadlines.away  # type: ignore[method-assign]  # a call less each
+        self.back = exchange.deadlines.back  # type: ignore[method-assign]
 
     @property
-    def bytes(self) -> int:
+    def bytes(self) -> int:  # type: ignore[override]  # nobody sets it
         """How much of the body was read."""
         return self._body.bytes
 
@@ -61,14 +100,13 @@ class AnswerSource:
 
         Raises:
             UpstreamError: It is an error object or a page.
+            RequestCancelledError: The call was ended.
         """
-        early: list[tuple[list[Event], int]] = []
-        while self.ending is None and not self._answer.is_judged:
-            early.append(self.read() or ([], 0))  # without a moment to give up it is never None
+        early: list[tuple[Sequence[Event], int]] = []
+        while self._answer.state == "unclear":
+            early.append((self.read(None), self._size))
         self._early = early
-        if isinstance(self.ending, RequestCancelledError):
-            raise self.ending
-        if self._answer.error is not None and not any(events for events, _ in self._early):
+        if self._answer.error is not None and not any(events for events, _ in early):
             raise self._answer.error
 
     def wait(self) -> None:
@@ -76,11 +114,11 @@ class AnswerSource:
         if not self._early and self._rest is None:
             self._body.wait()
 
-    def read(self, give_up: float | None = None) -> tuple[list[Event], int] | None:
-        """Wait for what comes next; give its events and their size in bytes.
+    def read(self, give_up: float | None) -> Sequence[Event]:
+        """Wait for what comes next; give its events, or none if nothing came until ``give_up``.
 
-        There may be no events in it.  ``ending`` is set at the end.  None says that nothing came
-        until ``give_up``.
+        Raises:
+            GenerateError: The answer failed.
         """
         if self._early or self._rest is not None:
             return self._read_aside()
@@ -94,42 +132,51 @@ class AnswerSource:
         except GenerateError as error:
             return self._broken(error)
         if block is None:
-            return None
+            return []
+        self._size = len(block)
         self.can_wait = self._body.can_wait  # not if that block was gzip
         before = answer.payloads
-        events: Any = answer.feed(block) if block else answer.end()
+        events = answer.feed(block) if block else answer.end()
         if answer.payloads != before:
-            deadlines.payload(has_begun=answer.has_begun)
+            deadlines.payload(has_begun=answer.state != "clear")
             self.skipped = answer.skipped
-            if answer.has_finish_reason:
+            if answer.state == "finishing":
                 deadlines.linger()
-        if answer.is_over:
+        if answer.state == "over":
             self._rest = answer.rest()
-        return events, len(block)
+        return events
 
-    def _read_aside(self) -> tuple[list[Event], int]:
+    def weight(self, events: list[Event]) -> int:  # noqa: ARG002 - the bytes are known already
+        """Give the size of what was read last."""
+        return self._size
+
+    def _read_aside(self) -> Sequence[Event]:
         """Give what was read before there was a stream, or what is left after its end."""
         if self._early:
-            return self._early.pop(0)
+            events, self._size = self._early.pop(0)
+            return events
         for event, size in self._rest or ():
-            return [event], size
-        self.ending = _masked(self._answer.ending, self._exchange.mask)
-        return [], 0
+            self._size = size
+            return [event]
+        ending = _masked(self._answer.ending, self._exchange.mask)
+        if not isinstance(ending, Done):
+            raise ending or InternalError("the answer has no ending")
+        self._is_whole = True
+        return [ending]
 
-    def _broken(self, error: GenerateError) -> tuple[list[Event], int]:
-        """End with an error, after what can be saved of the last, unfinished event."""
+    def _broken(self, error: GenerateError) -> Sequence[Event]:
+        """Give what can be saved of the last, unfinished event; the error comes after the rest."""
         error = error.with_traceback(None)
         if isinstance(error, RequestCancelledError):
-            self.ending = error
-            return [], 0
-        events: list[Event] = list(self._answer.end())
+            raise error
+        events = self._answer.end()
         if not isinstance(error, (DeadlineError, UpstreamError)):
             broken = StreamInterruptedError(f"the answer was cut: {error}")
             broken.__cause__ = error
             error = broken
         self._answer.fail(error)
         self._rest = self._answer.rest()
-        return events, 0
+        return events
 
     def clean(self, error: GenerateError) -> GenerateError:
         """Take secrets out of an error that was made elsewhere."""
@@ -154,7 +201,7 @@ class AnswerSource:
         del self._answer
         self._rest = None
         try:
-            if isinstance(self.ending, Done):
+            if self._is_whole:
                 self._body.drain(DRAIN_SECONDS)
         finally:
             self._body.close()

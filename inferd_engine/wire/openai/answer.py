@@ -9,6 +9,14 @@ What servers do beyond the standard is taken in here, one layer above the exact 
 event without its blank line, ``error: {…}`` as a field of its own, JSON on a line without
 ``data:``, a JSON body with ``data: [DONE]`` glued on.
 
+How far it has come is one word, ``state``, which only goes on:
+
+    unclear     it cannot be told yet what the body is: of JSON, the first document has to be whole
+    clear       payloads may have come, but none that holds a token
+    begun       there was a token: text, a thought, the beginning of a call
+    finishing   the upstream has said why it stopped: little more can come, such as usage
+    over        nothing more is wanted of the body; what is left is in ``rest()``
+
 The end is a value, not an exception: ``ending`` is ``Done`` or the error, and what ``feed``,
 ``end`` and ``rest`` gave came before it.  So nothing that had arrived can be lost on the way up.
 """
@@ -43,6 +51,7 @@ _DOCUMENTS = ("{", "[{", '"{', DONE)  # what lines without a field name begin wi
 _NOTHING = "the upstream ended the answer before it had sent any of it"
 
 Kind = Literal["unknown", "sse", "json", "html"]
+State = Literal["unclear", "clear", "begun", "finishing", "over"]
 
 
 class Answer:
@@ -70,16 +79,12 @@ class Answer:
         mask: Callable[[str], str] = str,
     ) -> None:
         self.kind: Kind = "unknown"
-        self.is_over = False
-        """Whether nothing more is wanted of the body; what is left is in ``rest()``."""
+        self.state: State = "unclear"
+        """How far it has come."""
         self.ending: Done | GenerateError | None = None
         """How the answer ended, once ``rest()`` was taken to its end."""
-        self.has_finish_reason = False
-        """Whether the upstream has said why it stopped, so that little more can come."""
         self.payloads = 0
         """How many payloads have come: signs of life, whether or not they gave an event."""
-        self.has_begun = False
-        """Whether there was a token: text, a thought, the beginning of a call."""
         self.skipped = 0
         """How many payloads were no JSON and were left out."""
         self._chunks = ChunkAccumulator(
@@ -104,20 +109,10 @@ class Answer:
         """The model that answers, in the upstream's word; empty if it does not say."""
         return self._chunks.model
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing is missing so far: the upstream has said that it is done, or why."""
-        return self.error is None and (self._chunks.is_done or self.has_finish_reason)
-
-    @property
-    def is_judged(self) -> bool:
-        """Whether it is clear what the body is: of JSON, the first document has to be read."""
-        return self.is_over or self.kind == "sse" or self.payloads > 0
-
     def feed(self, data: bytes) -> list[TokenEventV2]:
         """Take the next bytes of the body; give the events that they finish."""
         events: list[TokenEventV2] = []
-        if not self.is_over:
+        if self.state != "over":
             try:
                 if self.kind == "sse":
                     self._take_sse(events, data)
@@ -130,12 +125,12 @@ class Answer:
     def end(self) -> list[TokenEventV2]:
         """Take the end of the body; give the events of what had no end of its own."""
         events: list[TokenEventV2] = []
-        if not self.is_over:
+        if self.state != "over":
             try:
                 self._take_end(events)
             except (GenerateError, EventTooLargeError) as error:
                 self.fail(error)
-            self.is_over = True
+            self.state = "over"
         return events
 
     def rest(self) -> Iterator[tuple[TokenEventV2, int]]:
@@ -190,7 +185,10 @@ class Answer:
             return b""
         first = body[:1]
         self.kind = "html" if first == b"<" else "json" if first in (b"{", b"[", b'"') else "sse"
-        return data if self.kind == "sse" else body
+        if self.kind != "sse":
+            return body
+        self.state = "clear"
+        return data
 
     def _take_sse(self, events: list[TokenEventV2], data: bytes) -> None:
         run = self._sse.run(data) if self._sse.finds_runs else None
@@ -204,7 +202,7 @@ class Answer:
                 self._take_line(events, event.data.strip())
             elif event.data or event.event == "error":
                 self._ingest(events, event.data, event.event)
-            if self.is_over:
+            if self.state == "over":
                 return
 
     def _take_run(self, events: list[TokenEventV2], run: str) -> None:
@@ -215,17 +213,18 @@ class Answer:
         count = 0 if self._include_raw else self._chunks.ingest_plain(events, run)
         if count:
             self.payloads += count
-            self.has_begun = self.has_begun or bool(events)
+            if events and self.state == "clear":
+                self.state = "begun"
             return
         payloads = run.split("\n")
         half = len(payloads) // 2
         if half >= _FEW and not self._include_raw:
             for part in (payloads[:half], payloads[half:]):
-                if not self.is_over:
+                if self.state != "over":
                     self._take_run(events, "\n".join(part))
             return
         for payload in payloads:
-            if payload and not self.is_over:
+            if payload and self.state != "over":
                 self._ingest(events, payload)
 
     def _take_line(self, events: list[TokenEventV2], line: str) -> None:
@@ -241,6 +240,8 @@ class Answer:
             self._ingest(events, document)
         if self._documents.stopped_at is not None:  # the rest of the body is an event stream
             self.kind = "sse"
+            if self.state == "unclear":
+                self.state = "clear"
             self._take_sse(events, self._documents.stopped_at)
 
     def _ingest(self, events: list[TokenEventV2], payload: str, event: str = "message") -> None:
@@ -249,10 +250,13 @@ class Answer:
             events.append(RawChunk(payload.encode()))
         chunks = self._chunks
         chunks.ingest_into(events, payload, event)
-        self.is_over = chunks.is_done
-        self.has_finish_reason = chunks.finish_reason is not None
-        self.has_begun = self.has_begun or chunks.has_begun
         self.skipped = chunks.skipped
+        if chunks.is_done:
+            self.state = "over"
+        elif chunks.finish_reason is not None:
+            self.state = "finishing"
+        elif self.state != "begun":
+            self.state = "begun" if chunks.has_begun else "clear"
 
     # --- failures --------------------------------------------------------------------------------
 
@@ -272,4 +276,4 @@ class Answer:
         if isinstance(error, EventTooLargeError):
             error = UpstreamError(str(error), code="event_too_large", retryable=False)
         self.error = error.with_traceback(None)  # its frames hold what was kept of the answer
-        self.is_over = True
+        self.state = "over"

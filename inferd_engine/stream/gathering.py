@@ -1,0 +1,37 @@
+"""An answer as a whole: one value, or an error that holds what came before it.
+
+A cut answer never looks whole: whoever gathers looks, when the events are over, whether it was the
+upstream that had come to its end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inferd_engine.errors import GenerateError, StreamInterruptedError
+from inferd_engine.events import Completion, Done, StopReason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from inferd_engine.events import Event
+    from inferd_engine.stream.reading import Ending
+
+
+def check_whole(ending: Ending | None, request_id: str | None) -> None:
+    """Raise if an answer failed, or if the upstream gave it up.
+
+    Raises:
+        GenerateError: What the answer failed with.
+        StreamInterruptedError: The upstream's own finish word was a failure.
+    """
+    if isinstance(ending, GenerateError):
+        raise ending
+    if isinstance(ending, Done) and ending.stop_reason is StopReason.ERROR:
+        msg = f"the upstream gave the answer up, in its words: {ending.finish_reason}"
+        raise StreamInterruptedError(msg, retryable=False, request_id=request_id)
+
+
+def keep_partial(error: GenerateError, seen: Sequence[Event]) -> None:
+    """Put what came before an error on it, unless something is there."""
+    error.partial = error.partial or Completion.of(seen)
