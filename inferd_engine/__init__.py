@@ -51,6 +51,8 @@ _HOMES = {
     "inferd_engine.proto.embed": ("EmbedRequest", "EmbedResolved", "EmbedResult"),
     "inferd_engine.backends.openai_compat.backend": ("OpenAiCompat",),
     "inferd_engine.backends.openai_compat.config": ("OpenAiCompatConfig",),
+    "inferd_engine.backends.llamacpp.backend": ("LlamaCpp",),
+    "inferd_engine.backends.llamacpp.config": ("LlamaCppConfig",),
     "inferd_engine.backends.mock": ("Mock", "MockConfig"),
     "inferd_engine.backends.base": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
     "inferd_engine.cancel": ("CancelToken",),
@@ -123,6 +125,8 @@ if TYPE_CHECKING:
         Backend as Backend,
         BackendCapabilities as BackendCapabilities,
     )
+    from inferd_engine.backends.llamacpp.backend import LlamaCpp as LlamaCpp
+    from inferd_engine.backends.llamacpp.config import LlamaCppConfig as LlamaCppConfig
     from inferd_engine.backends.mock import (
         Mock as Mock,
         MockConfig as MockConfig,

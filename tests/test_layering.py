@@ -48,6 +48,7 @@ MAY_IMPORT = {
     ),
     "backends.mock_script": ("errors", "events", "stream"),
     "backends.over_http": _BACKEND,
+    "backends.llamacpp": _BACKEND,
     "backends.openai_compat": (*_BACKEND, "backends.over_http"),
     "testing": (),
     # A program like any other: the front door, and the names of the presets, which are not there.
