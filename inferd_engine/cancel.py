@@ -17,9 +17,10 @@ import queue
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar
 
 from inferd_engine.errors import InternalError
+from inferd_engine.frames import without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,7 +86,14 @@ class CancelToken:
         self._live: LiveSet[Cancellable] = LiveSet(on_empty=self._ring)
 
     def __repr__(self) -> str:
-        return f"<CancelToken{' cancelled' if self._cancelled else ''}>"
+        return f"<CancelToken{' cancelled' if self.cancelled else ''}>"
+
+    def __reduce__(self) -> NoReturn:
+        msg = (
+            "a CancelToken ends calls of its own process and cannot be pickled or copied: "
+            "make one where the call is made, or give the backend a timeout"
+        )
+        raise TypeError(msg)
 
     @property
     def cancelled(self) -> bool:
@@ -100,6 +108,7 @@ class CancelToken:
         for member in self._live:
             member.cancel()
 
+    @without_frames
     def cancel_after(self, seconds: float) -> None:
         """Cancel in so many seconds, unless that was asked for again in between.
 
@@ -109,7 +118,7 @@ class CancelToken:
                 call with this token, too.
         """
         if math.isnan(seconds):
-            msg = "seconds is not a number"
+            msg = "seconds is NaN: it has to be a number"
             raise ValueError(msg)
         self._deadline = time.monotonic() + min(seconds, threading.TIMEOUT_MAX / 2)
         self._ring()

@@ -4,6 +4,9 @@ Goal: a caller decides with one ``except`` whether to fix the request, wait and 
 report a bug.  The class says who must act, ``retryable`` says whether the same call may succeed
 if it is made again, the message names the place and the next step.
 
+All but one are ``GenerateError``s.  ``EventTooLargeError`` is the decoder's, for those who bring a
+transport of their own; in a stream it is an ``UpstreamError`` with the code ``event_too_large``.
+
 Rules:
 
 * an error never carries a secret: not in its message, its attributes or its causes (what raised
@@ -64,7 +67,7 @@ class GenerateError(Exception):
         return _rebuild, (type(self), self.args, self.__dict__.copy(), _portable(self.__cause__))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the error as JSON: for results, journals and logs; it holds no secret.
+        """Return the error as JSON: for results, journals and logs; it holds no secret.
 
         Returns:
             ``error`` (the class's name), ``message``, ``retryable``, ``request_id``, then the
@@ -85,7 +88,7 @@ class GenerateError(Exception):
 
 
 def _portable(cause: BaseException | None) -> BaseException | None:
-    """Give a cause if it goes through a pickle, and what it says if it does not."""
+    """Return a cause if it goes through a pickle, and what it says if it does not."""
     import pickle  # noqa: PLC0415 - it is there: somebody is pickling
 
     try:
@@ -230,7 +233,7 @@ class UpstreamError(UnavailableError):
 
 
 class ToolCallMalformedError(UnavailableError):
-    """Ask again or repair ``arguments``: the model's tool arguments are no JSON.
+    """Ask again or repair ``arguments``: the model's tool arguments are not JSON.
 
     Args:
         tool_call_id: The call's id.

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union
 import attrs
 
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.roles import Role
 from inferd_engine.proto.v2 import ContentBlock, MessageV2, TextBlock, ThinkingBlock, ToolUseBlock
+from inferd_engine.reprs import LONGEST, short_repr, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,6 +54,8 @@ class Usage:
     output_tokens: int | None
     details: Mapping[str, Any] = attrs.field(factory=dict)
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class TextDelta:
@@ -60,6 +64,8 @@ class TextDelta:
     type: ClassVar[Literal["text"]] = "text"
     delta: str
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class ThinkingDelta:
@@ -67,6 +73,8 @@ class ThinkingDelta:
 
     type: ClassVar[Literal["thinking"]] = "thinking"
     delta: str
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -86,6 +94,8 @@ class ToolUse:
     input: Any
     extra: Mapping[str, Any] = attrs.field(factory=dict)
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class Done:
@@ -102,6 +112,8 @@ class Done:
     usage: Usage | None = None
     finish_reason: str | None = None
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class RawChunk:
@@ -110,6 +122,8 @@ class RawChunk:
     type: ClassVar[Literal["raw"]] = "raw"
     data: bytes
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class Token:
@@ -117,6 +131,8 @@ class Token:
 
     type: ClassVar[Literal["token"]] = "token"
     text: str
+
+    __repr__ = short_repr
 
 
 TokenEventV2 = Union[TextDelta, ThinkingDelta, ToolUse, Done, RawChunk]
@@ -142,15 +158,10 @@ class StreamStats:
     bytes: int
     skipped: int = 0
 
-
-_SHOWN = 60  # characters of a text in a repr: one line, with what is around it
-
-
-def _shortened(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…")
+    __repr__ = short_repr
 
 
-@attrs.frozen(slots=True, repr=False)
+@attrs.frozen(slots=True)
 class Completion:
     """A collected answer: ``str()`` of it is its text, and a notebook shows it as Markdown.
 
@@ -174,46 +185,48 @@ class Completion:
 
     @property
     def usage(self) -> Usage | None:
-        """What it cost; None if the upstream did not say."""
+        """What the answer cost; None if the upstream did not say."""
         return None if self.done is None else self.done.usage
 
     @property
     def stop_reason(self) -> StopReason | None:
-        """Why it ended, in our words; None for an answer that was cut."""
+        """Why the answer ended, in our words; None for one that was cut."""
         return None if self.done is None else self.done.stop_reason
 
     @property
     def finish_reason(self) -> str | None:
-        """Why it ended, in the upstream's own word; None if it gave none."""
+        """Why the answer ended, in the upstream's own word; None if it gave none."""
         return None if self.done is None else self.done.finish_reason
 
     def __str__(self) -> str:
         return self.text
 
     def __repr__(self) -> str:
-        shown = [_shortened(self.text)]
-        if self.thinking:
-            shown.append(f"thinking={_shortened(self.thinking)}")
+        shown = [str(self.stop_reason or "cut")]
         if self.tool_uses:
-            names = ", ".join(call.name for call in self.tool_uses)
-            shown.append(f"tool_uses=<{len(self.tool_uses)}: {names[:_SHOWN]}>")
-        shown.append(str(self.stop_reason or "cut"))
-        return f"<Completion {' '.join(shown)}>"
+            names = shortened(", ".join(call.name for call in self.tool_uses), 20)
+            shown.insert(0, f"tool_uses=<{len(self.tool_uses)}: {names[1:-1]}>")
+        if self.thinking:
+            shown.insert(0, f"thinking=<{len(self.thinking)} characters>")
+        rest = f"{' '.join(shown)}>"
+        head = "<Completion "
+        return f"{head}{shortened(self.text, LONGEST - len(head + rest) - 3)} {rest}"
 
     def _repr_markdown_(self) -> str:
-        """Give what a notebook shows: the text, which models write as Markdown, and the calls."""
+        """Return what a notebook shows: the text, which models write as Markdown, and the calls."""
         calls = [f"`{call.name}({call.input!r})`" for call in self.tool_uses]
         end = [] if self.stop_reason in _ORDINARY else [f"*({self.stop_reason or 'cut'})*"]
         return "\n\n".join(filter(None, [self.text, *calls, *end]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as JSON; what is unset is left out."""
+        """Return the completion as JSON; what is unset is left out."""
         fields = attrs.asdict(
             self, filter=lambda field, value: value != field.default, value_serializer=_plain
         )
         return {**fields, "text": self.text}
 
     @classmethod
+    @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> Completion:
         """Read what ``to_dict()`` gave; unknown fields are ignored.
 
@@ -261,7 +274,7 @@ class Completion:
         return cls("".join(text), "".join(thinking), tuple(tool_uses), done)
 
     def to_message(self) -> MessageV2:
-        """Give the answer as the assistant message of the next request."""
+        """Return the answer as the assistant message of the next request."""
         blocks: list[ContentBlock] = []
         if self.thinking:
             blocks.append(ThinkingBlock(self.thinking))
@@ -275,7 +288,7 @@ _ORDINARY = (StopReason.END_TURN, StopReason.TOOL_USE, StopReason.STOP_SEQUENCE)
 
 
 def _plain(_: object, __: object, value: Any) -> Any:  # noqa: ANN401 - attrs' signature
-    """Give a value as JSON has it: a list for a tuple, the word of a stop reason."""
+    """Return a value as JSON has it: a list for a tuple, the word of a stop reason."""
     if isinstance(value, StopReason):
         return value.value
     return list(value) if isinstance(value, tuple) else value

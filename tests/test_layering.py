@@ -13,7 +13,9 @@ import inferd_engine
 PACKAGE = Path(inferd_engine.__file__).parent
 # A room may import from these, and nobody else; a room's own files import each other.  A folder
 # that is named as a whole stands for the rooms in it.
-_PURE = ("errors", "proto", "events", "wire")
+# How all speak: errors, where their tracebacks end, and values in one line.
+_SPOKEN = ("errors", "frames", "reprs")
+_PURE = (*_SPOKEN, "proto", "events", "wire")
 _BACKEND = (
     *(*_PURE, "_version", "_native", "cancel", "stream", "secrets", "net"),
     *("backends.base", "backends.settings"),
@@ -21,32 +23,35 @@ _BACKEND = (
 MAY_IMPORT = {
     "_version": (),
     "errors": (),
+    "frames": (),  # which tracebacks show
+    "reprs": (),  # values told in a line
     "_native": (),  # the compiled part and its switch, for whoever needs it
-    "proto": ("errors",),
-    "events": ("errors", "proto"),
+    "proto": _SPOKEN,
+    "events": (*_SPOKEN, "proto"),
     "wire.text": ("errors",),
     "wire.http": ("errors", "_native", "wire.text"),
-    "wire.sse": ("errors", "_native", "wire.text"),
-    "wire.openai": ("errors", "proto", "events", "wire.text", "wire.http", "wire.sse"),
+    "wire.sse": (*_SPOKEN, "_native", "wire.text"),
+    "wire.openai": (*_SPOKEN, "proto", "events", "wire.text", "wire.http", "wire.sse"),
     "wire.openai_request": ("wire.openai",),  # doors that the contract names
     "wire.openai_chunks": ("wire.openai",),
-    "cancel": ("errors",),
-    "secrets": ("errors", "wire.http"),
+    "cancel": _SPOKEN,
+    "secrets": (*_SPOKEN, "wire.http"),
     # Two towers that never meet: bytes in time, which know no event; threads, which know no HTTP.
-    "net": ("errors", "_native", "secrets", "wire.http", "wire.text"),
-    "stream": ("errors", "events", "cancel"),
+    "net": (*_SPOKEN, "_native", "secrets", "wire.http", "wire.text"),
+    "stream": (*_SPOKEN, "events", "cancel"),
     # The bridge between them, and what stands on it; no backend knows another.
-    "backends.base": ("errors", "proto", "events", "cancel", "stream", "wire.openai"),
+    "backends.base": (*_SPOKEN, "proto", "events", "cancel", "stream", "wire.openai"),
     "backends.settings": ("errors", "proto"),
+    "backends.mock_script": (*_SPOKEN, "events", "stream"),
     "backends.mock": (
-        "errors",
+        *_SPOKEN,
         "proto",
         "events",
+        "cancel",
         "stream",
         "backends.base",
         "backends.mock_script",
     ),
-    "backends.mock_script": ("errors", "events", "stream"),
     "backends.over_http": _BACKEND,
     "backends.llamacpp": _BACKEND,
     "backends.openai_compat": (*_BACKEND, "backends.over_http"),

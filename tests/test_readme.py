@@ -61,6 +61,14 @@ def test_the_quick_round_is_named_alike():
     assert len({re.search(r"about (\d+)\s+minutes", text)[1] for text in texts}) == 1
 
 
+def test_snippets_of_every_page_run():
+    """Each page of docs/ that shows Python is run by a test, which names it."""
+    tests = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    for page in (ROOT / "docs").rglob("*.md"):
+        if "```python" in page.read_text("utf-8"):
+            assert page.name in tests, f"no test names {page.name}"
+
+
 def test_eight_lines():
     """The first snippet is as short as it says."""
     lines = [line for line in blocks("python")[0].splitlines() if line]

@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from inferd_engine.cancel import LiveSet
+from inferd_engine.cancel import CancelToken, LiveSet
 from inferd_engine.errors import (
     InternalError,
     NotReadyError,
     RequestCancelledError,
     UnsupportedError,
 )
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.fields import check_names
+from inferd_engine.proto.values import kind_of
+from inferd_engine.reprs import short_repr
 from inferd_engine.stream.iterator_source import source_of
 from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.stream.worker import collecting
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from inferd_engine.cancel import Cancellable, CancelToken
+    from inferd_engine.cancel import Cancellable
     from inferd_engine.events import Completion, Event
     from inferd_engine.proto.embed import EmbedResolved, EmbedResult
     from inferd_engine.proto.fields import RequestFields
@@ -54,6 +57,8 @@ class AcceleratorInfo:
     device_name: str | None = None
     vram_total_bytes: int | None = None
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class BackendCapabilities:
@@ -67,6 +72,8 @@ class BackendCapabilities:
     thinking: bool = False
     embed: bool = False
     accelerator: AcceleratorInfo = attrs.field(factory=AcceleratorInfo)
+
+    __repr__ = short_repr
 
 
 class Backend(abc.ABC):
@@ -104,6 +111,7 @@ class Backend(abc.ABC):
     def capabilities(self) -> BackendCapabilities:
         """What it can do."""
 
+    @without_frames
     def generate(self, request: Resolved) -> TokenStream:  # noqa: ARG002 - for those who can
         """Ask with flat text (v1); the stream gives ``Token`` and ``Done``.
 
@@ -132,6 +140,7 @@ class Backend(abc.ABC):
             GenerateError: Everything that fails before the first token.
         """
 
+    @without_frames
     def open_stream(
         self,
         source: Source | Iterator[Event],
@@ -169,6 +178,7 @@ class Backend(abc.ABC):
             )
         )
 
+    @without_frames
     def embed(self, request: EmbedResolved) -> EmbedResult:  # noqa: ARG002 - for those who can
         """Ask for vectors.
 
@@ -178,6 +188,7 @@ class Backend(abc.ABC):
         msg = f"the backend {self.name!r} makes no embeddings"
         raise UnsupportedError(msg)
 
+    @without_frames
     def stream(
         self,
         prompt: Prompt,
@@ -202,10 +213,11 @@ class Backend(abc.ABC):
             GenerateError: Everything else that fails before the first token.
             TypeError: There is no such field; the message names what is close.
         """
-        self._check_names("stream()", fields)
+        self._check_names("stream()", fields, cancel)
         request = request_from(prompt, system, fields)
         return self.generate_v2(request.resolve(), cancel=cancel, include_raw=include_raw)
 
+    @without_frames
     def complete(
         self,
         prompt: Prompt,
@@ -229,7 +241,7 @@ class Backend(abc.ABC):
                 its ``partial``.
             TypeError: There is no such field; the message names what is close.
         """
-        self._check_names("complete()", fields)
+        self._check_names("complete()", fields, cancel)
         with collecting():
             stream = self.stream(
                 prompt, system=system, cancel=cancel, include_raw=include_raw, **fields
@@ -237,12 +249,15 @@ class Backend(abc.ABC):
         with stream:
             return stream.collect()
 
-    def _check_names(self, call: str, fields: Iterable[str]) -> None:
+    def _check_names(self, call: str, fields: Iterable[str], cancel: CancelToken | None) -> None:
         """Refuse arguments that a call does not have, before anything else is looked at."""
         config = type(getattr(self, "config", None))
         settings = [field.name for field in attrs.fields(config)] if attrs.has(config) else ()
         check_names(call, fields, settings)
+        if not isinstance(cancel, (CancelToken, type(None))):
+            raise TypeError(f"cancel is {kind_of(cancel)}: give a CancelToken to {call}")
 
+    @without_frames
     def stop(self, timeout: float = 5.0) -> None:
         """Cancel every live stream and waiting call, then release what the backend holds.
 
@@ -265,7 +280,7 @@ class Backend(abc.ABC):
         """Let go of what the backend holds beside its streams."""
 
     def close(self) -> None:
-        """Do what ``stop()`` does."""
+        """Stop the backend, as ``stop()`` does."""
         self.stop()
 
     def __enter__(self) -> Self:

@@ -20,8 +20,10 @@ from inferd_engine.backends.base import Backend, BackendCapabilities
 from inferd_engine.backends.mock_script import Script, ScriptSource
 from inferd_engine.errors import GenerateError
 from inferd_engine.events import TextDelta, Token
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.embed import EmbedResult
 from inferd_engine.proto.v2 import ResolvedV2
+from inferd_engine.reprs import changed_fields, named, short_repr
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -72,6 +74,8 @@ class MockConfig:
     buffer: int = 512
     answers: Sequence[MockAnswer] = attrs.field(default=(), converter=_to_answers)
 
+    __repr__ = short_repr
+
 
 class MockFields(TypedDict, total=False):
     """The fields of ``MockConfig``, as keyword arguments."""
@@ -97,6 +101,7 @@ class Mock(Backend):
             ``EmbedResolved``.
     """
 
+    @without_frames
     def __init__(
         self, config: MockConfig | MockAnswer | None = None, **fields: Unpack[MockFields]
     ) -> None:
@@ -106,6 +111,10 @@ class Mock(Backend):
         self.requests: list[Any] = []
         self._asked = itertools.count()
         self._ready = True
+
+    def __repr__(self) -> str:
+        config = getattr(self, "config", None)  # a constructor that failed has none yet
+        return named(type(self).__name__, changed_fields(config) if config else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.config,)
@@ -127,6 +136,7 @@ class Mock(Backend):
         """Everything that a script can say."""
         return BackendCapabilities(v2=True, tools=True, thinking=True, embed=True)
 
+    @without_frames
     def with_options(self, **fields: Unpack[MockFields]) -> Self:
         """Return a mock of its own with other settings, whose ``requests`` are the same list.
 
@@ -138,17 +148,20 @@ class Mock(Backend):
             other._asked = self._asked  # noqa: SLF001 - likewise
         return other
 
+    @without_frames
     def models(self, *, cancel: CancelToken | None = None) -> list[str]:
         """Return the one model that there is: ``["mock"]``."""
         self._check_call(cancel)
         return [self.name]
 
+    @without_frames
     def generate(self, request: Resolved) -> TokenStream:
         """Answer with the texts alone, each a ``Token``, then ``Done``."""
         script = self._script_for(request, None, self.config.tokens)
         script.events = [Token(e.delta) for e in script.events if isinstance(e, TextDelta)]
         return self._open(script, None, request.id)
 
+    @without_frames
     def generate_v2(
         self,
         request: ResolvedV2,
@@ -172,6 +185,7 @@ class Mock(Backend):
         source = ScriptSource(script, delay=delay, drop_after=drop_after)
         return self.open_stream(source, cancel=cancel, request_id=request_id)
 
+    @without_frames
     def embed(self, request: EmbedResolved) -> EmbedResult:
         """Return vectors that tell texts of different lengths apart.
 

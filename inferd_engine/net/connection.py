@@ -3,7 +3,8 @@
 Goal: everything that blocks between ``connect()`` and the last byte asks one ``Exchange`` first:
 was I cancelled, and how long may I wait?  A few places of urllib3 and http.client are enough:
 
-* ``_new_conn`` makes the socket (``dialing.py``), with the kill handle from the first moment;
+* ``_new_conn`` makes the socket (``dialing.py``), with the kill handle from the first moment.  Only
+  looking up the name cannot be ended: ``getaddrinfo`` waits as long as the resolver does;
 * ``send`` and ``response_class`` (``response.py``) do all writing and reading, a slice at a time;
 * ``_put_conn`` takes a connection back into the pool (``pool.py``): here the exchange stops owning
   it; ``QueueCls`` keeps it until it is used again (``idle.py``).
@@ -16,7 +17,8 @@ Rejected: a watchdog thread (needs waking itself), ``raw.shutdown()`` of urllib3
 per-read timeouts (no deadline at all), and sending a request again, however sure it may seem that
 nobody has seen it.
 
-Nobody promises most of these names; ``footing.py`` looks whether they are there.
+Nobody promises most of these names; ``footing.py`` checks that they are there, and without them a
+request goes the public way (``interception.py``).
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from inferd_engine.errors import (
     RequestCancelledError,
     TransportError,
 )
+from inferd_engine.frames import is_from_below, users_frames
 from inferd_engine.net.tls_settings import refusal_of
 from inferd_engine.wire.http.local_servers import LOCAL_SERVERS
 from inferd_engine.wire.text.printable import printable
@@ -41,6 +42,8 @@ def mapped(error: BaseException, exchange: Exchange, place: str) -> GenerateErro
         return RequestCancelledError(f"the request to {place} was cancelled")
     chain = list(_chain(error))
     root = chain[-1]
+    for link in chain:
+        link.__traceback__ = None  # urllib3's frames hold their own exceptions: a cycle
     passed = exchange.deadlines.passed()
     if passed is not None or any(map(_is_out_of_time, chain)):
         phase = exchange.deadlines.phase if passed is None or passed == "linger" else passed
@@ -64,20 +67,31 @@ def _is_out_of_time(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Give an exception and what lies under it: causes, reasons, wrapped arguments."""
+    """Give an exception and what lies under it: causes, reasons, wrapped arguments, contexts.
+
+    What our caller is handling is the context of whatever is raised here, and no reason for it.
+    """
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         yield link
-        inner = (link.__cause__, getattr(link, "reason", None), *link.args, link.__context__)
+        context = link.__context__
+        if context is not None and not is_from_below(context):
+            context = None
+        inner = (link.__cause__, getattr(link, "reason", None), *link.args, context)
         link = next((item for item in inner if isinstance(item, BaseException)), None)
 
 
 def bare(error: BaseException) -> BaseException:
-    """Take off what an exception has picked up on its way: frames and contexts hold the key."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
+    """Take off what an exception has picked up on its way: frames and contexts hold the key.
+
+    What a signal handler of the user's has raised keeps what is the user's.
+    """
+    theirs = users_frames(error.__traceback__)
+    if theirs is None:
+        error.__cause__ = error.__context__ = None
+    return error.with_traceback(theirs)
 
 
 def _is_ours_to_keep(root: BaseException) -> bool:

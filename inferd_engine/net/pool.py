@@ -56,7 +56,7 @@ def _pools_through(proxy: str) -> dict[str, Any]:
     if not scheme.startswith("socks"):
         return _POOLS
     if scheme not in _SOCKS:
-        msg = f"{scheme} is no kind of SOCKS proxy: take one of {', '.join(_SOCKS)}"
+        msg = f"{scheme} is not a kind of SOCKS proxy: take one of {', '.join(_SOCKS)}"
         raise requests.exceptions.InvalidSchema(msg)
     try:
         from inferd_engine.net import socks_connection as through  # noqa: PLC0415 - it is an extra

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Union
 
 import attrs
 
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.roles import Role, to_role
+from inferd_engine.proto.values import several
+from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +28,8 @@ class TextBlock:
     type: ClassVar[str] = "text"
     text: str
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class ImageBlock:
@@ -32,6 +37,8 @@ class ImageBlock:
 
     type: ClassVar[str] = "image"
     attachment_id: str
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -41,6 +48,8 @@ class AudioBlock:
     type: ClassVar[str] = "audio"
     attachment_id: str
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class VideoBlock:
@@ -49,6 +58,8 @@ class VideoBlock:
     type: ClassVar[str] = "video"
     attachment_id: str
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class ThinkingBlock:
@@ -56,6 +67,8 @@ class ThinkingBlock:
 
     type: ClassVar[str] = "thinking"
     text: str
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -75,6 +88,8 @@ class ToolUseBlock:
     input: Any
     extra: Mapping[str, Any] = attrs.field(factory=dict)
 
+    __repr__ = short_repr
+
 
 def _to_blocks_later(content: str | Sequence[ContentBlock]) -> tuple[ContentBlock, ...]:
     return to_blocks(content)  # which needs the blocks, this one among them
@@ -93,12 +108,22 @@ class ToolResultBlock:
     tool_call_id: str
     content: tuple[ContentBlock, ...] = attrs.field(converter=_to_blocks_later)
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class UnknownBlock:
-    """A block of a type that this version does not know; ``resolve()`` refuses it."""
+    """A block of a type that this version does not know; ``resolve()`` refuses it.
+
+    Args:
+        type: What inferd's JSON calls it.
+        fields: All else of that JSON, as it came.
+    """
 
     type: str
+    fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+    __repr__ = short_repr
 
 
 ContentBlock = Union[
@@ -126,8 +151,8 @@ KNOWN_BLOCKS = {
 
 
 def to_blocks(content: str | Sequence[ContentBlock]) -> tuple[ContentBlock, ...]:
-    """Give content as blocks; a str is one ``TextBlock``."""
-    return (TextBlock(content),) if isinstance(content, str) else tuple(content)
+    """Return content as blocks; a str is one ``TextBlock``."""
+    return (TextBlock(content),) if isinstance(content, str) else several(content)
 
 
 @attrs.frozen(slots=True)
@@ -137,6 +162,8 @@ class MessageV2:
     role: Role = attrs.field(converter=to_role)
     content: tuple[ContentBlock, ...] = attrs.field(converter=to_blocks)
 
+    __repr__ = short_repr
+
     def to_dict(self) -> dict[str, Any]:
         """Return inferd's JSON of this message."""
         from inferd_engine.proto.json_form import message_to_dict  # noqa: PLC0415 - made of blocks
@@ -144,6 +171,7 @@ class MessageV2:
         return message_to_dict(self)
 
     @classmethod
+    @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> MessageV2:
         """Read inferd's JSON of a message; unknown fields are ignored, unknown blocks are kept.
 
@@ -191,6 +219,8 @@ class Tool:
     input_schema: Mapping[str, Any] = attrs.field(factory=dict)
     strict: bool | None = None
 
+    __repr__ = short_repr
+
 
 def _shown(data: bytes | str) -> str:
     return f"<{len(data)} {'characters' if isinstance(data, str) else 'bytes'}>"
@@ -215,6 +245,8 @@ class ImageAttachment:
     height: int
     data: bytes | str = attrs.field(repr=_shown)
     detail: str | None = None
+
+    __repr__ = short_repr
 
     @classmethod
     def encoded(cls, id: str, data: bytes, *, detail: str | None = None) -> ImageAttachment:  # noqa: A002
@@ -248,6 +280,8 @@ class AudioAttachment:
     sample_rate: int
     data: bytes = attrs.field(repr=_shown)
 
+    __repr__ = short_repr
+
     @classmethod
     def encoded(cls, id: str, data: bytes) -> AudioAttachment:  # noqa: A002
         """Attach the bytes of a WAV or MP3 file."""
@@ -262,6 +296,8 @@ class VideoAttachment:
     id: str
     data: bytes = attrs.field(repr=_shown)
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class UnknownAttachment:
@@ -274,6 +310,8 @@ class UnknownAttachment:
 
     kind: str
     fields: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+    __repr__ = short_repr
 
     @property
     def id(self) -> Any:  # noqa: ANN401 - whatever the JSON has

@@ -26,8 +26,8 @@ from inferd_engine.proto.blocks import (
 )
 from inferd_engine.proto.media import audio_format_of, image_format_of
 from inferd_engine.proto.roles import check_role
-from inferd_engine.proto.tool_choice import complaint_of
-from inferd_engine.proto.values import check_integer, check_sampling, refuse
+from inferd_engine.proto.tool_choice import complaint_of, names_of
+from inferd_engine.proto.values import check_integer, check_sampling, kind_of, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,9 +49,10 @@ def check_request(request: RequestV2) -> None:
     if not isinstance(request.model, str):
         refuse("model", f"is {request.model!r}: it has to be a str, empty for the backend's own")
     if not isinstance(request.extra_body, Mapping):
-        refuse("extra_body", f"is a {type(request.extra_body).__name__}: it has to be a mapping")
+        refuse("extra_body", f"is {kind_of(request.extra_body)}: it has to be a mapping")
     kinds = _check_attachments(request.attachments)
     names = _check_tools(request.tools)
+    names.update(names_of(request.extra_body.get("tools")))
     complaint = complaint_of(request.tool_choice, names)
     if complaint is not None:
         refuse("tool_choice", complaint)
@@ -69,7 +70,9 @@ def _check_attachments(attachments: Sequence[Attachment]) -> dict[str, str]:
         if isinstance(attachment, UnknownAttachment):
             refuse(place, f"has the unknown kind {attachment.kind!r}: take image, audio or video")
         if type(attachment) not in KNOWN_ATTACHMENTS.values():
-            refuse(place, "is no attachment: use ImageAttachment, AudioAttachment, VideoAttachment")
+            refuse(
+                place, "is not an attachment: use ImageAttachment, AudioAttachment, VideoAttachment"
+            )
         if not isinstance(attachment.id, str) or not attachment.id:
             refuse(place, "has no id: give it a name that content blocks can refer to")
         if attachment.id in kinds:
@@ -86,7 +89,7 @@ def _check_size(attachment: KnownAttachment, place: str) -> None:
         _check_address(attachment.data, place)
         return
     if not isinstance(attachment.data, (bytes, bytearray, memoryview)):
-        refuse(place, "has data that is no bytes")
+        refuse(place, "has data that is not bytes")
     size = len(attachment.data)
     if isinstance(attachment, ImageAttachment):
         if image_format_of(attachment.data):
@@ -118,7 +121,9 @@ def _or_address(attachment: KnownAttachment) -> str:
 
 def _check_address(url: str, place: str) -> None:
     if not re.match(r"(https?://|data:image/)\S+\Z", url, re.IGNORECASE):
-        refuse(place, "has a str as data that is no URL: give http:, https:, data:image/, or bytes")
+        refuse(
+            place, "has a str as data that is not a URL: give http:, https:, data:image/, or bytes"
+        )
 
 
 def _check_tools(tools: Sequence[Tool]) -> set[str]:
@@ -130,7 +135,7 @@ def _check_tools(tools: Sequence[Tool]) -> set[str]:
         if tool.name in names:
             refuse(place, f"repeats the name {tool.name!r}: names are unique in a request")
         if not isinstance(tool.input_schema, Mapping):
-            refuse(place, "has an input_schema that is no mapping: give a JSON schema")
+            refuse(place, "has an input_schema that is not a mapping: give a JSON schema")
         if tool.strict not in (None, True, False):
             refuse(f"{place}.strict", f"is {tool.strict!r}: take a bool")
         names.add(tool.name)
@@ -139,7 +144,7 @@ def _check_tools(tools: Sequence[Tool]) -> set[str]:
 
 def _check_message(message: MessageV2, place: str, kinds: Mapping[str, str]) -> None:
     if not isinstance(message, MessageV2):
-        refuse(place, "is no MessageV2: use user(), assistant(), system(), tool_result()")
+        refuse(place, f"is not a MessageV2, but {kind_of(message)}: {_remedy(message)}")
     check_role(message.role, f"{place}.role")
     if not message.content:
         refuse(f"{place}.content", "is empty: give at least one block")
@@ -147,8 +152,16 @@ def _check_message(message: MessageV2, place: str, kinds: Mapping[str, str]) -> 
         _check_block(block, where, kinds)
 
 
+def _remedy(message: object) -> str:
+    """Say how a message is made of what was given as one."""
+    for method in ("to_message", "model_dump"):  # a Completion's; pydantic's
+        if callable(getattr(message, method, None)):
+            return f"take its {method}()"
+    return "use user(), assistant(), system(), tool_result(), or a dict in OpenAI's shape"
+
+
 def _walk(blocks: Sequence[ContentBlock], place: str) -> Iterator[tuple[str, ContentBlock]]:
-    """Give every block with its place, those inside tool results too."""
+    """Yield every block with its place, those inside tool results too."""
     for index, block in enumerate(blocks):
         where = f"{place}[{index}]"
         yield where, block
@@ -159,7 +172,7 @@ def _walk(blocks: Sequence[ContentBlock], place: str) -> Iterator[tuple[str, Con
 def _check_block(block: ContentBlock, place: str, kinds: Mapping[str, str]) -> None:
     if isinstance(block, (TextBlock, ThinkingBlock)):
         if not isinstance(block.text, str):
-            refuse(place, "has a text that is no str")
+            refuse(place, "has a text that is not a str")
     elif isinstance(block, (ImageBlock, AudioBlock, VideoBlock)):
         kind = kinds.get(block.attachment_id) if isinstance(block.attachment_id, str) else None
         if kind is None:
@@ -172,7 +185,10 @@ def _check_block(block: ContentBlock, place: str, kinds: Mapping[str, str]) -> N
         if isinstance(block, ToolUseBlock) and (not isinstance(block.name, str) or not block.name):
             refuse(place, "has no name: say which tool was called")
     else:
-        refuse(place, f"has the unknown block type {getattr(block, 'type', type(block))!r}")
+        kind = getattr(block, "type", None)
+        if not isinstance(kind, str):
+            refuse(place, f"is not a block, but {kind_of(block)}: give a str, or TextBlock(…)")
+        refuse(place, f"has the unknown block type {kind!r}")
 
 
 def _check_words(request: RequestV2) -> None:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.values import check_integer, refuse, set_fields, take
+from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +38,8 @@ class EmbedResolved:
     dimensions: int | None = None
     task: str | None = None
 
+    __repr__ = short_repr
+
 
 @attrs.frozen(slots=True)
 class EmbedResult:
@@ -44,6 +48,8 @@ class EmbedResult:
     embeddings: tuple[tuple[float, ...], ...]
     model: str = ""
     input_tokens: int | None = None
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -62,6 +68,9 @@ class EmbedRequest:
     dimensions: int | None = None
     task: str | None = None
 
+    __repr__ = short_repr
+
+    @without_frames
     def resolve(self) -> EmbedResolved:
         """Check the request.
 
@@ -79,7 +88,7 @@ class EmbedRequest:
         return EmbedResolved(self.input, self.id, self.dimensions, self.task)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give inferd's JSON of this request; what is unset is left out."""
+        """Return inferd's JSON of this request; what is unset is left out."""
         return {
             **({"id": self.id} if self.id else {}),
             "input": list(self.input),
@@ -87,6 +96,7 @@ class EmbedRequest:
         }
 
     @classmethod
+    @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> EmbedRequest:
         """Read inferd's JSON; unknown fields are ignored."""
         fields = {name: data[name] for name in ("id", "dimensions", "task") if name in data}

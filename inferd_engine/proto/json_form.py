@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 
 
 def if_any(name: str, items: list[Any]) -> dict[str, Any]:
-    """Give a list under its name; nothing if it is empty."""
+    """Return a list under its name; nothing if it is empty."""
     return {name: items} if items else {}
 
 
 def block_to_dict(block: ContentBlock) -> dict[str, Any]:
-    """Give a block's JSON."""
+    """Return a block's JSON."""
+    if isinstance(block, UnknownBlock):
+        return {**block.fields, "type": block.type}
     fields = {f.name: getattr(block, f.name) for f in attrs.fields(type(block))}
     if isinstance(block, ToolResultBlock):
         fields["content"] = [block_to_dict(inner) for inner in block.content]
@@ -43,7 +45,7 @@ def block_to_dict(block: ContentBlock) -> dict[str, Any]:
 
 
 def message_to_dict(message: MessageV2) -> dict[str, Any]:
-    """Give a message's JSON."""
+    """Return a message's JSON."""
     return {"role": str(message.role), "content": [block_to_dict(b) for b in message.content]}
 
 
@@ -77,7 +79,7 @@ def _block_from_dict(data: Any, place: str) -> ContentBlock:  # noqa: ANN401 - J
     kind = take(data, "type", place)
     block = KNOWN_BLOCKS.get(str(kind))
     if block is None:
-        return UnknownBlock(str(kind))
+        return UnknownBlock(str(kind), {k: v for k, v in data.items() if k != "type"})
     fields = {
         f.name: take(data, f.name, place)
         for f in attrs.fields(block)
@@ -120,14 +122,14 @@ def tool_from_dict(data: Any, place: str) -> Tool:  # noqa: ANN401 - JSON
 
 
 def tool_to_dict(tool: Tool) -> dict[str, Any]:
-    """Give a tool's JSON; ``strict`` only if it is set."""
+    """Return a tool's JSON; ``strict`` only if it is set."""
     return attrs.asdict(
         tool, filter=lambda field, value: field.name != "strict" or value is not None
     )
 
 
 def attachment_to_dict(attachment: Attachment) -> dict[str, Any]:
-    """Give an attachment's JSON: its bytes as base64, an address as ``url``."""
+    """Return an attachment's JSON: its bytes as base64, an address as ``url``."""
     if isinstance(attachment, UnknownAttachment):
         return {"kind": attachment.kind, **attachment.fields}
     fields = {f.name: getattr(attachment, f.name) for f in attrs.fields(type(attachment))}
@@ -165,4 +167,4 @@ def _attached(data: Mapping[str, Any], place: str) -> Any:  # noqa: ANN401 - byt
     try:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, TypeError, ValueError):
-        refuse(place, "has bytes that are no base64")
+        refuse(place, "has bytes that are not base64")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 def image_format_of(data: bytes | bytearray | memoryview) -> str | None:
-    """Give ``"png"``, ``"jpeg"``, ``"gif"`` or ``"webp"``; None for what is none of them."""
+    """Return ``"png"``, ``"jpeg"``, ``"gif"`` or ``"webp"``; None for what is none of them."""
     head = bytes(data[:12])
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png"
@@ -19,7 +19,7 @@ def image_format_of(data: bytes | bytearray | memoryview) -> str | None:
 
 
 def audio_format_of(data: bytes | bytearray | memoryview) -> str | None:
-    """Give ``"wav"`` or ``"mp3"``; None for what is neither.
+    """Return ``"wav"`` or ``"mp3"``; None for what is neither.
 
     Samples do not begin so: as little-endian floats these bytes are far outside of [-1, 1], or
     (some MP3) below 1e-37.

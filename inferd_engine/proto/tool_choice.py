@@ -20,7 +20,7 @@ _WORDS = (AUTO, NONE, REQUIRED, ANY)
 
 
 def named_in(choice: Any) -> list[Any]:  # noqa: ANN401 - JSON
-    """Give the names of the tools that a choice names."""
+    """Return the names of the tools that a choice names."""
     if isinstance(choice, str):
         return [] if choice in _WORDS else [choice]
     if not isinstance(choice, Mapping):
@@ -33,12 +33,24 @@ def named_in(choice: Any) -> list[Any]:  # noqa: ANN401 - JSON
     return [] if name is None else [name]
 
 
+def names_of(tools: Any) -> list[Any]:  # noqa: ANN401 - JSON
+    """Return the names of tools in JSON; a tool of the upstream's own goes by its type."""
+    found = tools if isinstance(tools, (list, tuple)) else ()
+    return [
+        name
+        for tool in found
+        if isinstance(tool, Mapping)
+        for name in named_in(tool) or [tool.get("type")]
+        if isinstance(name, str)
+    ]
+
+
 def complaint_of(choice: Any, names: Collection[str]) -> str | None:  # noqa: ANN401 - JSON
     """Say why a choice cannot bind; None if it can.
 
     Args:
         choice: A request's ``tool_choice``.
-        names: Of the request's tools.
+        names: Of the request's tools, and of those in its ``extra_body``.
     """
     if choice is None:
         return None
@@ -47,7 +59,7 @@ def complaint_of(choice: Any, names: Collection[str]) -> str | None:  # noqa: AN
     if not names and _word_of(choice) not in (AUTO, NONE):
         return (
             f"is {choice!r}, but there are no tools: give tools "
-            "(those of extra_body want their tool_choice there, too)"
+            "(those in the extra_body of a backend want their tool_choice there, too)"
         )
     for name in named_in(choice):
         if name not in names:

@@ -9,8 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.roles import Role, check_role, to_role
-from inferd_engine.proto.values import check_sampling, refuse, set_fields, take, take_list
+from inferd_engine.proto.values import (
+    check_sampling,
+    kind_of,
+    refuse,
+    set_fields,
+    several,
+    take,
+    take_list,
+    to_real,
+    to_whole,
+)
+from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +36,7 @@ IMAGE_TOKEN_BUDGETS = (70, 140, 280, 560, 1120)
 
 
 def _to_messages(messages: Iterable[Message]) -> tuple[Message, ...]:
-    return tuple(messages)
+    return several(messages)
 
 
 @attrs.frozen(slots=True)
@@ -33,6 +45,8 @@ class Message:
 
     role: Role = attrs.field(converter=to_role)
     content: str
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -48,6 +62,8 @@ class Resolved:
     stream: bool
     image_token_budget: int | None
     grammar: str
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -68,14 +84,17 @@ class Request:
 
     messages: tuple[Message, ...] = attrs.field(converter=_to_messages)
     id: str = ""
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    max_tokens: int | None = None
+    temperature: float | None = attrs.field(default=None, converter=to_real)
+    top_p: float | None = attrs.field(default=None, converter=to_real)
+    top_k: int | None = attrs.field(default=None, converter=to_whole)
+    max_tokens: int | None = attrs.field(default=None, converter=to_whole)
     stream: bool | None = None
     image_token_budget: int | None = None
     grammar: str = ""
 
+    __repr__ = short_repr
+
+    @without_frames
     def resolve(self) -> Resolved:
         """Check the request and fill the defaults in.
 
@@ -86,7 +105,10 @@ class Request:
             refuse("messages", "is empty: give at least one message")
         for index, message in enumerate(self.messages):
             if not isinstance(message, Message):
-                refuse(f"messages[{index}]", "is not a Message: use Message(role, content)")
+                refuse(
+                    f"messages[{index}]",
+                    f"is not a Message, but {kind_of(message)}: use Message(role, content)",
+                )
             check_role(message.role, f"messages[{index}].role")
             if not isinstance(message.content, str):
                 refuse(f"messages[{index}].content", "is not a str: version 1 takes flat text only")
@@ -107,7 +129,7 @@ class Request:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give inferd's JSON of this request; what is unset is left out."""
+        """Return inferd's JSON of this request; what is unset is left out."""
         return {
             **({"id": self.id} if self.id else {}),
             "messages": [{"role": str(m.role), "content": m.content} for m in self.messages],
@@ -116,6 +138,7 @@ class Request:
         }
 
     @classmethod
+    @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> Request:
         """Read inferd's JSON; unknown fields are ignored.
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.blocks import (
     Attachment,
     AudioAttachment,
@@ -55,7 +56,8 @@ from inferd_engine.proto.json_form import (
     tool_from_json,
     tool_to_dict,
 )
-from inferd_engine.proto.values import set_fields, take_list
+from inferd_engine.proto.values import set_fields, several, take_list, to_real, to_whole
+from inferd_engine.reprs import short_repr
 
 __all__ = [
     "Attachment",
@@ -86,15 +88,15 @@ if TYPE_CHECKING:
 
 
 def _to_messages(messages: Iterable[MessageV2]) -> tuple[MessageV2, ...]:
-    return tuple(messages)
+    return several(messages)
 
 
 def _to_attachments(attachments: Iterable[Attachment] | None) -> tuple[Attachment, ...]:
-    return tuple(attachments or ())
+    return () if attachments is None else several(attachments)
 
 
 def _to_tools(tools: Iterable[Tool | dict[str, Any]] | None) -> tuple[Tool, ...]:
-    return tuple(map(tool_from_json, tools or ()))
+    return () if tools is None else tuple(map(tool_from_json, several(tools)))
 
 
 def _to_mapping(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -102,7 +104,7 @@ def _to_mapping(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 
 def _to_stop(value: str | Iterable[str] | None) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value or ())
+    return () if value is None else several(value)
 
 
 @attrs.frozen(slots=True)
@@ -126,6 +128,8 @@ class ResolvedV2:
     thinking: bool | str | None = None
     model: str = ""
     extra_body: Mapping[str, Any] = attrs.field(factory=dict)
+
+    __repr__ = short_repr
 
 
 @attrs.frozen(slots=True)
@@ -157,13 +161,13 @@ class RequestV2:
     id: str = ""
     attachments: tuple[Attachment, ...] = attrs.field(default=(), converter=_to_attachments)
     tools: tuple[Tool, ...] = attrs.field(default=(), converter=_to_tools)
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    max_tokens: int | None = None
+    temperature: float | None = attrs.field(default=None, converter=to_real)
+    top_p: float | None = attrs.field(default=None, converter=to_real)
+    top_k: int | None = attrs.field(default=None, converter=to_whole)
+    max_tokens: int | None = attrs.field(default=None, converter=to_whole)
     stream: bool | None = None
     stop: tuple[str, ...] = attrs.field(default=(), converter=_to_stop)
-    seed: int | None = None
+    seed: int | None = attrs.field(default=None, converter=to_whole)
     response_format: Any = None
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
@@ -171,6 +175,9 @@ class RequestV2:
     model: str = ""
     extra_body: Mapping[str, Any] = attrs.field(factory=dict, converter=_to_mapping)
 
+    __repr__ = short_repr
+
+    @without_frames
     def resolve(self) -> ResolvedV2:
         """Check the request; nothing is filled in.
 
@@ -181,7 +188,7 @@ class RequestV2:
         return ResolvedV2(**{f.name: getattr(self, f.name) for f in attrs.fields(ResolvedV2)})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give inferd's JSON of this request; what is unset is left out, bytes are base64."""
+        """Return inferd's JSON of this request; what is unset is left out, bytes are base64."""
         return {
             **({"id": self.id} if self.id else {}),
             "messages": [message.to_dict() for message in self.messages],
@@ -194,6 +201,7 @@ class RequestV2:
         }
 
     @classmethod
+    @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> RequestV2:
         """Read inferd's JSON; unknown fields are ignored, unknown blocks are kept.
 

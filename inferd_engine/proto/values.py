@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import numbers
 import sys
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from inferd_engine.errors import InvalidRequestError
@@ -18,6 +20,18 @@ def refuse(place: str, what: str) -> NoReturn:
     raise InvalidRequestError(f"{place} {what}") from None
 
 
+def several(values: Any) -> tuple[Any, ...]:  # noqa: ANN401 - what is wrong is named later
+    """Return values as a tuple; one that stands alone is the only one."""
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        return (values,)
+    return tuple(values)
+
+
+def kind_of(value: object) -> str:
+    """Return what a value is, for a message: its class, in words."""
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
 # --- numbers -------------------------------------------------------------------------------------
 
 
@@ -29,10 +43,22 @@ def check_sampling(
     Raises:
         InvalidRequestError: The message names the field, its value and its range.
     """
-    _check_number("temperature", temperature, 0, sys.float_info.max, "0 or more")
-    _check_number("top_p", top_p, math.nextafter(0, 1), 1, "above 0 and at most 1")
+    _check_number("temperature", temperature, 0, sys.float_info.max, "a number, 0 or more")
+    _check_number("top_p", top_p, math.nextafter(0, 1), 1, "a number above 0 and at most 1")
     check_integer("top_k", top_k, 0, "a whole number, 0 or more")
     check_integer("max_tokens", max_tokens, 1, "a whole number, 1 or more")
+
+
+def to_whole(value: int | None) -> int | None:
+    """Return a whole number as Python's own, which JSON can hold: numpy's are numbers, too."""
+    is_own = isinstance(value, (int, float))  # also a wrong one, and a bool: they are named later
+    return int(value) if isinstance(value, numbers.Integral) and not is_own else value
+
+
+def to_real(value: float | None) -> float | None:
+    """Return a number as Python's own, as ``to_whole()`` does."""
+    is_own = isinstance(value, (int, float))
+    return float(value) if isinstance(value, numbers.Real) and not is_own else value
 
 
 def _check_number(name: str, value: object, low: float, high: float, wanted: str) -> None:

@@ -22,20 +22,17 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import functools
 import html
 import re
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from inferd_engine.errors import GenerateError
+from inferd_engine.frames import are_kept
 from inferd_engine.secrets.secret import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 _E = TypeVar("_E", bound=BaseException)
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 
 _SHORTEST = 8  # characters
 _ROUNDS = 4  # escapes inside of escapes: JSON in JSON in a URL, and one more
@@ -69,7 +66,7 @@ class Mask:
                 self._known()[_lowered(_unescaped(secret)[0])] = secret
 
     def text(self, text: str) -> str:
-        """Give a text with a mask where a secret was, in whatever spelling."""
+        """Return a text with a mask where a secret was, in whatever spelling."""
         if len(text) > _SEARCHED:
             for secret in self._known().values():
                 text = text.replace(secret, MASK)
@@ -138,7 +135,8 @@ class Mask:
 
     def _clean(self, error: BaseException) -> None:
         error.__context__ = None
-        error.__traceback__ = None
+        if not are_kept():
+            error.__traceback__ = None
         with contextlib.suppress(Exception):  # somebody else's class
             error.args = self.value(error.args)
             held = vars(error)
@@ -149,33 +147,13 @@ class Mask:
         return self.text(said) is not said
 
 
-def without_frames(call: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Let errors of ours leave a function without the frames in it.
-
-    Their locals hold what was received, and a crash reporter sends locals away.
-    """
-
-    @functools.wraps(call)
-    def leave(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        try:
-            return call(*args, **kwargs)
-        except GenerateError as error:
-            failure = error.with_traceback(None)
-        try:
-            raise failure
-        finally:
-            del failure  # it refers to this frame
-
-    return leave
-
-
 def _lowered(text: str) -> str:
     """Put a text into lower case, character by character."""
     return text.replace("\u0130", "I").lower()  # the one letter that becomes two
 
 
 def _cuts(text: str) -> Iterator[int]:
-    """Give the places where a text may have been cut: its end, and before an ellipsis."""
+    """Yield the places where a text may have been cut: its end, and before an ellipsis."""
     ends = [found.start() for found in _ELLIPSIS.finditer(text)]
     for end in (*ends, len(text)):
         yield end

@@ -23,7 +23,7 @@ def check_proxy(place: str, address: object) -> None:
     scheme = shown.partition("://")[0].lower() if "://" in shown else "http"
     if scheme not in _PROXY_SCHEMES:
         known = ", ".join(_PROXY_SCHEMES)
-        msg = f"{place} begins with no kind of proxy: take one of {known} (it is not shown here)"
+        msg = f"{place} names an unknown kind of proxy: take one of {known} (it is not shown here)"
         raise InvalidRequestError(msg)
     if not is_host(host):
         msg = f"{place} is not the address of a proxy (it is not shown here)"
@@ -40,7 +40,7 @@ def _check_user_info(place: str, address: Secret, host: str) -> None:
 
 
 def proxy_secrets(address: str) -> Iterator[str]:
-    """Give the secrets in a proxy's address, in the forms in which they are sent."""
+    """Yield the secrets in a proxy's address, in the forms in which they are sent."""
     if not address or "@" not in address:
         return
     whole = revealed(address)

@@ -70,7 +70,7 @@ class Secret(str):
     _hold: Callable[[], Key | None]
 
     def reveal(self) -> str:
-        """Give what it stands for, or what the function gives now.
+        """Return what it stands for, or what the function gives now.
 
         Raises:
             InvalidRequestError: It was left out of a pickle.
@@ -118,7 +118,7 @@ class HeaderValue(Secret):
     __slots__ = ()
 
     def encode(self, encoding: str = "latin-1", errors: str = "strict") -> bytes:
-        """Give what is sent; ``http.client`` asks for it when it writes a header."""
+        """Return what is sent; ``http.client`` asks for it when it writes a header."""
         return self.reveal().encode(encoding, errors)
 
 
@@ -199,12 +199,12 @@ def to_dict(values: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def query_of(url: str) -> Secret | None:
-    """Give the query of an address, if it is hidden."""
+    """Return the query of an address, if it is hidden."""
     if not isinstance(url, Secret) or not url.endswith(f"?{MASK}"):
         return None
     return Secret(url.reveal().partition("?")[2])
 
 
 def revealed(value: str) -> str:
-    """Give what a str stands for, whether it is hidden or not."""
+    """Return what a str stands for, whether it is hidden or not."""
     return value.reveal() if isinstance(value, Secret) else value

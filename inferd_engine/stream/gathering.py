@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from inferd_engine.errors import GenerateError, StreamInterruptedError
 from inferd_engine.events import Completion, Done, StopReason
+from inferd_engine.reprs import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +27,10 @@ def check_whole(ending: Ending | None, request_id: str | None) -> None:
         StreamInterruptedError: The upstream's own finish word was a failure.
     """
     if isinstance(ending, GenerateError):
-        raise ending
+        raise ending.with_traceback(None)  # it may have been raised before
     if isinstance(ending, Done) and ending.stop_reason is StopReason.ERROR:
-        msg = f"the upstream gave the answer up, in its words: {ending.finish_reason}"
+        word = shortened(ending.finish_reason or "")
+        msg = f"the upstream gave the answer up, in its words: {word}"
         raise StreamInterruptedError(msg, retryable=False, request_id=request_id)
 
 

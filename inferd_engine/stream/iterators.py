@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from inferd_engine.errors import GenerateError
 from inferd_engine.events import TextDelta, Token
+from inferd_engine.frames import drop_frames
 from inferd_engine.stream.gathering import keep_partial
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class _StreamIterator:
 
     def __init__(self, stream: TokenStream) -> None:
         self._stream = stream
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._stream!r}>"
 
     def __iter__(self) -> Self:
         return self
@@ -51,8 +55,10 @@ class TextIterator(_StreamIterator):
                 if isinstance(event, Token):
                     return event.text
             self._stream.check_whole()
-        except GenerateError as error:
-            keep_partial(error, self._seen)
+        except BaseException as error:
+            if isinstance(error, GenerateError):
+                keep_partial(error, self._seen)
+            drop_frames(error)
             raise
         raise StopIteration
 
@@ -65,7 +71,11 @@ class HeartbeatIterator(_StreamIterator):
         self._seconds = seconds
 
     def __next__(self) -> Event | None:
-        event = self._stream.poll(self._seconds)
+        try:
+            event = self._stream.poll(self._seconds)
+        except BaseException as error:
+            drop_frames(error)
+            raise
         if event is None and self._stream.ended:
             raise StopIteration
         return event

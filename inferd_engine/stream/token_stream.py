@@ -22,7 +22,7 @@ import operator
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 
@@ -33,6 +33,8 @@ from inferd_engine.errors import (
     UnsupportedError,
 )
 from inferd_engine.events import Completion, Done, StreamStats
+from inferd_engine.frames import drop_frames, without_frames
+from inferd_engine.reprs import shortened
 from inferd_engine.stream.buffer import EventBuffer
 from inferd_engine.stream.consumer import Consumer
 from inferd_engine.stream.gathering import check_whole, keep_partial
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from inferd_engine.stream.source import Source
 
 
-_SHOWN = 64  # characters of a request id in a repr
+_SHOWN = 50  # characters of a request id in a repr
 
 
 class TokenStream(Lifetime):
@@ -98,11 +100,16 @@ class TokenStream(Lifetime):
         return self
 
     def __next__(self) -> Event:
-        while True:
-            for event in self._consumer.events:
-                return event
-            if not self._refill(None):
-                raise StopIteration
+        try:
+            while True:
+                for event in self._consumer.events:
+                    return event
+                if not self._refill(None):
+                    break
+        except BaseException as error:
+            drop_frames(error)
+            raise
+        raise StopIteration
 
     def _refill(self, timeout: float | None) -> bool:
         """Wait until there are events; False if time is up or the stream has ended.
@@ -162,7 +169,7 @@ class TokenStream(Lifetime):
             if consumer.taken and not self._is_collected:
                 ending.retryable = False  # half an answer was given: only the caller can start over
             self._is_told = True
-            raise ending
+            raise ending.with_traceback(None)
         return False
 
     def poll(self, timeout: float) -> Event | None:
@@ -174,14 +181,19 @@ class TokenStream(Lifetime):
         Raises:
             UnsupportedError: The backend was made with ``buffer=0``: there is no worker.
         """
-        self._need_worker()
-        deadline = time.monotonic() + min(timeout, threading.TIMEOUT_MAX / 2)
-        while True:
-            for event in self._consumer.events:
-                return event
-            if not self._refill(max(0.0, deadline - time.monotonic())):
-                return None
+        try:
+            self._need_worker()
+            deadline = time.monotonic() + min(timeout, threading.TIMEOUT_MAX / 2)
+            while True:
+                for event in self._consumer.events:
+                    return event
+                if not self._refill(max(0.0, deadline - time.monotonic())):
+                    return None
+        except BaseException as error:
+            drop_frames(error)
+            raise
 
+    @without_frames
     def with_heartbeat(self, seconds: float) -> HeartbeatIterator:
         """Iterate over the events, and give None whenever nothing came for so many seconds.
 
@@ -211,6 +223,7 @@ class TokenStream(Lifetime):
         """
         return TextIterator(self)
 
+    @without_frames
     def collect(self) -> Completion:
         """Wait for the whole answer, and give it; what was iterated over before is not in it.
 
@@ -249,11 +262,18 @@ class TokenStream(Lifetime):
         """
         check_whole(self._endings.get("ending"), self.request_id)
 
+    def __reduce__(self) -> NoReturn:
+        msg = (
+            "a stream reads a connection of its own process and cannot be pickled or copied: "
+            "collect() it, and send what that returns"
+        )
+        raise TypeError(msg)
+
     def __repr__(self) -> str:
         ending = self._endings.get("ending")
         state = "streaming" if ending is None else type(ending).__name__.strip("_").lower()
-        shown = repr((self.request_id or "")[:_SHOWN])[1:-1]  # escapes what cannot be printed
-        return f"<TokenStream {shown} {state}>"
+        shown = shortened(self.request_id or "", _SHOWN)[1:-1]  # escapes what cannot be printed
+        return f"<TokenStream {shown}{' ' if shown else ''}{state}>"
 
     # --- what is known ---------------------------------------------------------------------------
 

@@ -45,6 +45,9 @@ class Reply:
     framing: Framing = "chunked"
     before: Sequence[Step] = ()
 
+    def __repr__(self) -> str:
+        return f"<Reply {self.status}, {self.framing}, {len(self.steps)} steps>"
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", checked_steps(self.steps, "steps"))
         object.__setattr__(self, "before", checked_steps(self.before, "before"))

@@ -61,6 +61,9 @@ class Gate(Action):
     def __init__(self) -> None:
         self.reader, self._writer = socket.socketpair()
 
+    def __repr__(self) -> str:
+        return f"<Gate {'open' if self._writer.fileno() < 0 else 'shut'}>"
+
     def open(self) -> None:
         """Let the reply go on; from any thread."""
         self._writer.close()
@@ -105,7 +108,7 @@ class Reset(Action):
 class Trickle(Action):
     """Send bytes one at a time, so many seconds apart; over and over if ``forever``."""
 
-    data: bytes
+    data: bytes = dataclasses.field(repr=False)
     seconds: float
     forever: bool = False
 

@@ -133,6 +133,9 @@ class Upstream:
                 raise TimeoutError(f"{came} of {number} requests came within {timeout} s")
             return self.requests[number - 1]
 
+    def __repr__(self) -> str:
+        return f"<Upstream {self.url}>"
+
     def __enter__(self) -> Self:
         self._start(self._accept)
         return self

@@ -65,10 +65,12 @@ def test_the_examples_print_what_it_says():
 def test_the_program_runs(tmp_path):
     """A saved conversation goes on in a program."""
     (code,) = blocks("python")
-    with Upstream() as upstream, ie.OpenAiCompat(base_url=upstream.url, api_key="") as backend:
+    with Upstream() as upstream:
         said = ie.RequestV2([ie.user("Name a prime."), ie.assistant("101")])
         (tmp_path / "talk.json").write_text(json.dumps(said.to_dict()))
-        exec(compile(code, "docs/cli.md", "exec"), {"ie": ie, "backend": backend})
+        names = {}
+        exec(compile(code.replace("http://localhost:8080", upstream.url), "cli.md", "exec"), names)
+        names["backend"].close()
         assert len(upstream.requests[0].json["messages"]) == 3
 
 

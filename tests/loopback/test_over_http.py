@@ -21,7 +21,7 @@ from inferd_engine.backends.over_http.backend import HttpBackend
 from inferd_engine.backends.over_http.credentials import check_header_name
 from inferd_engine.backends.over_http.upstream import Upstream, UpstreamFields
 from inferd_engine.backends.settings import check_name
-from inferd_engine.secrets.masking import without_frames
+from inferd_engine.frames import without_frames
 from inferd_engine.secrets.secret import to_address, to_secret
 from inferd_engine.wire.http.urls import at_path
 
@@ -52,17 +52,14 @@ class ToyAnswer:
     """Lines of text; ``.`` on a line of its own is the end."""
 
     def __init__(self):
-        self.text, self.is_over, self.payloads, self.skipped = "", False, 0, 0
+        self.text, self.state, self.payloads, self.skipped = "", "unclear", 0, 0
         self.error, self.ending, self.model = None, None, "toy-1"
-        self.has_begun = self.has_finish_reason = False
-
-    is_judged = property(lambda self: self.payloads > 0)
 
     def feed(self, data):
         *lines, self.text = (self.text + data.decode()).split("\n")
         self.payloads += len(lines)
-        self.has_begun = True
-        self.is_over = "." in lines
+        if lines:
+            self.state = "over" if "." in lines else "begun"
         return [ie.TextDelta(line) for line in lines if line != "."]
 
     def end(self):
@@ -73,7 +70,7 @@ class ToyAnswer:
         return iter(())
 
     def fail(self, error):
-        self.error, self.is_over = error, True
+        self.error, self.state = error, "over"
 
 
 class Toy(HttpBackend[ToyConfig]):

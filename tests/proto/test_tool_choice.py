@@ -105,3 +105,30 @@ def test_a_name_that_is_no_tools_is_refused(choice, name):
 def test_a_choice_of_another_type_is_refused(choice):
     """A choice is a word or an object."""
     assert refusal(choice, TOOLS).startswith(f"tool_choice is {choice!r}: take 'auto', ")
+
+
+@pytest.mark.parametrize("choice", ["required", "f", named("f"), {"type": "web_search"}, "auto"])
+def test_tools_of_extra_body_count(choice):
+    """A choice among tools that only ``extra_body`` has is taken, and sent."""
+    tools = [{"type": "web_search"}, {"type": "function", "function": {"name": "f"}}]
+    request = ie.RequestV2([HELLO], tool_choice=choice, extra_body={"tools": tools})
+    config = ie.OpenAiCompatConfig(base_url="http://localhost", api_key="")
+    body = ie.request_from_resolved(request.resolve(), config)
+    assert body["tools"] == tools
+    assert body["tool_choice"] == (named("f") if choice == "f" else choice)
+
+
+@pytest.mark.parametrize("tools", [None, [], "f", 5, [5, None], [{"function": {"name": 5}}]])
+def test_what_extra_body_has_may_be_no_tools(tools):
+    """What no tool is in it makes no choice possible, and raises nothing else."""
+    request = ie.RequestV2([HELLO], tool_choice="f", extra_body={"tools": tools})
+    with pytest.raises(ie.InvalidRequestError, match=r"^tool_choice "):
+        request.resolve()
+
+
+def test_another_name_than_those_of_extra_body():
+    """A name that neither tools nor those of ``extra_body`` have is refused."""
+    extra = {"tools": [{"type": "function", "function": {"name": "h"}}]}
+    request = ie.RequestV2([HELLO], tools=TOOLS, tool_choice="i", extra_body=extra)
+    with pytest.raises(ie.InvalidRequestError, match=r"not among the tools: f, g, h$"):
+        request.resolve()

@@ -178,8 +178,8 @@ def test_unknown_role(role):
 
 @pytest.mark.parametrize("message", ["hello", None, ie.Message("user", "a"), {"role": "user"}])
 def test_a_message_that_is_none(message):
-    """What is no MessageV2 is refused with its place."""
-    assert refusal(HELLO, message).startswith("messages[1] is no MessageV2")
+    """What is not a MessageV2 is refused with its place."""
+    assert refusal(HELLO, message).startswith("messages[1] is not a MessageV2")
 
 
 @pytest.mark.parametrize("place", ["[1]", "[1].content[0]"])
@@ -187,9 +187,9 @@ def test_a_message_that_is_none(message):
     ("block", "what"),
     [
         (ie.UnknownBlock("hologram"), "has the unknown block type 'hologram'"),
-        ("text", "has the unknown block type <class 'str'>"),
-        (ie.TextBlock(None), "has a text that is no str"),
-        (ie.ThinkingBlock(5), "has a text that is no str"),
+        ("text", "is not a block, but of type str: give a str, or TextBlock(…)"),
+        (ie.TextBlock(None), "has a text that is not a str"),
+        (ie.ThinkingBlock(5), "has a text that is not a str"),
         (ie.ImageBlock("no"), "refers to no attachment: there is no id 'no'"),
         (ie.AudioBlock(""), "refers to no attachment: there is no id ''"),
         (ie.VideoBlock(["vid"]), "refers to no attachment: there is no id ['vid']"),
@@ -227,17 +227,17 @@ def test_the_first_fault_is_named():
         (attrs.evolve(AUDIO, id=None), " has no id: "),
         (attrs.evolve(IMAGE, id="vid"), " repeats the id 'vid': "),
         (attrs.evolve(VIDEO), " repeats the id 'vid': "),
-        ({"id": "a"}, " is no attachment: "),
+        ({"id": "a"}, " is not an attachment: "),
         (attrs.evolve(IMAGE, data=b"rgb"), " has 3 bytes: RGB of 2 x 1 pixels has 6"),
         (attrs.evolve(IMAGE, data=b"rgbargba"), " has 8 bytes: RGB of 2 x 1 pixels has 6"),
-        (attrs.evolve(IMAGE, data="rgbrgb"), " has a str as data that is no URL"),
-        (ie.ImageAttachment.at("i", "file:///etc/passwd"), " has a str as data that is no URL"),
-        (ie.ImageAttachment.at("i", "https://a b"), " has a str as data that is no URL"),
-        (ie.ImageAttachment.at("i", "https://a\n"), " has a str as data that is no URL"),
+        (attrs.evolve(IMAGE, data="rgbrgb"), " has a str as data that is not a URL"),
+        (ie.ImageAttachment.at("i", "file:///etc/passwd"), " has a str as data that is not a URL"),
+        (ie.ImageAttachment.at("i", "https://a b"), " has a str as data that is not a URL"),
+        (ie.ImageAttachment.at("i", "https://a\n"), " has a str as data that is not a URL"),
         (ie.ImageAttachment.encoded("i", b"BM, a bitmap"), ".width is 0: "),
         (ie.AudioAttachment.encoded("i", b"OggS"), ".sample_rate is 0: "),
-        (attrs.evolve(AUDIO, id="x", data="text"), " has data that is no bytes"),
-        (attrs.evolve(VIDEO, id="v2", data=5), " has data that is no bytes"),
+        (attrs.evolve(AUDIO, id="x", data="text"), " has data that is not bytes"),
+        (attrs.evolve(VIDEO, id="v2", data=5), " has data that is not bytes"),
         (attrs.evolve(VIDEO, id="v2", data=None), " has no data: give its bytes"),
         (attrs.evolve(IMAGE, data=None), " has no data: give its bytes, or a URL"),
         (UnknownAttachment("pdf"), " has the unknown kind 'pdf': take image, audio or video"),
@@ -528,7 +528,8 @@ def test_unknown_blocks_are_kept_and_then_refused():
     """A block type that this version does not know is read, and refused only by resolve()."""
     data = {"messages": [{"role": "user", "content": [{"type": "hologram", "depth": 3}]}]}
     request = ie.RequestV2.from_dict(data)
-    assert request.messages[0].content == (ie.UnknownBlock("hologram"),)
+    assert request.messages[0].content == (ie.UnknownBlock("hologram", {"depth": 3}),)
+    assert request.to_dict() == data
     with pytest.raises(ie.InvalidRequestError, match=r"messages\[0\]\.content\[0\] .*'hologram'"):
         request.resolve()
 
@@ -585,7 +586,7 @@ def test_null_is_unset(field):
         ({"messages": [], "attachments": [{}]}, "attachments[0] has no field 'kind'"),
         (
             {"messages": [], "attachments": [{"kind": "video", "id": "v", "bytes": "bXA0!"}]},
-            "attachments[0] has bytes that are no base64",
+            "attachments[0] has bytes that are not base64",
         ),
         (
             {"messages": [], "attachments": [{"kind": "image", "id": "v", "bytes": ""}]},

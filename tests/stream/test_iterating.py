@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 
 import pytest
@@ -198,3 +200,21 @@ def test_completion_becomes_the_next_turn():
     message = completion.to_message()
     assert [block.type for block in message.content] == ["text", "tool_use"]
     ie.RequestV2([ie.user("x"), message, ie.tool_result("c", "1")]).resolve()
+
+
+def test_a_failure_is_told_in_few_words():
+    """However long the upstream's finish word is, the error says it on one short line."""
+    word = "network\nerror " * 500
+    done = ie.Done(ie.StopReason.ERROR, None, word)
+    with pytest.raises(ie.StreamInterruptedError) as caught:
+        ie.Mock(events=[ie.TextDelta("a"), done]).complete("x")
+    assert len(str(caught.value)) < 130
+    assert "\n" not in str(caught.value)
+    assert caught.value.partial.finish_reason == word
+
+
+@pytest.mark.parametrize("away", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_token_says_why_it_stays(away):
+    """A token cannot go to another process, and says what to do instead."""
+    with pytest.raises(TypeError, match=r"make one where the call is made, or give .* timeout"):
+        away(ie.CancelToken())

@@ -2,7 +2,7 @@
 
     python tests/typing/check.py
 
-README's snippets are one program, in their order.
+The snippets of a page are one program, in their order: README, ARCHITECTURE, each page of docs/.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PAGES = ("README.md", "ARCHITECTURE.md")
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -38,9 +37,9 @@ def lines_by_pyright(path: Path) -> dict[int, str]:
     return {one["range"]["start"]["line"] + 1: one["message"] for one in said}
 
 
-def snippets(page: str) -> str:
-    """Give a page's snippets as one program."""
-    return "\n".join(FENCE.findall((ROOT / page).read_text("utf-8")))
+def snippets(page: Path) -> str:
+    """Give the snippets of a page as one program; empty if it has none."""
+    return "\n".join(FENCE.findall(page.read_text("utf-8")))
 
 
 def main() -> int:
@@ -51,12 +50,14 @@ def main() -> int:
     assert len(wrong) > 15
     count = 0
     with tempfile.TemporaryDirectory() as folder:
-        pages = [Path(folder) / f"{Path(page).stem.lower()}.py" for page in PAGES]
-        for path, page in zip(pages, PAGES, strict=True):
-            path.write_text(snippets(page), encoding="utf-8")
+        right = [HERE / "api.py"]
+        for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")):
+            if program := snippets(page):
+                right.append(Path(folder) / f"{page.stem.lower()}.py")
+                right[-1].write_text(program, encoding="utf-8")
+        assert len(right) > 2
         for name, check in (("mypy", lines_by_mypy), ("pyright", lines_by_pyright)):
-            for path in (HERE / "api.py", mistakes, *pages):
-                expected = wrong if path == mistakes else set()
+            for path, expected in (*((path, set[int]()) for path in right), (mistakes, wrong)):
                 found = check(path)
                 for line in sorted(wrong - set(found)) if expected else ():
                     print(f"{name} does not find {path.name}:{line}: {lines[line - 1]}")

@@ -22,6 +22,8 @@ ie.OpenAiCompatConfig.preset("olama", model="m")  # wrong
 ie.OpenAiCompatConfig.preset("ollama", modle="m")  # wrong
 backend.with_options(first_token_timout=1.0)  # wrong
 ie.MessageV2("usr", "x")  # wrong
+ie.RequestV2(history, temperature="warm")  # wrong
+ie.RequestV2(history, max_tokens="10")  # wrong
 ie.OpenAICompat("http://localhost:8080")  # wrong
 print(ie.TextDelta("x").text)  # wrong
 print(backend.stream("x").done.usage)  # wrong

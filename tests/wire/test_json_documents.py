@@ -54,7 +54,7 @@ def test_parse_json(text, value):
 )
 def test_what_is_no_json(text):
     """What is no JSON, or too deep, is a ValueError: NaN and infinities are no JSON either."""
-    with pytest.raises(ValueError, match=r"Expecting|no JSON|no number|too deeply"):
+    with pytest.raises(ValueError, match=r"Expecting|not JSON|not a number|too deeply"):
         parse_json(text)
 
 

@@ -49,7 +49,7 @@ def test_our_messages_stay_as_they_are():
 def test_other_things_are_left_to_resolve():
     """What is no message is kept, so that resolve() names its place."""
     messages, _ = messages_from(["a", ie.user("b")])
-    with pytest.raises(ie.InvalidRequestError, match=r"^messages\[0\] is no MessageV2"):
+    with pytest.raises(ie.InvalidRequestError, match=r"^messages\[0\] is not a MessageV2"):
         ie.RequestV2(messages).resolve()
 
 
@@ -234,12 +234,12 @@ def test_no_calls(calls):
 @pytest.mark.parametrize(
     ("calls", "message"),
     [
-        (5, "messages[3].tool_calls is no list"),
-        ({"id": "c"}, "messages[3].tool_calls is no list"),
+        (5, "messages[3].tool_calls is not a list"),
+        ({"id": "c"}, "messages[3].tool_calls is not a list"),
         ([call("{}"), 5], "messages[3].tool_calls[1] has no function"),
         ([{"id": "c"}], "messages[3].tool_calls[0] has no function"),
-        ([call("{a")], "messages[3].tool_calls[0].function.arguments are no JSON"),
-        ([call("[" * 200_000)], "messages[3].tool_calls[0].function.arguments are no JSON"),
+        ([call("{a")], "messages[3].tool_calls[0].function.arguments are not JSON"),
+        ([call("[" * 200_000)], "messages[3].tool_calls[0].function.arguments are not JSON"),
     ],
 )
 def test_calls_that_are_refused(calls, message):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from inferd_engine.backends.base import BackendCapabilities
 from inferd_engine.backends.openai_compat.config import OpenAiCompatConfig
 from inferd_engine.backends.over_http.backend import HttpBackend
-from inferd_engine.secrets.masking import without_frames
+from inferd_engine.frames import without_frames
 from inferd_engine.secrets.secret import to_address
 from inferd_engine.wire.openai.answer import Answer
 from inferd_engine.wire.openai.endpoints import CHAT, MODELS, endpoint_url
@@ -38,6 +38,7 @@ class OpenAiCompat(HttpBackend[OpenAiCompatConfig]):
 
     config_class = OpenAiCompatConfig
 
+    @without_frames
     def __init__(
         self,
         config: OpenAiCompatConfig | str | None = None,
@@ -56,6 +57,7 @@ class OpenAiCompat(HttpBackend[OpenAiCompatConfig]):
         config = self.config
         return BackendCapabilities(v2=True, tools=True, vision=config.vision, audio=config.audio)
 
+    @without_frames
     def with_options(self, **fields: Unpack[OpenAiCompatFields]) -> Self:
         """Return a backend of its own with other settings, over the same connections.
 

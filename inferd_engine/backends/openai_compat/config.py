@@ -13,6 +13,7 @@ import attrs
 from inferd_engine.backends.openai_compat.presets import PRESETS
 from inferd_engine.backends.over_http.upstream import Upstream
 from inferd_engine.backends.settings import check_name, check_one_of, check_pattern, check_word
+from inferd_engine.frames import without_frames
 from inferd_engine.wire.openai.dialect import Dialect
 from inferd_engine.wire.openai.request import THINKING_STYLES
 
@@ -79,6 +80,7 @@ class OpenAiCompatConfig(Upstream):
         return Dialect(**{name: getattr(self, name) for name in _DIALECT})
 
     @classmethod
+    @without_frames
     def preset(cls, name: PresetName, **given: Unpack[OpenAiCompatFields]) -> Self:
         """Fill in what is known of a provider or a server; the fields given win.
 

@@ -16,6 +16,7 @@ from inferd_engine.backends.over_http.construction import hide
 from inferd_engine.backends.over_http.hints import hint_of
 from inferd_engine.backends.over_http.upstream import Upstream
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.reprs import changed_fields, named
 from inferd_engine.secrets.secret import HeaderValue, Secret, is_harmless, revealed
 from inferd_engine.wire.openai.errors import http_error
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from inferd_engine.cancel import CancelToken
     from inferd_engine.errors import GenerateError
     from inferd_engine.net.transport import Reply, Transport
-    from inferd_engine.proto.v1 import Resolved
-    from inferd_engine.stream.token_stream import TokenStream
 
 _Config = TypeVar("_Config", bound=Upstream)
 
@@ -74,6 +73,7 @@ class HttpBackend(Backend, Generic[_Config]):
         """
         Backend.__init__(self)
         self.config = config
+        self.buffer = config.buffer
         self._transport = transport
 
     def _with(self, fields: Any) -> Self:  # noqa: ANN401
@@ -86,23 +86,11 @@ class HttpBackend(Backend, Generic[_Config]):
         return other
 
     def __repr__(self) -> str:
-        config = getattr(self, "config", "")  # a constructor that failed has none yet
-        return f"{type(self).__name__}({config!r})"
+        config = getattr(self, "config", None)  # a constructor that failed has none yet
+        return named(type(self).__name__, changed_fields(config) if config else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.config,)
-
-    def ready(self) -> bool:
-        """Whether it can be asked: until ``stop()``."""
-        return not self._stopped
-
-    def generate(self, request: Resolved) -> TokenStream:  # noqa: ARG002 - Backend's signature
-        """Raise: flat text is not spoken here.
-
-        Raises:
-            InternalError: Always.
-        """
-        raise self._speaks_v2_only()
 
     # --- for those who extend it ------------------------------------------------------------------
 

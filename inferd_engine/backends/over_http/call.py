@@ -79,6 +79,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest
 
+    from inferd_engine.backends.over_http.answer import Answer
     from inferd_engine.backends.over_http.upstream import Upstream
     from inferd_engine.cancel import Cancellable, CancelToken, LiveSet
     from inferd_engine.net.transport import Body, Reply, Transport
@@ -196,12 +197,12 @@ class Call:
         """
         return self._send("POST", url, encoded(body), {"Content-Type": "application/json"})
 
-    def stream(self, reply: Reply, answer: Any) -> TokenStream:  # noqa: ANN401
+    def stream(self, reply: Reply, answer: Answer) -> TokenStream:
         """Return the stream of an answer; one that is not a stream by its type is judged first.
 
         Args:
             reply: What came before the body.
-            answer: Takes the body apart; see ``AnswerSource``.
+            answer: Takes the body apart.
 
         Raises:
             UpstreamError: The upstream answered with an error or a page.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.fields import KNOWN
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def hide(config: type, given: dict[str, Any]) -> None:
 def hiding(make: Callable[..., None]) -> Callable[..., None]:
     """Wrap a constructor, so that a traceback through it shows no secret among its arguments."""
 
+    @without_frames
     @functools.wraps(make)
     def init(self: object, **given: Any) -> None:  # noqa: ANN401
         try:
@@ -61,6 +63,8 @@ def _check_names(config: type, given: Mapping[str, Any]) -> None:
         if name in names:
             continue
         hint = "".join(f": did you mean {word}?" for word in close_to(name, names))
+        if name == "preset":
+            hint = f": use {config.__name__}.preset(…)"
         if name in KNOWN:
             hint = f": it is an argument of a call, as in backend.stream(…, {name}=…)"
         raise TypeError(f"{config.__name__} has no field {name!r}{hint}")

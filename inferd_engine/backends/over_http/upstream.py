@@ -44,6 +44,7 @@ from inferd_engine.backends.over_http.credentials import (
 )
 from inferd_engine.backends.settings import check_count, check_word, seconds
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.reprs import short_repr
 from inferd_engine.secrets.secret import (
     Secret,
     is_harmless,
@@ -166,6 +167,7 @@ class Upstream:
     api_key_variable: str = attrs.field(
         default=attrs.Factory(lambda self: self._usual_variable(), takes_self=True),
         validator=check_word,
+        repr=False,
     )
     api_key: Secret = attrs.field(
         default=attrs.Factory(key_from_environment, takes_self=True),
@@ -203,11 +205,14 @@ class Upstream:
     keepalive_expiry: float | None = seconds(60.0)
     tcp_keepalive: float | None = seconds(60.0)
 
+    __repr__ = short_repr
+
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
-        # attrs has written these two anew for the class that extends this one.
+        # attrs has written these three anew for the class that extends this one.
         cls.__init__ = hiding(cls.__init__)  # type: ignore[method-assign]
         cls.__hash__ = Upstream.__hash__  # type: ignore[method-assign]
+        cls.__repr__ = Upstream.__repr__  # type: ignore[method-assign]
         cls.__doc__ = documented(cls, Upstream)
 
     def __attrs_post_init__(self) -> None:

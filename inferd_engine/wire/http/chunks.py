@@ -5,9 +5,11 @@ it reads sizes with ``int(line, 16)``, which takes ``-5``, ``+5``, ``1_0`` and `
 two bytes after each chunk whatever they are.  Here everything that one read gave is taken apart at
 once, a size is hexadecimal digits, and a chunk ends with a line end.
 
-What was taken apart before a mistake is given; the mistake is told with the next call.
+What was taken apart before a mistake is given; ``error`` is the mistake from then on, and the next
+call raises it.
 
-There are two of them, which the same tests hold alike: one of the C part, and one in Python.
+There are two decoders, which the same tests hold alike: that of the C part, which streams use where
+it is there, and the one in Python.
 
 RFC 9112, 7.1 "Chunked Transfer Coding".
 """
@@ -35,7 +37,7 @@ class ChunkedDecoder(Protocol):
     """What is wrong with the body, once something is."""
 
     def feed(self, data: bytes) -> bytes:
-        """Give the body's bytes in these.
+        """Return the body's bytes in these.
 
         Raises:
             ValueError: The body was wrong before these bytes.
@@ -43,7 +45,7 @@ class ChunkedDecoder(Protocol):
 
 
 def chunked_decoder(implementation: Implementation = IMPLEMENTATION) -> ChunkedDecoder:
-    """Make one; without an argument, of the kind that the event-stream decoder is."""
+    """Make a decoder of chunks; by default of the implementation that decodes event streams."""
     if implementation == "native":
         from inferd_engine.wire.http.chunks_native import NativeChunkedDecoder  # noqa: PLC0415
 
@@ -52,7 +54,7 @@ def chunked_decoder(implementation: Implementation = IMPLEMENTATION) -> ChunkedD
 
 
 class PureChunkedDecoder:
-    """The one in Python."""
+    """Take chunks apart in Python."""
 
     def __init__(self) -> None:
         self.is_done = False
@@ -64,7 +66,7 @@ class PureChunkedDecoder:
         self._trailers = 0
 
     def feed(self, data: bytes) -> bytes:
-        """Give the body's bytes in these."""
+        """Return the body's bytes in these."""
         if self.error is not None:
             raise self.error
         body: list[bytes] = []
@@ -101,7 +103,7 @@ class PureChunkedDecoder:
     def _take_size(self, line: bytes) -> None:
         match = _SIZE.fullmatch(line)
         if match is None:
-            msg = "a chunk's size is no hexadecimal number"
+            msg = "a chunk's size is not a hexadecimal number"
             raise ValueError(msg)
         self._left = int(match[1], 16)
         self._expects = self._take_end if self._left else self._take_trailer

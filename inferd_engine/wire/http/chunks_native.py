@@ -6,7 +6,7 @@ from inferd_engine._native import CHARS, ffi, lib, new_chars
 
 _MORE, _END = lib.HTTP_CHUNKS_MORE, lib.HTTP_CHUNKS_END
 _MISTAKES = {
-    lib.HTTP_CHUNKS_SIZE: "a chunk's size is no hexadecimal number",
+    lib.HTTP_CHUNKS_SIZE: "a chunk's size is not a hexadecimal number",
     lib.HTTP_CHUNKS_BOUNDARY: "a chunk does not end where its size says",
     lib.HTTP_CHUNKS_LINE: "a line between chunks is too long",
     lib.HTTP_CHUNKS_TRAILERS: "the body has too many trailers",
@@ -24,7 +24,7 @@ class NativeChunkedDecoder:
         """Its state; whoever lets the C part change it calls ``look()`` after that."""
 
     def feed(self, data: bytes) -> bytes:
-        """Give the body's bytes in these."""
+        """Return the body's bytes in these."""
         if self.error is not None:
             raise self.error
         size = len(data)

@@ -54,7 +54,7 @@ class Coding(Protocol):
         """Whether ``feed()`` would give what it gets."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Give what these bytes make, in pieces: of 64 KiB, of 2 MiB at the most.
+        """Return what these bytes make, in pieces: of 64 KiB, of 2 MiB at the most.
 
         Raises:
             UpstreamError: The coding cannot be undone here.
@@ -64,7 +64,7 @@ class Coding(Protocol):
 
 
 def undoing(header: str) -> Coding:
-    """Give what undoes the codings of a body.
+    """Return what undoes the codings of a body.
 
     Args:
         header: The value of Content-Encoding.
@@ -144,7 +144,7 @@ class _Announced:
 
 
 def _unpacker(name: str, head: bytes) -> Callable[[bytes], Iterator[bytes]]:
-    """Give what undoes a coding.
+    """Return what undoes a coding.
 
     Raises:
         UpstreamError: There is nothing that could.
@@ -182,7 +182,7 @@ def _inflate(head: bytes) -> Callable[[bytes], Iterator[bytes]]:
 
 
 def unbrotli() -> Callable[[bytes], Iterator[bytes]] | None:
-    """Give what undoes Brotli; None if there is no library for it."""
+    """Yield what undoes Brotli; None if there is no library for it."""
     library = _imported("brotlicffi", "brotli")
     if library is None:
         return None
@@ -200,7 +200,7 @@ def unbrotli() -> Callable[[bytes], Iterator[bytes]] | None:
 
 
 def unzstd() -> Callable[[bytes], Iterator[bytes]] | None:
-    """Give what undoes Zstandard; None if there is no library for it."""
+    """Return what undoes Zstandard; None if there is no library for it."""
     library = _imported("compression.zstd", "backports.zstd")
     if library is not None:
         return _Frames(library).unpack
@@ -250,7 +250,7 @@ class _SlicedFrames:
 
 
 def _imported(*names: str) -> Any:  # noqa: ANN401 - a module
-    """Give the first of these modules that is installed."""
+    """Return the first of these modules that is installed."""
     for name in names:
         try:
             return importlib.import_module(name)

@@ -45,13 +45,13 @@ def framing_of(transfer_encodings: Iterable[str], content_lengths: Iterable[str]
 
 
 def _items(values: Iterable[str]) -> list[str]:
-    """Give the members of lists, however many headers they stand in."""
+    """Return the members of lists, however many headers they stand in."""
     items = (item.strip().lower() for value in values for item in value.split(","))
     return [item for item in items if item]
 
 
 def _number(lengths: list[str]) -> int | None:
-    """Give the length that all of them mean, if they mean the same."""
+    """Return the length that all of them mean, if they mean the same."""
     if len(set(lengths)) != 1:
         return None
     try:

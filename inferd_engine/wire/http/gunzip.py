@@ -35,7 +35,7 @@ class Gunzip:
         return self._head is None and self._unzip is None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Give what these bytes make, in pieces of at most 64 KiB where they were compressed.
+        """Yield what these bytes make, in pieces of at most 64 KiB where they were compressed.
 
         Raises:
             zlib.error: They are no gzip after all.

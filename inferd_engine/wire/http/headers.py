@@ -15,7 +15,7 @@ _LONGEST_WAIT = 86400.0  # seconds; an upstream that names more means no number 
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Give the seconds that the upstream wants us to wait, if it named any.
+    """Return the seconds that the upstream wants us to wait, if it named any.
 
     Args:
         headers: The answer's headers, names in lower case.
@@ -43,5 +43,5 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
 
 def request_id_of(headers: Mapping[str, str], own: str) -> str | None:
-    """Give the upstream's id of the request, or the caller's own."""
+    """Return the upstream's id of the request, or the caller's own."""
     return headers.get("x-request-id") or headers.get("request-id") or own or None

@@ -42,7 +42,7 @@ def split_base_url(base_url: str) -> SplitResult:
     except ValueError:
         _refuse("has a host or a port that cannot be read")
     if parts.scheme.lower() not in ("http", "https"):
-        _refuse("does not begin with http:// or https://")
+        _refuse("does not begin with http:// or https://, as in http://localhost:8080")
     if not host:
         _refuse("names no host")
     if not is_host(host):
@@ -69,7 +69,7 @@ def at_path(base_url: str, rule: Callable[[str], str]) -> str:
 
 
 def without_query(url: str) -> str:
-    """Give an address as it may be shown: its query may hold a key."""
+    """Return an address as it may be shown: its query may hold a key."""
     return url.partition("?")[0]
 
 
@@ -114,7 +114,7 @@ def proxy_for(url: str, proxies: Mapping[str, str]) -> tuple[str, str]:
 
 
 def host_of_proxy(address: str) -> str:
-    """Give the host in a proxy's address, which may do without a scheme; empty if there is none."""
+    """Return the host of a proxy's address, which may lack a scheme; empty if there is none."""
     try:
         parts = urlsplit(address if "://" in address else f"http://{address}")
         return (parts.hostname or "") if parts.port is None or parts.port else ""

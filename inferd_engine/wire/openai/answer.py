@@ -134,7 +134,7 @@ class Answer:
         return events
 
     def rest(self) -> Iterator[tuple[TokenEventV2, int]]:
-        """Give what was held back to the end, each event with its size in bytes; set ``ending``.
+        """Yield what was held back to the end, each event with its size in bytes; set ``ending``.
 
         Tool calls are decoded one at a time, as they are asked for: together they may be as large
         as the limit, and nobody may be there to take them.
@@ -263,8 +263,8 @@ class Answer:
     def _page_error(self) -> UpstreamError:
         title = html_title(self._head.decode("utf-8", "replace"))
         return UpstreamError(
-            f"the upstream sent an {printable(title)} where an answer should be: "
-            "look whether base_url is right, and whether a proxy wants a login",
+            f"the upstream sent no answer, but an {printable(title)}: "
+            "check base_url, and whether a proxy wants a login",
             upstream_message=title,
             code="html_page",
             retryable=False,

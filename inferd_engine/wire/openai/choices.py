@@ -53,7 +53,7 @@ class Choices:
         size: int,
         says_why: Callable[[dict[str, Any]], bool],
     ) -> list[dict[str, Any]]:
-        """Give those of a chunk that are the answer, and those that turn out to be.
+        """Return those of a chunk that are the answer, and those that turn out to be.
 
         Args:
             choices: What the chunk holds; never empty.
@@ -81,7 +81,7 @@ class Choices:
         return []
 
     def flush(self) -> list[dict[str, Any]]:
-        """Give what was held back and is the answer's."""
+        """Return what was held back and is the answer's."""
         held, self._held = self._held, []
         if held and self._saw_several:
             self._only = min(index for index, _ in held)

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from inferd_engine.errors import StreamInterruptedError
 from inferd_engine.events import Done, StopReason, Usage
+from inferd_engine.reprs import shortened
 from inferd_engine.wire.openai.choices import Choices
 from inferd_engine.wire.openai.deltas import Deltas
 from inferd_engine.wire.openai.error_kinds import error_in_choice, is_error
@@ -103,6 +104,10 @@ class ChunkAccumulator:
         self.is_done = False
         """Whether ``[DONE]`` has come: nothing after it counts."""
 
+    def __repr__(self) -> str:
+        shown = f" {shortened(self.model, 40)}" if self.model else ""
+        return f"<ChunkAccumulator{shown}{' done' if self.is_done else ''}>"
+
     @property
     def has_begun(self) -> bool:
         """Whether the answer has begun: text, a thought, a call."""
@@ -125,7 +130,7 @@ class ChunkAccumulator:
     def ingest_into(
         self, events: list[TokenEventV2], payload: bytes | str, event: str = "message"
     ) -> None:
-        """Do the same, but add the events to a list: what came before an error is in it."""
+        """Add a payload's events to a list: what came before an error is in it."""
         if self.is_done:
             return
         if event != "error" and not self._is_delicate:
@@ -188,12 +193,12 @@ class ChunkAccumulator:
         raise StreamInterruptedError(said, request_id=self._request_id)
 
     def flush(self) -> list[TokenEventV2]:
-        """Give what was held back of the text; nothing more comes."""
+        """Return what was held back of the text; nothing more comes."""
         held = [event for choice in self._choices.flush() for event in self._take_choice(choice)]
         return [*held, *self._deltas.flush()]
 
     def tool_uses(self) -> Iterator[tuple[ToolUse, int]]:
-        """Give the whole tool calls, one at a time, each with its size in bytes.
+        """Yield the whole tool calls, one at a time, each with its size in bytes.
 
         Raises:
             ToolCallMalformedError: The next one's arguments are no JSON.
@@ -204,7 +209,7 @@ class ChunkAccumulator:
             yield sized
 
     def done(self) -> Done:
-        """Give the end of the answer, once its tool calls were given."""
+        """Return the end of the answer, once its tool calls were given."""
         reason = stop_reason_of(self.finish_reason)
         if reason in (StopReason.END_TURN, StopReason.TOOL_USE):
             reason = StopReason.TOOL_USE if self._saw_call else StopReason.END_TURN
@@ -233,7 +238,7 @@ class ChunkAccumulator:
             if document is SKIPPED and event == "error":
                 raise upstream_error(text, request_id=self._request_id)
             if document is SKIPPED:
-                self._skip(f"a payload of {len(text)} characters that is no JSON")
+                self._skip(f"a payload of {len(text)} characters that is not JSON")
                 _log.debug("the skipped payload: %s", self._mask(printable(text)))
             elif document == DONE:
                 self.is_done = True

@@ -87,7 +87,7 @@ class Deltas:
             yield from self._take_delta(delta)
 
     def flush(self) -> Iterator[TokenEventV2]:
-        """Give what was held back of the text; nothing more comes."""
+        """Yield what was held back of the text; nothing more comes."""
         for message in () if self.saw_text else self._whole:
             yield from self._take_texts(message)
         yield from self._given(ThinkingDelta, self._thinking.flush())
@@ -96,7 +96,7 @@ class Deltas:
             yield from self._pieces(self._think_tags.flush())
 
     def tool_uses(self, *, cut: bool) -> Iterator[tuple[ToolUse, int]]:
-        """Give the whole tool calls, one at a time, each with its size in bytes.
+        """Return the whole tool calls, one at a time, each with its size in bytes.
 
         Args:
             cut: The answer was cut: what is not whole is left out.
@@ -139,7 +139,7 @@ class Deltas:
             yield from self._split(self._text.push(refusal))
 
     def _split(self, text: str) -> Iterator[TokenEventV2]:
-        """Give text as it is, or, where that is asked for, without the thoughts in it."""
+        """Return text as it is, or, where that is asked for, without the thoughts in it."""
         if self._think_tags is None:
             return self._given(TextDelta, text)
         return self._pieces(self._think_tags.push(text))
@@ -155,7 +155,7 @@ class Deltas:
 
 
 def _pieces_of(value: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401 - JSON
-    """Give a delta or a message, or several, or the text in its place; None if there is none."""
+    """Return a delta or a message, or several, or the text in its place; None if there is none."""
     if isinstance(value, str):
         return [{"content": value}]
     found = objects_in(value)

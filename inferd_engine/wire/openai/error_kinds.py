@@ -82,7 +82,7 @@ def may_pass(value: Any, message: str) -> bool:  # noqa: ANN401 - JSON
 
 
 def _words(value: Any) -> str:  # noqa: ANN401 - JSON
-    """Give all codes of an error in one spelling; a label in the place of a message is one."""
+    """Return all codes of an error in one spelling; a label in the place of a message is one."""
     label = object_in(value).get("error")
     codes = [*find_codes(value), label if isinstance(label, str) and " " not in label else ""]
     return " ".join(_SEPARATORS.sub("_", _HUMP.sub("_", code).lower()) for code in codes)
@@ -127,7 +127,7 @@ def is_error(payload: Mapping[str, Any], event: str = "message") -> bool:
 
 
 def error_in_choice(choice: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Give the object that holds the error of a choice, if it has one."""
+    """Return the object that holds the error of a choice, if it has one."""
     for place in (choice, choice.get("delta"), choice.get("message")):
         error = object_in(place).get("error") if place else None
         if error and _says_error(error):

@@ -64,7 +64,7 @@ def find_message(value: Any, depth: int = _DEPTH) -> str:  # noqa: ANN401 - JSON
 
 
 def _words_of(text: str, depth: int) -> str:
-    """Give text, or what it says if it is an error body of its own: gateways wrap what they get."""
+    """Return text, or what it says if it is itself an error body: gateways wrap what they get."""
     if text.startswith("{") and depth:
         with contextlib.suppress(ValueError, RecursionError):
             return find_message(json.loads(text, strict=False), depth - 1) or text
@@ -116,7 +116,7 @@ def _by_field(errors: Any, depth: int) -> str:  # noqa: ANN401 - JSON
 
 
 def _provider_words(value: Mapping[str, Any]) -> str:
-    """Give what OpenRouter passes on of the provider behind it, or Groq of the failed answer."""
+    """Return what OpenRouter passes on of the provider behind it, or Groq of the failed answer."""
     metadata = value.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, dict) else value.get("failed_generation")
     if isinstance(raw, str):
@@ -127,7 +127,7 @@ def _provider_words(value: Mapping[str, Any]) -> str:
 
 
 def find_codes(value: Any, depth: int = _DEPTH) -> list[str]:  # noqa: ANN401 - JSON
-    """Give all words and numbers that name an error, the innermost first."""
+    """Return all words and numbers that name an error, the innermost first."""
     if not isinstance(value, (dict, list)) or depth == 0:
         return []
     fields = spelled_alike(object_in(value))

@@ -46,7 +46,7 @@ def _is_page(body: str) -> bool:
 
 
 def html_title(page: str) -> str:
-    """Give a page's title, which is all of it that is worth showing."""
+    """Return a page's title, which is all of it that is worth showing."""
     found = _TITLE.search(page)
     return "HTML page" + (f": {html.unescape(found[1]).strip()}" if found else "")
 

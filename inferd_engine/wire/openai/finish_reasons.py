@@ -66,13 +66,13 @@ ENDS_BY_ITSELF = (StopReason.END_TURN, StopReason.TOOL_USE, StopReason.STOP_SEQU
 
 
 def finish_word(value: Any) -> str | None:  # noqa: ANN401 - JSON
-    """Give an upstream's finish word as it is; None for what says that it goes on."""
+    """Return an upstream's finish word as it is; None for what says that it goes on."""
     word = word_in(value) if value else ""
     return None if not word.strip() or _in_one_spelling(word) in _NONE else word
 
 
 def word_in_choice(choice: dict[str, Any]) -> str | None:
-    """Give a choice's word for why it ended, if it has ended.
+    """Return a choice's word for why it ended, if it has ended.
 
     OpenRouter says stop of an answer that failed behind it, and why beside that.
     """

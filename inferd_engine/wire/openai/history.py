@@ -55,7 +55,7 @@ _AFTER_RESULTS = "I have read the results."  # what an assistant says where one 
 def history_from(
     messages: Sequence[MessageV2], attachments: Sequence[Attachment], dialect: Dialect
 ) -> list[dict[str, Any]]:
-    """Give the ``messages`` to post.
+    """Return the ``messages`` to post.
 
     Raises:
         InvalidRequestError: Something cannot be sent; the message names the place.
@@ -80,7 +80,7 @@ class _History:
         self._ids = _ShortIds() if dialect.short_tool_call_ids else None
 
     def message(self, message: MessageV2, place: str) -> list[dict[str, Any]]:
-        """Give what a message becomes: the results in it, then what is said itself."""
+        """Return what a message becomes: the results in it, then what is said itself."""
         results: list[dict[str, Any]] = []
         calls: list[dict[str, Any]] = []
         parts: list[dict[str, Any]] = []
@@ -178,7 +178,7 @@ def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
 
 
 def _arguments(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
-    """Give a call's arguments as the JSON text of an object, where they are one at all."""
+    """Return a call's arguments as the JSON text of an object, where they are one at all."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):  # a tool may take a plain string
             decoded = parse_json(value or "{}")
@@ -191,7 +191,7 @@ def _arguments(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
 
 
 def _text_of(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
-    """Give the input of a custom call, which is text."""
+    """Return the input of a custom call, which is text."""
     return value if isinstance(value, str) else _arguments(value, place)
 
 

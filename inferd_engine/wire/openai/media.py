@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def image_part(image: ImageAttachment, place: str) -> dict[str, Any]:
-    """Give the content part of an image.
+    """Return the content part of an image.
 
     Raises:
         UnsupportedError: Raw RGB, but Pillow is not installed.
@@ -40,7 +40,7 @@ def image_part(image: ImageAttachment, place: str) -> dict[str, Any]:
 
 
 def audio_part(audio: AudioAttachment, place: str) -> dict[str, Any]:
-    """Give the content part of a sound.
+    """Return the content part of a sound.
 
     Raises:
         InvalidRequestError: A sample is no number.
@@ -72,7 +72,7 @@ def _wav(audio: AudioAttachment, place: str) -> bytes:
     try:
         pcm = array.array("h", [round(32767 * min(max(s, -1.0), 1.0)) for s in samples])
     except ValueError:  # NaN, which max and min let through in this order
-        msg = f"{place} has a sample that is no number"
+        msg = f"{place} has a sample that is not a number"
         raise InvalidRequestError(msg) from None
     if sys.byteorder == "big":
         pcm.byteswap()

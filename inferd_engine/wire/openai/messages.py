@@ -25,7 +25,7 @@ from inferd_engine.proto.v2 import (
     ToolResultBlock,
     ToolUseBlock,
 )
-from inferd_engine.proto.values import refuse
+from inferd_engine.proto.values import kind_of, refuse
 from inferd_engine.wire.openai.reasoning_details import REASONING_DETAILS
 from inferd_engine.wire.openai.texts import THOUGHTS
 from inferd_engine.wire.openai.tools import CUSTOM
@@ -48,7 +48,7 @@ Prompt = Union[str, MessageV2, "dict[str, Any]", "Iterable[MessageV2 | dict[str,
 
 
 def messages_from(prompt: Prompt) -> tuple[tuple[MessageV2, ...], tuple[Attachment, ...]]:
-    """Give a prompt as messages, and what they show as attachments.
+    """Return a prompt as messages, and what they show as attachments.
 
     Args:
         prompt: A str (one user message), a message, or several: ours, or dicts in OpenAI's shape.
@@ -60,8 +60,10 @@ def messages_from(prompt: Prompt) -> tuple[tuple[MessageV2, ...], tuple[Attachme
         return (MessageV2(Role.USER, prompt),), ()
     if isinstance(prompt, (MessageV2, dict)):
         prompt = (prompt,)
+    if isinstance(prompt, (bytes, bytearray)):
+        refuse("prompt", "is bytes: decode them to a str")
     if not isinstance(prompt, Iterable):
-        refuse("prompt", f"is a {type(prompt).__name__}: give a str or a list of messages")
+        refuse("prompt", f"is {kind_of(prompt)}: give a str or a list of messages")
     reader = _Reader()
     messages = tuple(
         reader.message(message, f"messages[{index}]")
@@ -93,7 +95,7 @@ class _Reader:
             content = (TextBlock(message["refusal"]),)
         calls = message.get("tool_calls") or ()
         if not isinstance(calls, (list, tuple)):
-            refuse(f"{place}.tool_calls", "is no list")
+            refuse(f"{place}.tool_calls", "is not a list")
         blocks = [_call(call, f"{place}.tool_calls[{number}]") for number, call in enumerate(calls)]
         if blocks and message.get(REASONING_DETAILS):
             details = {REASONING_DETAILS: message[REASONING_DETAILS]}
@@ -166,6 +168,6 @@ def _call(call: Any, place: str) -> ToolUseBlock:  # noqa: ANN401 - JSON
         try:
             arguments = json.loads(arguments, strict=False)
         except (ValueError, RecursionError):
-            refuse(f"{place}.function.arguments", "are no JSON")
+            refuse(f"{place}.function.arguments", "are not JSON")
     extra = {key: value for key, value in call.items() if key not in ("id", "type", "function")}
     return ToolUseBlock(call.get("id") or "", function.get("name") or "", arguments, extra)

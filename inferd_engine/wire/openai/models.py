@@ -8,7 +8,7 @@ from inferd_engine.wire.text.json_documents import parse_json
 
 
 def names_of_models(body: bytes, request_id: str | None) -> list[str]:
-    """Give the names in a list of models, in whatever shape it comes.
+    """Return the names in a list of models, in whatever shape it comes.
 
     Raises:
         UpstreamError: It is none.

@@ -35,7 +35,7 @@ _BEGINNINGS = ("{", "[", '"')
 
 
 def documents_in(text: str, depth: int = _DEPTH) -> Iterator[Any]:
-    """Give the documents of a payload, decoded; ``DONE`` and ``SKIPPED`` stand for themselves.
+    """Yield the documents of a payload, decoded; ``DONE`` and ``SKIPPED`` stand for themselves.
 
     Args:
         text: The payload, without blanks around it.
@@ -53,7 +53,7 @@ def documents_in(text: str, depth: int = _DEPTH) -> Iterator[Any]:
 
 
 def _unwrapped(value: Any, depth: int) -> Iterator[Any]:  # noqa: ANN401 - JSON
-    """Give a document, or those in a string, or a list of strings, that is nothing but them."""
+    """Yield a document, or those in a string, or a list of strings, that is nothing but them."""
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         for item in value:
             yield from _unwrapped(item, depth)
@@ -107,6 +107,6 @@ def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 
 def _next_place(text: str, at: int) -> int:
-    """Give the next place where a document may begin after one that cannot be read."""
+    """Return the next place where a document may begin after one that cannot be read."""
     match = _NEXT.search(text, at)
     return match.end() if match else len(text)

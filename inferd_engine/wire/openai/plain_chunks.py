@@ -87,7 +87,7 @@ def plain_deltas(payloads: str) -> list[PlainDelta]:
 
 
 def model_of(payload: bytes | str) -> str:
-    """Give the name of the model in a payload; empty if it has none."""
+    """Return the name of the model in a payload; empty if it has none."""
     try:
         return _name_decoder.decode(payload).model
     except (ValueError, RecursionError):

@@ -17,6 +17,7 @@ from inferd_engine.proto.v2 import (
     VideoBlock,
     system as system_message,
 )
+from inferd_engine.proto.values import several
 from inferd_engine.wire.openai.messages import messages_from
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _SHOWING: dict[str, type[ImageBlock | AudioBlock | VideoBlock]] = {
 
 
 def request_from(prompt: Prompt, system: str | None, fields: RequestFields) -> RequestV2:
-    """Give the request of a call.
+    """Return the request of a call.
 
     Args:
         prompt: A str (one user message), or messages: ours, or dicts in OpenAI's shape.
@@ -44,7 +45,8 @@ def request_from(prompt: Prompt, system: str | None, fields: RequestFields) -> R
         InvalidRequestError: A dict has another shape; the message names the place.
     """
     messages, shown = messages_from(prompt)
-    given = tuple(fields.get("attachments") or ())
+    attached = fields.get("attachments")
+    given = () if attached is None else several(attached)
     messages = _showing(messages, given)
     if system is not None:
         messages = (system_message(system), *messages)
@@ -88,7 +90,7 @@ def _all_blocks(content: Iterable[ContentBlock]) -> Iterator[ContentBlock]:
 
 
 def _text_places(message: MessageV2) -> list[int]:
-    """Give where a user's message has text; whatever is no message has none."""
+    """Return where a user's message has text; whatever is no message has none."""
     if not isinstance(message, MessageV2) or message.role != Role.USER:
         return []
     return [at for at, block in enumerate(message.content) if isinstance(block, TextBlock)]

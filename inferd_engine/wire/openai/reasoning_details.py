@@ -54,7 +54,7 @@ class ReasoningDetails:
         self.size += _BLOCK_CHARGE
 
     def blocks(self) -> list[dict[str, Any]]:
-        """Give the blocks as they go back."""
+        """Return the blocks as they go back."""
         return [
             {**fields, **{name: "".join(parts) for name, parts in texts.items()}}
             for fields, texts in self._blocks

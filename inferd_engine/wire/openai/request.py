@@ -4,7 +4,7 @@ Only what the caller set is sent: servers differ in what they refuse, and a defa
 be a 400.  What the wire cannot carry is refused here, before a connection is opened, with the
 place in the request.
 
-* ``tools`` is left out when empty, and ``tool_choice`` with it.
+* ``tools`` is left out when empty, and ``tool_choice`` with it, unless ``extra_body`` has tools.
 * Whether to think is asked in the words of the upstream (``THINKING_STYLES``).
 * ``extra_body`` is merged last, object by object; where both have a value the caller's stands.
 * Halves of characters are joined or replaced: strict JSON parsers refuse them.
@@ -21,13 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.proto.tool_choice import ANY, REQUIRED, named_in
+from inferd_engine.proto.v2 import ResolvedV2
+from inferd_engine.proto.values import kind_of
 from inferd_engine.wire.openai.history import history_from
 from inferd_engine.wire.text.surrogates import joined_in_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inferd_engine.proto.v2 import ResolvedV2, Tool
+    from inferd_engine.proto.v2 import Tool
     from inferd_engine.wire.openai.dialect import Dialect
 
 _FORMAT = "json_schema"
@@ -44,7 +46,7 @@ def _effort(thinking: bool | str) -> str:  # noqa: FBT001 - the contract's type
 
 
 def _level(thinking: bool | str) -> dict[str, str]:  # noqa: FBT001
-    """Give the level beside a switch: only if the caller named one."""
+    """Return the level beside a switch: only if the caller named one."""
     return {"reasoning_effort": thinking} if isinstance(thinking, str) else {}
 
 
@@ -86,6 +88,9 @@ def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
         InvalidRequestError: A tool call's input is nothing that JSON can hold, or a tool has a
             name that the upstream refuses.
     """
+    if not isinstance(resolved, ResolvedV2):
+        hint = "give what RequestV2.resolve() returns, or call stream()"
+        raise InvalidRequestError(f"the request is {kind_of(resolved)}: {hint}")
     streams = resolved.stream is not False
     body: dict[str, Any] = {
         "model": resolved.model or dialect.model,
@@ -102,6 +107,7 @@ def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
             _tool(tool, f"tools[{index}]", dialect.tool_name_pattern)
             for index, tool in enumerate(resolved.tools)
         ]
+    if resolved.tools or resolved.extra_body.get("tools"):
         if resolved.tool_choice is not None:
             body["tool_choice"] = _tool_choice(resolved.tool_choice)
         if resolved.parallel_tool_calls is not None:
@@ -142,7 +148,7 @@ def _tool(tool: Tool, place: str, name_pattern: str) -> dict[str, Any]:
 
 
 def _parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a tool's schema; some upstreams refuse an object that does not list its properties."""
+    """Return a tool's schema; some upstreams refuse an object that does not list its properties."""
     schema = dict(schema) or {"type": "object"}
     if schema.get("type") == "object" and schema.get("properties") is None:
         schema["properties"] = {}
@@ -150,7 +156,7 @@ def _parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tool_choice(choice: Any) -> Any:  # noqa: ANN401 - JSON
-    """Give a choice in OpenAI's shape; an object that is nobody's else is sent as it is."""
+    """Return a choice in OpenAI's shape; an object that is nobody's else is sent as it is."""
     kind = choice.get("type") if isinstance(choice, Mapping) else None
     if ANY in (choice, kind):
         return REQUIRED
@@ -161,7 +167,7 @@ def _tool_choice(choice: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _response_format(wanted: Any) -> Any:  # noqa: ANN401 - JSON
-    """Give a response format in OpenAI's shape; inferd's has the schema beside the type."""
+    """Return a response format in OpenAI's shape; inferd's has the schema beside the type."""
     if not isinstance(wanted, Mapping) or wanted.get("type") != _FORMAT or _FORMAT in wanted:
         return wanted
     inner = {key: value for key, value in wanted.items() if key != "type"}

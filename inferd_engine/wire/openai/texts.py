@@ -26,7 +26,7 @@ def joined_text(value: Any) -> str:  # noqa: ANN401 - JSON
 
 
 def thinking_of(delta: dict[str, Any]) -> str:
-    """Give a delta's thoughts: the first field that holds any, because servers fill several."""
+    """Return a delta's thoughts: the first field that holds any, because servers fill several."""
     for field in _THOUGHTS:
         value = delta.get(field)
         if value and (thoughts := joined_text(value)):
@@ -35,7 +35,7 @@ def thinking_of(delta: dict[str, Any]) -> str:
 
 
 def parts_of(content: Any, *, with_thoughts: bool) -> list[tuple[bool, str]]:  # noqa: ANN401 - JSON
-    """Give the pieces of a delta's content, each with whether it is a thought.
+    """Return the pieces of a delta's content, each with whether it is a thought.
 
     Args:
         content: Text, a part, or a list of parts; those of unknown types are left alone.

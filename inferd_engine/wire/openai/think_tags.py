@@ -43,7 +43,7 @@ class ThinkTags:
         return pieces
 
     def flush(self) -> list[tuple[bool, str]]:
-        """Give what was held back: it became no tag."""
+        """Return what was held back: it became no tag."""
         held, self._held = self._held, ""
         return [(bool(self._closings), held)] if held else []
 
@@ -88,6 +88,6 @@ class ThinkTags:
 
 
 def _begun(text: str, tags: tuple[str, ...]) -> int:
-    """Give how many characters at the end of the text may be the beginning of a tag."""
+    """Return how many characters at the end of the text may be the beginning of a tag."""
     start = text.rfind("<", -max(map(len, tags)))
     return len(text) - start if start >= 0 and any(t.startswith(text[start:]) for t in tags) else 0

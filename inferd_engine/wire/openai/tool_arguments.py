@@ -39,7 +39,7 @@ def read_arguments(parts: list[str]) -> Any:  # noqa: ANN401 - JSON
 
 
 def _sent_again(parts: list[str], text: str) -> str:
-    """Give the one document in arguments that were sent more than once, or the text as it is."""
+    """Return the one document in arguments that were sent more than once, or the text as it is."""
     with contextlib.suppress(ValueError, RecursionError):
         _, end = json.JSONDecoder(strict=False).raw_decode(text)
         if text == text[:end] * (len(text) // end):

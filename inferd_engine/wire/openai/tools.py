@@ -194,13 +194,13 @@ class ToolCalls:
         return call.is_whole()
 
     def _owner_of(self, call: _Call) -> _Call | None:
-        """Give the call before that waits for arguments, if these are what it waits for."""
+        """Return the call before that waits for arguments, if these are what it waits for."""
         place = self._calls.index(call)
         before = self._calls[place - 1] if place else None
         return before if before is not None and before.name and before.is_blank else None
 
     def _joined(self) -> Iterator[_Call]:
-        """Give the calls; arguments that came under an index of their own are their owner's."""
+        """Yield the calls; arguments that came under an index of their own are their owner's."""
         last: _Call | None = None
         for call in self._calls:
             is_piece = not call.name and not call.is_blank
@@ -216,7 +216,7 @@ class ToolCalls:
             yield last
 
     def finish(self, *, cut: bool) -> Iterator[tuple[ToolUse, int]]:
-        """Give the whole calls, each with its size in bytes, decoded when it is asked for.
+        """Yield the whole calls, each with its size in bytes, decoded when it is asked for.
 
         Args:
             cut: The answer was cut by a limit: a call that may not be whole is left out.
@@ -247,7 +247,7 @@ class ToolCalls:
             if cut:
                 return None
             arguments = join_surrogates("".join(call.parts))
-            what = f"{printable(call.name)!r} are no JSON" if call.name else "have no name"
+            what = f"{printable(call.name)!r} are not JSON" if call.name else "have no name"
             raise ToolCallMalformedError(
                 f"the arguments of tool call {what}: {printable(arguments, 200)!r}",
                 tool_call_id=call_id,
@@ -281,7 +281,7 @@ def _is_blank(arguments: Any) -> bool:  # noqa: ANN401 - JSON
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - JSON
-    """Give an id or a name; the word null, which some servers write for null, is none."""
+    """Return an id or a name; the word null, which some servers write for null, is none."""
     if isinstance(value, str):
         return "" if value in ("null", "None") else value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""

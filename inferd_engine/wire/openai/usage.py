@@ -15,7 +15,7 @@ _LONGEST = 20  # digits: 64 bit
 
 
 def merged_usage(known: Usage | None, usage: Any) -> Usage | None:  # noqa: ANN401 - JSON
-    """Give what is known after a usage object; None if it says nothing."""
+    """Return what is known after a usage object; None if it says nothing."""
     if not usage:
         return None
     usage = object_in(usage)
@@ -30,7 +30,7 @@ def merged_usage(known: Usage | None, usage: Any) -> Usage | None:  # noqa: ANN4
 
 
 def _count(usage: dict[str, Any], *names: str) -> int | None:
-    """Give a number of tokens under the first name that has one; null means unknown so far."""
+    """Return a number of tokens under the first name that has one; null means unknown so far."""
     for name in names:
         value = usage.get(name)
         if isinstance(value, str) and value.isdecimal() and len(value) < _LONGEST:

@@ -134,6 +134,9 @@ class SSEDecoder:
         self._head: bytes | None = b""  # what may still become a byte order mark
         self._too_large: tuple[int, int] | None = None  # not the error: its frames refer to us
 
+    def __repr__(self) -> str:
+        return f"<SSEDecoder {self.implementation}>"
+
     @property
     def last_event_id(self) -> str:
         """The id that the last blank line committed."""
@@ -170,7 +173,7 @@ class SSEDecoder:
         return events
 
     def runs(self, data: bytes) -> Iterator[str | ServerSentEvent]:
-        """Do the same, but give events that are nothing but data together: their data, one a line.
+        """Decode as ``feed()`` does, but yield events of mere data as text: their data, one a line.
 
         That costs a fraction of an event each.  The pure decoder finds no such runs.
 
@@ -198,7 +201,7 @@ class SSEDecoder:
             raise
 
     def run(self, data: bytes) -> str | None:
-        """Give the data of the events in these bytes, one a line, if they are a run and no more.
+        """Return the data of the events in these bytes, one a line, if they are a run and no more.
 
         None says that they are something else, and that ``runs()`` is to be given them.
         """

@@ -23,6 +23,8 @@ from typing import Union
 import msgspec
 import sseclient
 
+from inferd_engine.reprs import named, shortened
+
 _UNIT_SEPARATORS = re.compile(rb"\x1f+")
 _MOST_DIGITS = 4000  # int() refuses more than 4300; no reconnection time is meant by either
 
@@ -47,6 +49,11 @@ class ServerSentEvent(msgspec.Struct, frozen=True, gc=False):
     event: str
     data: str
     id: str = ""
+
+    def __repr__(self) -> str:
+        last = f", id={shortened(self.id, 20)}" if self.id else ""
+        shown = f"event={shortened(self.event, 20)}, data={shortened(self.data, 40)}{last}"
+        return named("ServerSentEvent", shown)
 
 
 class Fields:
@@ -95,7 +102,7 @@ class Fields:
 
 
 def _joint_of(data: list[bytes]) -> bytes:
-    """Give a string that is in none of these, nor across the seam of one and itself."""
+    """Return a string that is in none of these, nor across the seam of one and itself."""
     longest = max(
         (len(run) for value in data for run in _UNIT_SEPARATORS.findall(value)), default=0
     )

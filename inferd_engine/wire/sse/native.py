@@ -49,7 +49,7 @@ class NativeFramer:
         self.__init__(old.limit, keep_unknown=bool(old.keep_unknown))  # type: ignore[misc]
 
     def run(self, data: bytes) -> str | None:
-        """Give the data of the events in these bytes, one a line, if they are a run and no more."""
+        """Return the data of the events in these bytes, one a line, if they are exactly a run."""
         size = len(data)
         if self._rest or size > _SMALL:
             return None
@@ -58,7 +58,7 @@ class NativeFramer:
         return str(ffi.buffer(lines, length), "utf-8", "replace") if length else None
 
     def feed(self, data: bytes) -> Iterator[Piece]:
-        """Give the pieces that these bytes finish.
+        """Yield the pieces that these bytes finish.
 
         Raises:
             EventTooLargeError: A block is larger than allowed.
@@ -92,12 +92,12 @@ class NativeFramer:
 
 
 def _joined(run: Any, size: int, kind: int) -> str:  # noqa: ANN401 - a pointer
-    """Give a run's data, one a line."""
+    """Return a run's data, one a line."""
     lines = new_chars(CHARS, size)
     return str(ffi.buffer(lines, lib.sse_join(run, size, kind, lines)), "utf-8", "replace")
 
 
 def utf8_truncate(text: bytes, most: int) -> int:
-    """Give the length of the longest prefix of at most ``most`` bytes that cuts no character."""
+    """Return the length of the longest prefix of at most ``most`` bytes that cuts no character."""
     length: int = lib.utf8_truncate(ffi.from_buffer(text), len(text), most)
     return length

@@ -46,7 +46,7 @@ class PureFramer:
         """Find no runs: what is fast in C is not in Python."""
 
     def feed(self, data: bytes) -> Iterator[Piece]:
-        """Give the pieces that these bytes finish.
+        """Yield the pieces that these bytes finish.
 
         Raises:
             EventTooLargeError: A block is larger than allowed.

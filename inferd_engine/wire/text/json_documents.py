@@ -30,7 +30,7 @@ _TRY_BUDGET = 65536  # bytes that may be parsed in vain, beside a share of what 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        msg = f"{text[:40]} is no number that JSON can hold"
+        msg = f"{text[:40]} is not a number that JSON can hold"
         raise ValueError(msg)
     return number
 
@@ -45,7 +45,7 @@ def _none(_: str) -> None:
 
 
 def _no_constant(word: str) -> None:
-    msg = f"{word} is no JSON"
+    msg = f"{word} is not JSON"
     raise ValueError(msg)
 
 
@@ -122,7 +122,7 @@ def _values_in(text: str) -> int:
 
 
 def _behind_string(text: str, start: int) -> int:
-    """Give where a string that begins here is over; -1 if it has no end."""
+    """Return where a string that begins here is over; -1 if it has no end."""
     end = start
     while (end := text.find('"', end + 1)) >= 0:
         before = end - 1
@@ -155,7 +155,7 @@ class JsonDocuments:
         """The bytes from the first line on that is a field of an event stream."""
 
     def feed(self, data: bytes) -> Iterator[str]:
-        """Give the documents that these bytes finish.
+        """Yield the documents that these bytes finish.
 
         Raises:
             EventTooLargeError: A document is larger than allowed.
@@ -179,7 +179,7 @@ class JsonDocuments:
         self._keep(parts[-1])
 
     def close(self) -> Iterator[str]:
-        """Give what the body ended with, whole or not: what is no JSON is told further up."""
+        """Yield what the body ended with, whole or not: what is no JSON is told further up."""
         line = b"".join(self._parts)
         self._parts = []
         if line.lstrip().startswith(b"data:"):
@@ -203,7 +203,7 @@ class JsonDocuments:
         return is_worth_trying(self._tried, self._size)
 
     def _document(self) -> Iterator[str]:
-        """Give the collected lines if they are a document."""
+        """Yield the collected lines if they are a document."""
         text = b"\n".join(self._lines).decode("utf-8", "replace")
         try:
             parse_payload(text)

@@ -16,7 +16,7 @@ _LONGEST = 20  # digits: 64 bit
 
 
 def objects_in(value: Any, depth: int = _DEPTH) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
-    """Give the objects of a list, or the one that stands in its place; empty ones say nothing."""
+    """Return the objects of a list, or the one that stands in its place; empty ones say nothing."""
     if not value or not depth:
         return []
     if isinstance(value, list):
@@ -33,13 +33,13 @@ def objects_in(value: Any, depth: int = _DEPTH) -> list[dict[str, Any]]:  # noqa
 
 
 def object_in(value: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    """Give an object, or the first of a list that stands in its place; empty if there is none."""
+    """Return an object, or the first of a list that stands in its place; empty if there is none."""
     found = objects_in(value)
     return found[0] if found else {}
 
 
 def word_in(value: Any) -> str:  # noqa: ANN401 - JSON
-    """Give a word, or the first one in an object or a list that stands in its place."""
+    """Return a word, or the first one in an object or a list that stands in its place."""
     if isinstance(value, str):
         return value
     if isinstance(value, (dict, list)):
@@ -49,7 +49,7 @@ def word_in(value: Any) -> str:  # noqa: ANN401 - JSON
 
 
 def whole_number(value: Any) -> int | None:  # noqa: ANN401 - JSON
-    """Give a whole number, however it is written; None for what is none."""
+    """Return a whole number, however it is written; None for what is none."""
     if isinstance(value, str) and value.isdecimal() and len(value) < _LONGEST:
         return int(value)
     if isinstance(value, float) and value.is_integer():
@@ -58,7 +58,7 @@ def whole_number(value: Any) -> int | None:  # noqa: ANN401 - JSON
 
 
 def spelled_alike(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Give an object with its names in one spelling: ``statusCode`` is ``status_code``.
+    """Return an object with its names in one spelling: ``statusCode`` is ``status_code``.
 
     Where two names come to the same, the first that says something stands.
     """

@@ -71,6 +71,6 @@ class TextChannel:
         return join_surrogates(text)
 
     def flush(self) -> str:
-        """Give what is left: nothing, or U+FFFD for a half whose other half never came."""
+        """Return what is left: nothing, or U+FFFD for a half whose other half never came."""
         held, self._held = self._held, ""
         return "\ufffd" if held else ""

@@ -25,7 +25,7 @@ def test_the_end_is_there_before_the_turn_is_free(ask, monkeypatch):
     monkeypatch.setattr(EventBuffer, "put_beyond", put_late)
     backend = ask(Reply([chunk("a"), chunk("b", finish_reason="stop"), DONE]))
     stream = backend.stream("x")
-    while stream._reading.source.ending is None:  # until the worker has come to the end
+    while stream._reading.outcome is None:  # until the worker has come to the end
         late.wait(0.01)
     assert [event.type for event in stream] == ["text", "text", "done"]
 
@@ -44,7 +44,7 @@ def test_a_turn_that_nobody_gives_up(ask):
     stream.close()
     stream.wait_released(SOON)
     assert not stream._worker.is_alive()
-    assert stream._reading.ended_at is not None
+    assert stream._reading.released_at is not None
 
 
 @pytest.mark.parametrize("place", ["drain", "close"])
