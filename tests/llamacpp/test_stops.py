@@ -194,7 +194,7 @@ print(time.monotonic())
 def test_the_program_may_end_in_a_prefill(slow):
     """Without a crash, and without waiting for the answer."""
     program = [sys.executable, "-X", "faulthandler", "-W", "ignore", "-c", EXIT, str(slow)]
-    run = subprocess.run(program, capture_output=True, text=True, timeout=50)
+    run = subprocess.run(program, check=False, capture_output=True, text=True, timeout=50)
     assert (run.returncode, run.stderr) == (0, "")
     assert time.monotonic() - float(run.stdout) < ENDS + 1.0
 

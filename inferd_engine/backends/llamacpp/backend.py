@@ -15,11 +15,13 @@ from inferd_engine.backends.base import AcceleratorInfo, Backend, BackendCapabil
 from inferd_engine.backends.llamacpp.answer import Answer, FlatAnswer
 from inferd_engine.backends.llamacpp.config import LOADING, LlamaCppConfig
 from inferd_engine.backends.llamacpp.engine import Engine
-from inferd_engine.backends.llamacpp.request import grammar_of, messages_of, words_of
+from inferd_engine.backends.llamacpp.request import messages_of, words_of
 from inferd_engine.backends.llamacpp.sampling import Sampler, Sampling
 from inferd_engine.backends.llamacpp.source import LlamaSource
-from inferd_engine.backends.llamacpp.template import prompt_from, tokens_of
+from inferd_engine.backends.llamacpp.template import knows_tools, prompt_from, tokens_of
+from inferd_engine.backends.llamacpp.tools import grammar_of
 from inferd_engine.errors import InvalidRequestError, NotReadyError, UnsupportedError
+from inferd_engine.frames import without_frames
 from inferd_engine.proto.v1 import DEFAULT_TEMPERATURE, DEFAULT_TOP_K, DEFAULT_TOP_P
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class LlamaCpp(Backend):
         InvalidRequestError: A field cannot be used; the message names it.
     """
 
+    @without_frames
     def __init__(
         self, config: LlamaCppConfig | None = None, **fields: Unpack[LlamaCppFields]
     ) -> None:
@@ -81,6 +84,7 @@ class LlamaCpp(Backend):
         accelerator = AcceleratorInfo(gpu_layers=layers)
         return BackendCapabilities(v2=True, tools=True, thinking=True, accelerator=accelerator)
 
+    @without_frames
     def with_options(self, **fields: Unpack[LlamaCppFields]) -> Self:
         """Return a backend of its own with other settings, over the same model and contexts.
 
@@ -91,6 +95,7 @@ class LlamaCpp(Backend):
             other._engine = self._engine  # noqa: SLF001 - one of us
         return other
 
+    @without_frames
     def load(self, cancel: CancelToken | None = None) -> None:
         """Load the model now, instead of with the first call.
 
@@ -119,11 +124,13 @@ class LlamaCpp(Backend):
         """Drop the model; it is freed when no other backend and no stream has it."""
         self._engine = None
 
+    @without_frames
     def models(self, *, cancel: CancelToken | None = None) -> list[str]:
         """Return the one model that there is, by the name of its file."""
         self._check_call(cancel)
         return [self._model_name]
 
+    @without_frames
     def generate(self, request: Resolved) -> TokenStream:
         """Answer flat text, within the request's ``grammar`` if it has one.
 
@@ -152,6 +159,7 @@ class LlamaCpp(Backend):
             request_id=request.id,
         )
 
+    @without_frames
     def generate_v2(
         self,
         request: ResolvedV2,
@@ -168,7 +176,9 @@ class LlamaCpp(Backend):
         """
         loaded = self._loaded(cancel)
         config = self.config
-        prompt = self._prompt(loaded, messages_of(request), words_of(request))
+        can_tell = knows_tools(loaded.model, config.chat_template, config.chat_format)
+        messages = messages_of(request, knows_tools=can_tell)
+        prompt = self._prompt(loaded, messages, words_of(request))
         is_inside = config.split_think_tags and prompt.rstrip().endswith("<think>")
         grammar, lazy_from = grammar_of(request, is_inside=bool(is_inside))
         sampling = Sampling(

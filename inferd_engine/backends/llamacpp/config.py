@@ -16,6 +16,7 @@ from inferd_engine.backends.settings import (
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.proto.v1 import DEFAULT_MAX_TOKENS
 from inferd_engine.proto.values import check_integer
+from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ def _to_path(value: str | os.PathLike[str]) -> Any:  # noqa: ANN401 - what is no
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def _check_path(_: Any, field: Any, value: object) -> None:  # noqa: ANN401
+def _check_path(_: Any, field: Any, value: Any) -> None:  # noqa: ANN401
     if not isinstance(value, str) or not value or "\0" in value:
         msg = f"{field.name} is {value!r}: it has to be the path of a GGUF file"
         raise InvalidRequestError(msg)
@@ -73,7 +74,7 @@ class LlamaCppFields(TypedDict, total=False):
     buffer: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class LlamaCppConfig:
     """Say which model is run, and how.
 
@@ -106,6 +107,8 @@ class LlamaCppConfig:
     Raises:
         InvalidRequestError: A field cannot be used; the message names it.
     """
+
+    __repr__ = short_repr
 
     model_path: str = attrs.field(converter=_to_path, validator=_check_path)
     model_sha256: str = attrs.field(default="", validator=_check_sha256)

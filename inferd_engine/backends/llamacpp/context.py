@@ -8,7 +8,6 @@ which llama.cpp keeps whatever part was done, the cache is cut back to it.
 
 from __future__ import annotations
 
-import ctypes
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +74,7 @@ class Context:
     def shared_with(self, tokens: Sequence[int]) -> int:
         """Return how many tokens of a prompt need not be read; the last always is."""
         count = 0
-        for ours, theirs in zip(self.known, tokens[:-1]):
+        for ours, theirs in zip(self.known, tokens[:-1], strict=False):
             if ours != theirs:
                 break
             count += 1
@@ -114,7 +113,7 @@ class Context:
     def _cut(self) -> None:
         """Take out of the cache what is not known, or all where llama.cpp cannot take a part."""
         if not self._llama.llama_memory_seq_rm(self._memory, 0, len(self.known), -1):
-            self._llama.llama_memory_clear(self._memory, True)
+            self._llama.llama_memory_clear(self._memory, True)  # noqa: FBT003 - C's
             self.known.clear()
 
 

@@ -1,8 +1,8 @@
 """A model in memory: checked, loaded, and its vocabulary.
 
 llama.cpp ends the process where it finds something that cannot be (GGML_ASSERT), and says why it
-loads nothing in its log alone.  So what can be checked is checked before: that the file is GGUF, that it is
-the one that was meant, and that the machine has the memory at all.
+loads nothing in its log alone.  So what can be checked is checked before: that the file is GGUF,
+and the one that was meant.
 """
 
 from __future__ import annotations
@@ -89,7 +89,13 @@ class Model:
         size = len(data) + 2  # no token is shorter than a byte; two may be added around them
         tokens = (self._llama.llama_token * size)()
         count = self._llama.llama_tokenize(
-            self.vocab, data, len(data), tokens, size, add_special, True
+            self.vocab,
+            data,
+            len(data),
+            tokens,
+            size,
+            add_special,
+            True,  # noqa: FBT003 - C's order
         )
         return list(tokens[:count])
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from inferd_engine.backends.llamacpp.answer import Answer
     from inferd_engine.backends.llamacpp.context import Context
-    from inferd_engine.backends.llamacpp.sampling import Sampler
     from inferd_engine.backends.llamacpp.engine import Loaded
+    from inferd_engine.backends.llamacpp.sampling import Sampler
     from inferd_engine.errors import DeadlinePhase, GenerateError
     from inferd_engine.events import Event
 

@@ -93,6 +93,13 @@ def prompt_from(
     return rendered(source, {**known, **words})
 
 
+def knows_tools(model: Model, template: str | None, chat_format: str | None) -> bool:
+    """Whether a template says something of tools; llama.cpp's own formats do not."""
+    if template is None:
+        template = None if chat_format is not None else model.template
+    return "tools" in (template or "")
+
+
 def tokens_of(model: Model, prompt: str) -> list[int]:
     """Return the tokens of a prompt, with one that begins it: the template's, or the model's."""
     first = model.word_of(library().llama_vocab_bos(model.vocab))
@@ -129,9 +136,9 @@ def _formatted(name: str, messages: Sequence[Mapping[str, Any]]) -> str:
             name.encode(),
             chat,
             len(texts),
-            True,
+            True,  # noqa: FBT003 - C's order
             text,
-            size,  # noqa: FBT003 - C's order
+            size,
         )
         if length < 0:
             msg = f"chat_format is {name!r}: take one of llama.cpp's, such as 'chatml' or 'llama3'"
