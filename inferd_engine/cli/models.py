@@ -36,7 +36,9 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def with_model(backend: ie.OpenAiCompat, model: str | None) -> ie.OpenAiCompat:
+def with_model(
+    backend: ie.OpenAiCompat | ie.LlamaCpp, model: str | None
+) -> ie.OpenAiCompat | ie.LlamaCpp:
     """Return the backend with the model that is meant: the one named, or the only one.
 
     An upstream that has no list decides for itself what the default name means to it.
@@ -45,7 +47,7 @@ def with_model(backend: ie.OpenAiCompat, model: str | None) -> ie.OpenAiCompat:
         InvalidRequestError: There are several models, or none.
         GenerateError: The upstream could not be asked.
     """
-    if model:
+    if model or isinstance(backend, ie.LlamaCpp):
         return backend
     try:
         models = backend.models()

@@ -55,6 +55,13 @@ def shown(url: str) -> str:
     return url.partition("?")[0]
 
 
+def told_of(backend: ie.OpenAiCompat | ie.LlamaCpp) -> str:
+    """Return which model answers, and where."""
+    if isinstance(backend, ie.LlamaCpp):
+        return f"{backend.models()[0]}, in this process"
+    return f"{backend.config.model} at {shown(backend.config.base_url)}"
+
+
 def is_named(options: argparse.Namespace) -> bool:
     """Whether it was said which upstream is meant."""
     return bool(options.base_url or options.preset or os.environ.get(_ADDRESS))

@@ -28,7 +28,8 @@ WEATHER = ie.Tool(
 CLOCK = ie.Tool("clock", "Tell the time.", {})
 CALL = '<tool_call>{"name": "clock", "arguments": {"a": 1}}</tool_call>'
 KNOWING = (  # as the templates of Qwen and Hermes do it, in short
-    "{% if tools %}tools: {% for tool in tools %}{{ tool | tojson }}{{ '\n' }}{% endfor %}{% endif %}"
+    "{% if tools %}tools: {% for tool in tools %}{{ tool | tojson }}"
+    "{{ '\\n' }}{% endfor %}{% endif %}"
     "{% for m in messages %}{{ m.role }}: {{ m.content }}"
     "{% for call in m.tool_calls %}call {{ call.function.name }} "
     "{{ call.function.arguments | tojson }}{% endfor %}{{ '\n' }}{% endfor %}"
