@@ -28,7 +28,7 @@ def make(path, **fields):
 
 
 def loaders():
-    return [thread for thread in threading.enumerate() if thread.name.endswith("llamacpp-loader")]
+    return [thread for thread in threading.enumerate() if thread.name.endswith("llamacpp-loading")]
 
 
 @pytest.fixture

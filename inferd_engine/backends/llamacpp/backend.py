@@ -13,6 +13,7 @@ import attrs
 
 from inferd_engine.backends.base import AcceleratorInfo, Backend, BackendCapabilities
 from inferd_engine.backends.llamacpp.answer import Answer, FlatAnswer
+from inferd_engine.backends.llamacpp.apart import Apart, Waiter
 from inferd_engine.backends.llamacpp.config import LOADING, LlamaCppConfig
 from inferd_engine.backends.llamacpp.engine import Engine
 from inferd_engine.backends.llamacpp.request import messages_of, words_of
@@ -20,8 +21,15 @@ from inferd_engine.backends.llamacpp.sampling import Sampler, Sampling
 from inferd_engine.backends.llamacpp.source import LlamaSource
 from inferd_engine.backends.llamacpp.template import knows_tools, prompt_from, tokens_of
 from inferd_engine.backends.llamacpp.tools import grammar_of
-from inferd_engine.errors import InvalidRequestError, NotReadyError, UnsupportedError
+from inferd_engine.errors import (
+    InternalError,
+    InvalidRequestError,
+    NotReadyError,
+    RequestCancelledError,
+    UnsupportedError,
+)
 from inferd_engine.frames import without_frames
+from inferd_engine.proto.embed import EmbedResult
 from inferd_engine.proto.v1 import DEFAULT_TEMPERATURE, DEFAULT_TOP_K, DEFAULT_TOP_P
 
 if TYPE_CHECKING:
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
     from inferd_engine.backends.llamacpp.config import LlamaCppFields
     from inferd_engine.backends.llamacpp.engine import Loaded
     from inferd_engine.cancel import CancelToken
+    from inferd_engine.proto.embed import EmbedResolved
     from inferd_engine.proto.v1 import Resolved
     from inferd_engine.proto.v2 import ResolvedV2
     from inferd_engine.stream.token_stream import TokenStream
@@ -82,7 +91,13 @@ class LlamaCpp(Backend):
         """What a model in this process can do."""
         layers = self.config.n_gpu_layers
         accelerator = AcceleratorInfo(gpu_layers=layers)
-        return BackendCapabilities(v2=True, tools=True, thinking=True, accelerator=accelerator)
+        return BackendCapabilities(
+            v2=True,
+            tools=True,
+            thinking=True,
+            embed=self.config.embed,
+            accelerator=accelerator,
+        )
 
     @without_frames
     def with_options(self, **fields: Unpack[LlamaCppFields]) -> Self:
@@ -204,6 +219,39 @@ class LlamaCpp(Backend):
             request_id=request.id,
         )
 
+    @without_frames
+    def embed(self, request: EmbedResolved) -> EmbedResult:
+        """Make vectors of texts, each of the length 1.
+
+        Raises:
+            UnsupportedError: The backend was not made with ``embed=True``, or the model makes no
+                vectors of so many dimensions.
+            InvalidRequestError: A text is longer than ``embed_n_ctx``; the message names it.
+            GenerateError: As from ``load()``.
+        """
+        if not self.config.embed:
+            msg = "this backend was made without vectors: give embed=True"
+            raise UnsupportedError(msg)
+        embedder = self._loaded(None).embedder
+        if embedder is None:
+            msg = "the model was loaded without embed=True"
+            raise InternalError(msg)
+        prefix = self.config.task_prefixes.get(request.task or "", "")
+        texts = embedder.tokens_of(request.input, prefix)
+        work = Apart(
+            lambda flag: embedder.vectors(texts, request.dimensions, flag), "making vectors"
+        )
+        waiter = Waiter()
+        self._live.add(waiter)
+        work.start()
+        work.wait(waiter)
+        if work.error is not None:
+            raise work.error
+        if work.result is None:
+            msg = "the backend was stopped while vectors were made"
+            raise RequestCancelledError(msg)
+        return EmbedResult(tuple(work.result), self._model_name, sum(map(len, texts)))
+
     def _prompt(
         self, loaded: Loaded, messages: Sequence[Mapping[str, Any]], words: Mapping[str, Any]
     ) -> str:
@@ -227,6 +275,9 @@ class LlamaCpp(Backend):
         cancel: CancelToken | None = None,
         request_id: str = "",
     ) -> TokenStream:
+        if not loaded.has_memory:
+            msg = "this model makes vectors and no text: ask it with embed()"
+            raise UnsupportedError(msg)
         tokens = tokens_of(loaded.model, prompt)
         if not tokens or len(tokens) >= loaded.size:
             msg = (

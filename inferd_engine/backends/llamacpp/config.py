@@ -14,14 +14,16 @@ from inferd_engine.backends.settings import (
     seconds,
 )
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.proto.embed import EMBED_TASKS
 from inferd_engine.proto.v1 import DEFAULT_MAX_TOKENS
 from inferd_engine.proto.values import check_integer
 from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 CACHE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8, "bf16": 30}  # ggml.h, enum ggml_type
+POOLING = {"mean": 1, "cls": 2, "last": 3}  # llama.h, enum llama_pooling_type
 _SPLITTING = (False, True, "inside")
 _HEX_DIGITS = 64  # of a SHA-256
 
@@ -51,6 +53,13 @@ def _check_layers(_: Any, field: Any, value: object) -> None:  # noqa: ANN401
     check_integer(field.name, value, -1, "a whole number, or -1 for all", required=True)
 
 
+def _check_prefixes(_: Any, field: Any, value: Mapping[str, object]) -> None:  # noqa: ANN401
+    for task, prefix in value.items():
+        if task not in EMBED_TASKS or not isinstance(prefix, str):
+            msg = f"{field.name}: {task!r} is {prefix!r}: give a str for one of inferd's task words"
+            raise InvalidRequestError(msg)
+
+
 class LlamaCppFields(TypedDict, total=False):
     """The fields of ``LlamaCppConfig``, as keyword arguments."""
 
@@ -64,6 +73,10 @@ class LlamaCppFields(TypedDict, total=False):
     cache_type: Literal["f32", "f16", "q4_0", "q8_0", "bf16"]
     n_parallel: int
     max_waiting: int | None
+    embed: bool
+    embed_pooling: Literal["mean", "cls", "last"]
+    embed_n_ctx: int
+    task_prefixes: Mapping[str, str]
     chat_format: str | None
     chat_template: str | None
     split_think_tags: bool | Literal["inside"]
@@ -92,6 +105,12 @@ class LlamaCppConfig:
         n_parallel: Contexts, and so answers at a time; each takes the memory of ``n_ctx`` tokens.
         max_waiting: Requests that may wait for a context; one more is a ``NotReadyError``.  None:
             as many as come.
+        embed: Make vectors, too: in a context of their own.
+        embed_pooling: How the vectors of a text's tokens become one: ``"mean"``, ``"cls"`` (that of
+            the first), ``"last"``; the model's card says which.
+        embed_n_ctx: Tokens that a text may have, to make a vector of it.
+        task_prefixes: What is put in front of a text for a request's ``task``, such as
+            ``{"retrieval_query": "query: "}``.
         chat_format: The name of one of llama.cpp's own formats, such as ``"chatml"``, in place of
             the model's template.
         chat_template: A template in Jinja, in place of the model's.
@@ -120,6 +139,12 @@ class LlamaCppConfig:
     cache_type: str = attrs.field(default="f16", validator=check_one_of(*CACHE_TYPES))
     n_parallel: int = attrs.field(default=1, validator=check_count(1))
     max_waiting: int | None = _optional(check_count(0))
+    embed: bool = False
+    embed_pooling: str = attrs.field(default="mean", validator=check_one_of(*POOLING))
+    embed_n_ctx: int = attrs.field(default=2048, validator=check_count(1))
+    task_prefixes: Mapping[str, str] = attrs.field(
+        factory=dict, converter=dict, validator=_check_prefixes, hash=False
+    )
     chat_format: str | None = _optional(check_word)
     chat_template: str | None = _optional(check_word)
     split_think_tags: bool | Literal["inside"] = attrs.field(
@@ -134,6 +159,6 @@ class LlamaCppConfig:
 
 LOADING = (
     "model_path", "model_sha256", "n_ctx", "n_gpu_layers", "n_threads", "n_batch", "cache_type",
-    "n_parallel", "max_waiting",
+    "n_parallel", "max_waiting", "embed", "embed_pooling", "embed_n_ctx",
 )  # fmt: skip
 """The fields that a loaded model depends on: where these differ, it is loaded anew."""

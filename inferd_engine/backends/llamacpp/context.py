@@ -65,6 +65,11 @@ class Context:
         if getattr(self, "handle", None):
             self._free(self.handle)
 
+    @property
+    def has_memory(self) -> bool:
+        """Whether it keeps what it has read, as it has to, to go on with it."""
+        return bool(self._memory)
+
     def heed(self, flag: AbortFlag | None) -> None:
         """Look at this flag while computing, and at no earlier one."""
         address = 0 if flag is None else flag.address
