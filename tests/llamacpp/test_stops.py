@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 from llamacpp.conftest import forget, is_idle, until
@@ -246,17 +247,74 @@ def test_more_than_may_wait_are_refused(slow):
 
 
 def test_random_stops_are_each_followed_by_a_right_answer(tiny):
-    """Two hundred times, in whatever the model is doing then."""
+    """Five hundred times, in whatever the model is doing then."""
     chance = random.Random(3)
     settings = {**SETTINGS, "n_ctx": 512}
     with ie.LlamaCpp(model_path=tiny, **settings) as backend:
         backend.load()
         expected = ask(backend)
-        for number in range(200):
+        for number in range(500):
             stream = backend.stream("я" * chance.randrange(400) + str(number), max_tokens=100)
             threading.Event().wait(chance.random() * 0.02)
             stream.close()
             assert backend.complete("Hi", max_tokens=8, temperature=0).text == expected
+
+
+def test_two_contexts_answer_at_a_time(tiny):
+    """Neither waits for the other, and each says what it says alone."""
+    with ie.LlamaCpp(model_path=tiny, n_parallel=2, **{**SETTINGS, "n_ctx": 512}) as backend:
+        backend.load()
+        alone = [backend.complete("Hi", max_tokens=60, seed=n).text for n in (1, 2)]
+        streams = [backend.stream("Hi", max_tokens=60, seed=n) for n in (1, 2)]
+        pieces = [next(stream).delta for stream in streams]
+        assert not any(stream.ended for stream in streams)
+        rest = ["".join(stream.text()) for stream in streams]
+        assert [first + text for first, text in zip(pieces, rest, strict=True)] == alone
+
+
+def test_a_call_that_was_interrupted_leaves_no_place(tiny):
+    """Before its stream was there: nobody else could give the context back."""
+    with ie.LlamaCpp(model_path=tiny, **{**SETTINGS, "n_ctx": 512}) as backend:
+        backend.load()
+
+        def interrupt(*_, **__):
+            raise KeyboardInterrupt
+
+        backend.open_stream = interrupt
+        with pytest.raises(KeyboardInterrupt):
+            backend.complete("Hi")
+        del backend.open_stream
+        gc.collect()
+        assert is_idle(backend)
+
+
+def test_a_thousand_requests_take_no_memory(tiny):
+    """Finished ones, and such as were stopped."""
+    import resource
+
+    with ie.LlamaCpp(model_path=tiny, **{**SETTINGS, "n_ctx": 512}) as backend:
+        backend.load()
+        sizes = []
+        for number in range(1000):
+            with backend.stream("Hi", max_tokens=4, seed=number) as stream:
+                next(stream)
+                if number % 2:
+                    list(stream)
+            if number in (300, 999):
+                sizes.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        assert sizes[1] - sizes[0] < 4096  # KiB
+
+
+def test_a_dropped_backend_frees_its_model(tiny):
+    """At once, and not before its last stream is gone."""
+    backend = ie.LlamaCpp(model_path=tiny, **{**SETTINGS, "n_ctx": 512})
+    backend.load()
+    model = weakref.ref(backend._engine.loaded.model)
+    stream = backend.stream("Hi", max_tokens=5)
+    del backend
+    assert len(list(stream)) > 1
+    del stream
+    assert until(lambda: model() is None, 2.0)
 
 
 def test_the_interpreters_lock_is_free_while_it_computes(reader):

@@ -10,6 +10,7 @@ not there in a forked child, and so a child is told to make a backend of its own
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,7 @@ class Engine:
 
     def _wait(self, waiter: Waiter) -> Loaded:
         while not waiter.is_cancelled:
-            fresh = Apart(lambda flag: Loaded(self._config, flag), "loading")
+            fresh = Apart(functools.partial(Loaded, self._config), "loading")
             loading = self._loading.setdefault("it", fresh)
             if loading is fresh:
                 self._start(loading)

@@ -45,8 +45,9 @@ class Ticket:
         return is_given
 
     def leave(self) -> None:
-        """Give back the context, or the place in the queue; once."""
+        """Give back the context, or the place in the queue; nothing happens the next time."""
         place = self._place.setdefault("place", _LEFT)
+        self._place["place"] = _LEFT
         self._slots.take_back(None if isinstance(place, str) else place, self)
 
 

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 _SLICE = 0.5  # seconds of waiting at the most, before looking around
 
 
+def _call_nobody() -> None:
+    """Stand in for what a clock that was stopped would have called."""
+
+
 class Clock:
     """End an answer when time is up.
 
@@ -96,8 +100,9 @@ class Clock:
         return DeadlineError(msg, phase=phase)
 
     def stop(self) -> None:
-        """Keep no more time."""
+        """Keep no more time, and let go of what was to be called."""
         self._is_over.set()
+        self._expire = _call_nobody
 
 
 class LlamaSource(Source):
@@ -218,6 +223,10 @@ class LlamaSource(Source):
         if self._context is not None:
             self._context.heed(None)
         self._ticket.leave()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_ticket"):  # of a call that was interrupted before there was a stream
+            self._ticket.leave()
 
     def out_of_time(self) -> GenerateError | None:
         """Return the error if time is up."""
