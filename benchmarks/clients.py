@@ -46,6 +46,31 @@ def ours_here(address: str) -> Ask:
     return ours(address, buffer=0)
 
 
+def messages(address: str) -> Ask:
+    """Ours, asking for Anthropic's Messages."""
+    import inferd_engine
+
+    backend = inferd_engine.Anthropic(address, api_key="", max_connections=MOST_STREAMS)
+    return lambda model: backend.with_options(model=model).stream("x")
+
+
+def anthropic(address: str) -> Ask:
+    """anthropic, Anthropic's own client."""
+    from anthropic import Anthropic
+
+    client = Anthropic(base_url=address.removesuffix("/v1"), api_key="x", max_retries=0)
+
+    def ask(model: str) -> Iterator[Any]:
+        said = [{"role": "user", "content": "x"}]
+        for event in client.messages.create(
+            model=model, messages=said, max_tokens=100, stream=True
+        ):
+            if event.type == "content_block_delta":
+                yield event.delta.text
+
+    return ask
+
+
 def openai(address: str) -> Ask:
     """openai-python."""
     import httpx
@@ -187,6 +212,8 @@ CLIENTS = {
     "inferd-engine": ours,
     "inferd-engine, pure": ours,
     "inferd-engine, buffer=0": ours_here,
+    "inferd-engine, Messages": messages,
+    "anthropic": anthropic,
     "openai-python": openai,
     "httpx-sse": httpx_sse,
     "sseclient-py": sseclient,

@@ -26,14 +26,17 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 OURS, PURE, HERE_TOO = "inferd-engine", "inferd-engine, pure", "inferd-engine, buffer=0"
 PEERS = ["openai-python", "httpx-sse", "sseclient-py", "requests.iter_lines"]
+MESSAGES, ANTHROPIC = "inferd-engine, Messages", "anthropic"
 ON_REQUEST = ["langchain-openai", "litellm"]
 PACKAGES = ["inferd_engine", "openai", "httpx", "httpx-sse", "sseclient-py", "requests", "urllib3",
-            "msgspec", "langchain-openai", "litellm"]  # fmt: skip
+            "msgspec", "anthropic", "langchain-openai", "litellm"]  # fmt: skip
 
 # A measurement: its name, what is measured, its arguments, which figure of it is shown, whose.
 MEASUREMENTS = {
     "burst": ("CPU per event, µs, 20 000 events of 290 bytes as fast as they come",
               ["burst", "20000", "290"], "cpu_us", [OURS, HERE_TOO, PURE, "floor", *PEERS]),
+    "messages": ("the same of Anthropic's Messages, beside one of Chat Completions",
+                 ["burst", "20000", "290"], "cpu_us", [OURS, MESSAGES, ANTHROPIC]),
     "paced": ("CPU per event, µs, 64 streams of 50 events a second, each in its own segment",
               ["paced", "64", "150", "50"], "cpu_us", [OURS, HERE_TOO, *PEERS]),
     "latency": ("from sending an event to having it, µs, median of 2 000",

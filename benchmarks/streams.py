@@ -31,6 +31,23 @@ def chunk(content: str, **delta: str) -> bytes:
     ).encode()
 
 
+def message_event(text: str) -> bytes:
+    """Give an event of Anthropic's Messages, with its name."""
+    delta = {"type": "text_delta", "text": text}
+    data = {"type": "content_block_delta", "index": 0, "delta": delta}
+    return b"event: content_block_delta\ndata: %s\n\n" % json.dumps(data).encode()
+
+
+def message_end() -> bytes:
+    """Give the end of an answer of Anthropic's Messages."""
+    reason = {"stop_reason": "end_turn", "stop_sequence": None}
+    said = {"type": "message_delta", "delta": reason, "usage": {"output_tokens": 5}}
+    return b"event: message_delta\ndata: %s\n\nevent: message_stop\ndata: %s\n\n" % (
+        json.dumps(said).encode(),
+        b'{"type":"message_stop"}',
+    )
+
+
 def cut(stream: bytes, size: int = READ) -> list[bytes]:
     """Cut a stream into reads of this size."""
     return [stream[at : at + size] for at in range(0, len(stream), size)]

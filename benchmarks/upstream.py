@@ -9,7 +9,8 @@ It runs in a process of its own and does as little as it can.  A request's model
     stamped:COUNT:GAP    COUNT events, GAP seconds apart, each with the time of its sending in it
     stalled:COUNT        COUNT events at once, then nothing until the client goes
 
-Every event is an HTTP chunk of its own, and every answer ends with ``[DONE]``.
+Every event is an HTTP chunk of its own, and every answer ends with ``[DONE]``.  At ``/messages``
+events are those of Anthropic's Messages, and the end is theirs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from streams import chunk
+from streams import chunk, message_end, message_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,60 +39,66 @@ BLOCK = 64 * 1024  # bytes that a burst sends at once, about
 _FRAME = len(chunk(""))  # bytes of a chunk without its text
 
 
-def event(content: str) -> bytes:
+def chunked(data: bytes) -> bytes:
+    """Give bytes as an HTTP chunk."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def event(content: str, *, is_message: bool = False) -> bytes:
     """Give an event in an HTTP chunk of its own."""
-    data = b"data: " + chunk(content) + b"\n\n"
-    return b"%x\r\n%s\r\n" % (len(data), data)
+    data = message_event(content) if is_message else b"data: " + chunk(content) + b"\n\n"
+    return chunked(data)
 
 
-def small_event(size: int) -> bytes:
+def small_event(size: int, *, is_message: bool = False) -> bytes:
     """Give an event of about this size, also where OpenAI's frame alone is larger."""
-    if size > _FRAME:
-        return event("x" * (size - _FRAME))
+    if size > _FRAME or is_message:  # the same words in either protocol
+        return event("x" * max(1, size - _FRAME), is_message=is_message)
     data = b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % (b"x" * max(1, size - 40))
-    return b"%x\r\n%s\r\n" % (len(data), data)
+    return chunked(data)
 
 
 @functools.cache
-def burst_blocks(count: int, size: int) -> tuple[bytes, ...]:
+def burst_blocks(count: int, size: int, *, is_message: bool = False) -> tuple[bytes, ...]:
     """Give a burst in blocks, made before anything is measured."""
-    one = small_event(size)
+    one = small_event(size, is_message=is_message)
     each = max(1, BLOCK // len(one))
     whole, rest = divmod(count, each)
     return (*(one * each,) * whole, one * rest)
 
 
-def blocks_of(model: str) -> Iterator[bytes]:
+def blocks_of(model: str, *, is_message: bool) -> Iterator[bytes]:
     """Give what to send for a request, when it is time to send it."""
     kind, *numbers = model.split(":")
     if kind == "burst":
         count, size = map(int, numbers)
-        yield from burst_blocks(count, size)
+        yield from burst_blocks(count, size, is_message=is_message)
     elif kind == "paced":
         count, rate = int(numbers[0]), float(numbers[1])
         begun = time.monotonic()
-        one = event(" hello")
+        one = event(" hello", is_message=is_message)
         for number in range(count):
             time.sleep(max(0.0, begun + number / rate - time.monotonic()))
             yield one
     elif kind == "stamped":
         for _ in range(int(numbers[0])):
             time.sleep(float(numbers[1]))
-            yield event(str(time.monotonic_ns()))
+            yield event(str(time.monotonic_ns()), is_message=is_message)
     elif kind == "stalled":
-        yield event(" hello") * int(numbers[0])
+        yield event(" hello", is_message=is_message) * int(numbers[0])
         threading.Event().wait()
 
 
-def read_request(reader) -> dict | None:
-    """Read one request; None when the client is gone."""
+def read_request(reader) -> tuple[bytes, dict] | None:
+    """Read one request, its first line and its body; None when the client is gone."""
     length = 0
+    first = reader.readline()
     while line := reader.readline():
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
             length = int(value)
         if line == b"\r\n":
-            return json.loads(reader.read(length))
+            return first, json.loads(reader.read(length))
     return None
 
 
@@ -104,15 +111,18 @@ def serve(connection: socket.socket, tls: ssl.SSLContext | None) -> None:
             connection = stack.enter_context(tls.wrap_socket(connection, server_side=True))
         reader = stack.enter_context(connection.makefile("rb"))
         while (request := read_request(reader)) is not None:
+            first, body = request
+            is_message = b"/messages" in first
             connection.sendall(HEAD)
-            for block in blocks_of(request["model"]):
+            for block in blocks_of(body["model"], is_message=is_message):
                 connection.sendall(block)
-            connection.sendall(END)
+            connection.sendall(chunked(message_end()) + b"0\r\n\r\n" if is_message else END)
 
 
 def main() -> None:
     """Serve until the process is killed."""
     burst_blocks(20_000, 290)
+    burst_blocks(20_000, 290, is_message=True)
     scheme, tls = "http", None
     for certificate in sys.argv[1:]:
         scheme, tls = "https", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -28,6 +28,7 @@ _HOMES = {
         "ImageBlock",
         "AudioBlock",
         "VideoBlock",
+        "DocumentBlock",
         "ThinkingBlock",
         "ToolUseBlock",
         "ToolResultBlock",
@@ -38,6 +39,7 @@ _HOMES = {
         "ImageAttachment",
         "AudioAttachment",
         "VideoAttachment",
+        "DocumentAttachment",
         "Attachment",
         "RequestV2",
         "ResolvedV2",
@@ -48,11 +50,19 @@ _HOMES = {
     ),
     "inferd_engine.proto.fields": ("RequestFields",),
     "inferd_engine.wire.openai.messages": ("Prompt",),
-    "inferd_engine.proto.embed": ("EmbedRequest", "EmbedResolved", "EmbedResult"),
+    "inferd_engine.proto.embed": ("EmbedRequest", "EmbedResolved"),
+    "inferd_engine.vectors": ("EmbedResult",),
     "inferd_engine.backends.openai_compat.backend": ("OpenAiCompat",),
     "inferd_engine.backends.openai_compat.config": ("OpenAiCompatConfig",),
+<<<<<<< HEAD
     "inferd_engine.backends.llamacpp.backend": ("LlamaCpp",),
     "inferd_engine.backends.llamacpp.config": ("LlamaCppConfig",),
+=======
+    "inferd_engine.backends.anthropic.backend": ("Anthropic",),
+    "inferd_engine.backends.anthropic.config": ("AnthropicConfig",),
+    "inferd_engine.backends.bedrock.backend": ("Bedrock",),
+    "inferd_engine.backends.bedrock.config": ("BedrockConfig",),
+>>>>>>> main
     "inferd_engine.backends.mock": ("Mock", "MockConfig"),
     "inferd_engine.backends.base": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
     "inferd_engine.cancel": ("CancelToken",),
@@ -120,13 +130,20 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from inferd_engine.backends.anthropic.backend import Anthropic as Anthropic
+    from inferd_engine.backends.anthropic.config import AnthropicConfig as AnthropicConfig
     from inferd_engine.backends.base import (
         AcceleratorInfo as AcceleratorInfo,
         Backend as Backend,
         BackendCapabilities as BackendCapabilities,
     )
+<<<<<<< HEAD
     from inferd_engine.backends.llamacpp.backend import LlamaCpp as LlamaCpp
     from inferd_engine.backends.llamacpp.config import LlamaCppConfig as LlamaCppConfig
+=======
+    from inferd_engine.backends.bedrock.backend import Bedrock as Bedrock
+    from inferd_engine.backends.bedrock.config import BedrockConfig as BedrockConfig
+>>>>>>> main
     from inferd_engine.backends.mock import (
         Mock as Mock,
         MockConfig as MockConfig,
@@ -170,7 +187,6 @@ if TYPE_CHECKING:
     from inferd_engine.proto.embed import (
         EmbedRequest as EmbedRequest,
         EmbedResolved as EmbedResolved,
-        EmbedResult as EmbedResult,
     )
     from inferd_engine.proto.fields import RequestFields as RequestFields
     from inferd_engine.proto.roles import Role as Role
@@ -180,6 +196,8 @@ if TYPE_CHECKING:
         AudioAttachment as AudioAttachment,
         AudioBlock as AudioBlock,
         ContentBlock as ContentBlock,
+        DocumentAttachment as DocumentAttachment,
+        DocumentBlock as DocumentBlock,
         ImageAttachment as ImageAttachment,
         ImageBlock as ImageBlock,
         MessageV2 as MessageV2,
@@ -200,6 +218,7 @@ if TYPE_CHECKING:
     )
     from inferd_engine.stream.source import Source as Source
     from inferd_engine.stream.token_stream import TokenStream as TokenStream
+    from inferd_engine.vectors import EmbedResult as EmbedResult
     from inferd_engine.wire.openai.chunks import ChunkAccumulator as ChunkAccumulator
     from inferd_engine.wire.openai.messages import Prompt as Prompt
     from inferd_engine.wire.openai_request import request_from_resolved as request_from_resolved

@@ -105,12 +105,15 @@ class Done:
         stop_reason: Why it ended, in our words.
         usage: What it cost; None if the upstream did not say.
         finish_reason: Why it ended, in the upstream's own word; None if it gave none.
+        blocks: The assistant's turn in order, where it has to go back unchanged, because the
+            upstream signed its thoughts; else empty.
     """
 
     type: ClassVar[Literal["done"]] = "done"
     stop_reason: StopReason
     usage: Usage | None = None
     finish_reason: str | None = None
+    blocks: tuple[ContentBlock, ...] = ()
 
     __repr__ = short_repr
 
@@ -213,16 +216,19 @@ class Completion:
         return f"{head}{shortened(self.text, LONGEST - len(head + rest) - 3)} {rest}"
 
     def _repr_markdown_(self) -> str:
-        """Return what a notebook shows: the text, which models write as Markdown, and the calls."""
-        calls = [f"`{call.name}({call.input!r})`" for call in self.tool_uses]
-        end = [] if self.stop_reason in _ORDINARY else [f"*({self.stop_reason or 'cut'})*"]
-        return "\n\n".join(filter(None, [self.text, *calls, *end]))
+        """Return what a notebook shows: Markdown that loads nothing, calls, and how it ended."""
+        from inferd_engine.notebook.page import markdown_of  # noqa: PLC0415 - only where it is used
+
+        return markdown_of(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the completion as JSON; what is unset is left out."""
         fields = attrs.asdict(
             self, filter=lambda field, value: value != field.default, value_serializer=_plain
         )
+        if self.done is not None and self.done.blocks:
+            blocks = MessageV2(Role.ASSISTANT, self.done.blocks).to_dict()["content"]
+            fields["done"]["blocks"] = blocks
         return {**fields, "text": self.text}
 
     @classmethod
@@ -239,7 +245,9 @@ class Completion:
                 usage = done.get("usage")
                 reason = StopReason(done["stop_reason"])
                 usage = None if usage is None else _made(Usage, usage)
-                done = Done(reason, usage, done.get("finish_reason"))
+                turn = {"role": "assistant", "content": done.get("blocks") or []}
+                blocks = MessageV2.from_dict(turn).content
+                done = Done(reason, usage, done.get("finish_reason"), blocks)
             return cls(
                 text=data["text"],
                 thinking=data.get("thinking", ""),
@@ -275,6 +283,8 @@ class Completion:
 
     def to_message(self) -> MessageV2:
         """Return the answer as the assistant message of the next request."""
+        if self.done is not None and self.done.blocks:
+            return MessageV2(Role.ASSISTANT, self.done.blocks)
         blocks: list[ContentBlock] = []
         if self.thinking:
             blocks.append(ThinkingBlock(self.thinking))
@@ -282,9 +292,6 @@ class Completion:
             blocks.append(TextBlock(self.text))
         blocks += [ToolUseBlock(t.tool_call_id, t.name, t.input, t.extra) for t in self.tool_uses]
         return MessageV2(Role.ASSISTANT, tuple(blocks))
-
-
-_ORDINARY = (StopReason.END_TURN, StopReason.TOOL_USE, StopReason.STOP_SEQUENCE)
 
 
 def _plain(_: object, __: object, value: Any) -> Any:  # noqa: ANN401 - attrs' signature

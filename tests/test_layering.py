@@ -15,7 +15,7 @@ PACKAGE = Path(inferd_engine.__file__).parent
 # that is named as a whole stands for the rooms in it.
 # How all speak: errors, where their tracebacks end, and values in one line.
 _SPOKEN = ("errors", "frames", "reprs")
-_PURE = (*_SPOKEN, "proto", "events", "wire")
+_PURE = (*_SPOKEN, "proto", "events", "vectors", "wire")
 _BACKEND = (
     *(*_PURE, "_version", "_native", "cancel", "stream", "secrets", "net"),
     *("backends.base", "backends.settings"),
@@ -27,26 +27,42 @@ MAY_IMPORT = {
     "reprs": (),  # values told in a line
     "_native": (),  # the compiled part and its switch, for whoever needs it
     "proto": _SPOKEN,
-    "events": (*_SPOKEN, "proto"),
+    "events": (*_SPOKEN, "proto", "notebook"),
+    "vectors": ("events", "reprs"),
     "wire.text": ("errors",),
     "wire.http": ("errors", "_native", "wire.text"),
     "wire.sse": (*_SPOKEN, "_native", "wire.text"),
-    "wire.openai": (*_SPOKEN, "proto", "events", "wire.text", "wire.http", "wire.sse"),
+    "wire.openai": (
+        *(*_SPOKEN, "proto", "events", "vectors", "wire.text", "wire.http", "wire.sse"),
+    ),
+    # What servers say is wrong, JSON in pieces and images are told alike in both protocols.
+    "wire.anthropic": (
+        *(*_SPOKEN, "proto", "events", "wire.text", "wire.http", "wire.sse", "wire.openai"),
+    ),
+    "wire.aws": _SPOKEN,
+    # Anthropic's Messages in other words: mapped by way of them.
+    "wire.bedrock": (
+        *(*_SPOKEN, "proto", "events", "wire.text", "wire.sse", "wire.openai"),
+        *("wire.anthropic", "wire.aws"),
+    ),
     "wire.openai_request": ("wire.openai",),  # doors that the contract names
     "wire.openai_chunks": ("wire.openai",),
     "cancel": _SPOKEN,
     "secrets": (*_SPOKEN, "wire.http"),
     # Two towers that never meet: bytes in time, which know no event; threads, which know no HTTP.
     "net": (*_SPOKEN, "_native", "secrets", "wire.http", "wire.text"),
-    "stream": (*_SPOKEN, "events", "cancel"),
+    "stream": (*_SPOKEN, "events", "cancel", "notebook"),
     # The bridge between them, and what stands on it; no backend knows another.
-    "backends.base": (*_SPOKEN, "proto", "events", "cancel", "stream", "wire.openai"),
+    "backends.base": (
+        *(*_SPOKEN, "proto", "events", "vectors", "cancel", "stream", "wire.openai"),
+    ),
     "backends.settings": ("errors", "proto"),
     "backends.mock_script": (*_SPOKEN, "events", "stream"),
     "backends.mock": (
         *_SPOKEN,
         "proto",
         "events",
+        "vectors",
         "cancel",
         "stream",
         "backends.base",
@@ -55,13 +71,18 @@ MAY_IMPORT = {
     "backends.over_http": _BACKEND,
     "backends.llamacpp": _BACKEND,
     "backends.openai_compat": (*_BACKEND, "backends.over_http"),
+    "backends.anthropic": (*_BACKEND, "backends.over_http"),
+    "backends.bedrock": (*_BACKEND, "backends.over_http"),
     "testing": (),
-    # A program like any other: the front door, and the names of the presets, which are not there.
-    "cli": ("testing", "backends.openai_compat"),
+    # The front door, and what may be printed.  What notebooks show of values and streams is told
+    # here; those import it when they are shown.
+    "notebook": ("cli",),
+    # A program like any other: it comes by the front door.
+    "cli": ("testing",),
     "__init__": ("_version",),
     "__main__": ("cli",),
 }
-PURE = {"errors", "proto", "events", "wire"}
+PURE = {"errors", "proto", "events", "vectors", "wire"}
 NO_IO = {"requests", "urllib3", "socket", "ssl", "threading", "queue", "select", "subprocess"}
 NO_CLOCK = {"time", "os"}
 # An HTTP date is told from now.

@@ -38,6 +38,7 @@ OBJECTS = {
     "ImageBlock": [ie.ImageBlock(LONG)],
     "AudioBlock": [ie.AudioBlock("a")],
     "VideoBlock": [ie.VideoBlock("v")],
+    "DocumentBlock": [ie.DocumentBlock("d")],
     "ThinkingBlock": [ie.ThinkingBlock(LONG)],
     "ToolUseBlock": [ie.ToolUseBlock(LONG, LONG, {"a": LONG}), ie.ToolUseBlock("c", "f", LONG)],
     "ToolResultBlock": [ie.ToolResultBlock("c", LONG)],
@@ -50,6 +51,7 @@ OBJECTS = {
     ],
     "AudioAttachment": [ie.AudioAttachment("a", 16000, LONG.encode())],
     "VideoAttachment": [ie.VideoAttachment("v", LONG.encode())],
+    "DocumentAttachment": [ie.DocumentAttachment("d", LONG.encode(), name=LONG)],
     "RequestV2": [V2, ie.RequestV2([])],
     "ResolvedV2": [V2.resolve()],
     "EmbedRequest": [ie.EmbedRequest([LONG] * 9), ie.EmbedRequest([LONG])],
@@ -60,6 +62,10 @@ OBJECTS = {
         ie.OpenAiCompatConfig(base_url=ADDRESS, **SETTINGS),
         ie.OpenAiCompatConfig.preset("vllm", model="m"),
     ],
+    "Anthropic": [ie.Anthropic(ADDRESS, api_key="sk-1", model=LONG, betas=["beta"] * 99)],
+    "AnthropicConfig": [ie.AnthropicConfig.preset("ollama", model=LONG)],
+    "Bedrock": [ie.Bedrock(region="us-east-1", model=LONG, session_token="sk-1")],
+    "BedrockConfig": [ie.BedrockConfig(region="us-east-1", model=LONG, api_key="sk-1")],
     "Mock": [ie.Mock([LONG] * 9), ie.Mock(LONG), ie.Mock()],
     "MockConfig": [ie.MockConfig(tokens=[LONG] * 9), ie.MockConfig()],
     "BackendCapabilities": [
@@ -100,7 +106,7 @@ WITHOUT = {"Backend", "RequestFields", "Source"}
 @pytest.fixture(autouse=True, scope="module")
 def closed():
     yield
-    for name in ("TokenStream", "Upstream", "OpenAiCompat", "Mock"):
+    for name in ("TokenStream", "Upstream", "OpenAiCompat", "Anthropic", "Bedrock", "Mock"):
         for held in OBJECTS[name]:
             held.close()
     for name in ("TextIterator", "HeartbeatIterator"):

@@ -24,6 +24,7 @@ from inferd_engine.errors import (
     UnsupportedError,
 )
 from inferd_engine.frames import without_frames
+from inferd_engine.proto.embed import EmbedRequest
 from inferd_engine.proto.fields import check_names
 from inferd_engine.proto.values import kind_of
 from inferd_engine.reprs import short_repr
@@ -40,11 +41,12 @@ if TYPE_CHECKING:
 
     from inferd_engine.cancel import Cancellable
     from inferd_engine.events import Completion, Event
-    from inferd_engine.proto.embed import EmbedResolved, EmbedResult
+    from inferd_engine.proto.embed import EmbedResolved, EmbedTask
     from inferd_engine.proto.fields import RequestFields
     from inferd_engine.proto.v1 import Resolved
     from inferd_engine.proto.v2 import ResolvedV2
     from inferd_engine.stream.source import Source
+    from inferd_engine.vectors import EmbedResult
     from inferd_engine.wire.openai.messages import Prompt
 
 
@@ -179,14 +181,50 @@ class Backend(abc.ABC):
         )
 
     @without_frames
-    def embed(self, request: EmbedResolved) -> EmbedResult:  # noqa: ARG002 - for those who can
+    def embed(
+        self,
+        request: EmbedResolved,  # noqa: ARG002 - for those who can
+        *,
+        cancel: CancelToken | None = None,  # noqa: ARG002
+    ) -> EmbedResult:
         """Ask for vectors.
+
+        Args:
+            request: What ``EmbedRequest.resolve()`` gave.
+            cancel: Ends the call.
 
         Raises:
             UnsupportedError: This backend makes none.
         """
         msg = f"the backend {self.name!r} makes no embeddings"
         raise UnsupportedError(msg)
+
+    @without_frames
+    def embeddings(
+        self,
+        texts: str | Iterable[str],
+        *,
+        model: str = "",
+        dimensions: int | None = None,
+        task: EmbedTask | None = None,
+        cancel: CancelToken | None = None,
+    ) -> EmbedResult:
+        """Return a vector for each text.
+
+        Args:
+            texts: Each is encoded on its own; a str is one.
+            model: The upstream's name of the model; empty: the backend's own.
+            dimensions: Length to cut the vectors to, where the model can.
+            task: What the vectors are for, one of inferd's task words.
+            cancel: Ends the call.
+
+        Raises:
+            InvalidRequestError: The request cannot be sent; the message names the place.
+            UnsupportedError: This backend makes none.
+            GenerateError: Everything else that fails.
+        """
+        request = EmbedRequest(texts, dimensions=dimensions, task=task, model=model).resolve()
+        return self.embed(request, cancel=cancel)
 
     @without_frames
     def stream(
@@ -248,6 +286,36 @@ class Backend(abc.ABC):
             )
         with stream:
             return stream.collect()
+
+    @without_frames
+    def display(
+        self,
+        prompt: Prompt,
+        *,
+        system: str | None = None,
+        cancel: CancelToken | None = None,
+        plain: bool = False,
+        trust: bool = False,
+        **fields: Unpack[RequestFields],
+    ) -> Completion:
+        """Ask, and show the answer in a notebook while it comes; elsewhere print it.
+
+        Args:
+            prompt: A str (one user message), or messages: ours, or dicts in OpenAI's shape.
+            system: Put in front as a system message.
+            cancel: Ends the call, whatever it waits for.
+            plain: As in ``TokenStream.display()``, like ``trust``; thoughts are folded.
+            trust: Let the Markdown load images and run what is in it.
+            fields: As in ``stream()``.
+
+        Raises:
+            GenerateError: As from ``stream()`` and ``TokenStream.display()``; what had come is in
+                its ``partial``, and stays on the page.
+            TypeError: There is no such field; the message names what is close.
+        """
+        self._check_names("display()", fields, cancel)
+        with self.stream(prompt, system=system, cancel=cancel, **fields) as stream:
+            return stream.display(plain=plain, trust=trust)
 
     def _check_names(self, call: str, fields: Iterable[str], cancel: CancelToken | None) -> None:
         """Refuse arguments that a call does not have, before anything else is looked at."""

@@ -21,9 +21,9 @@ from inferd_engine.backends.mock_script import Script, ScriptSource
 from inferd_engine.errors import GenerateError
 from inferd_engine.events import TextDelta, Token
 from inferd_engine.frames import without_frames
-from inferd_engine.proto.embed import EmbedResult
 from inferd_engine.proto.v2 import ResolvedV2
 from inferd_engine.reprs import changed_fields, named, short_repr
+from inferd_engine.vectors import EmbedResult
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -186,12 +186,12 @@ class Mock(Backend):
         return self.open_stream(source, cancel=cancel, request_id=request_id)
 
     @without_frames
-    def embed(self, request: EmbedResolved) -> EmbedResult:
+    def embed(self, request: EmbedResolved, *, cancel: CancelToken | None = None) -> EmbedResult:
         """Return vectors that tell texts of different lengths apart.
 
         Each has 8 dimensions, or as many as asked for; number ``i`` is ``(i + 1) / (bytes + 1)``.
         """
-        self._check_call(None)
+        self._check_call(cancel)
         self.requests.append(request)
         sizes = [len(text.encode("utf-8", "surrogatepass")) for text in request.input]
         count = request.dimensions or _DIMENSIONS

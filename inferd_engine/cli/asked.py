@@ -25,6 +25,7 @@ _SETTINGS = (
     *("connect_timeout", "first_token_timeout", "idle_timeout", "timeout"),
     *("max_tokens_field", "include_usage", "thinking_style", "split_think_tags"),
     *("replay_thinking_as", "short_tool_call_ids", "strict_turns", "tool_name_pattern"),
+    *("version", "betas", "cache"),
 )
 # What has a place of its own on the command line.
 _ELSEWHERE = {
@@ -47,7 +48,7 @@ class Asked:
 
     Args:
         fields: Fields of ``RequestV2``.
-        settings: Fields of ``OpenAiCompatConfig``.
+        settings: Fields of the upstream's configuration.
     """
 
     fields: dict[str, Any]
@@ -64,7 +65,7 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|URL",
         action="append",
         default=[],
-        help="show an image (PNG, JPEG, WebP, GIF) or play a sound (WAV, MP3); - for stdin",
+        help="show an image (PNG, JPEG, WebP, GIF), a PDF, or play a sound (WAV, MP3); - for stdin",
     )
     asked.add_argument("--max-tokens", metavar="N", type=int, help="generate no more than that")
     asked.add_argument("--temperature", metavar="X", type=float, help="0 or more")

@@ -1,4 +1,4 @@
-"""Images and sounds of the command line: files known by their content, images by address too."""
+"""Images, sounds and PDFs of the command line: known by their content, images by address too."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from inferd_engine.cli.prompt import STDIN, stdin_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_PDF = b"%PDF-"  # ISO 32000-2, 7.5.2
 _ADDRESS = re.compile(r"(https?://|data:)", re.IGNORECASE)
 
 
@@ -22,24 +23,31 @@ def attachments_from(places: Iterable[str]) -> list[ie.Attachment]:
         places: Files, addresses, or ``-`` for stdin.
 
     Raises:
-        InvalidRequestError: One cannot be read, or is neither an image nor a sound.
+        InvalidRequestError: One cannot be read, or is none of them.
     """
     return [_attachment(f"attachment-{n}", place) for n, place in enumerate(places, 1)]
 
 
 def message_of(prompt: str, attachments: Sequence[ie.Attachment]) -> ie.MessageV2:
     """Return the user's message: the prompt, then what is attached to it."""
-    shown: list[ie.ContentBlock] = [
-        ie.ImageBlock(one.id) if isinstance(one, ie.ImageAttachment) else ie.AudioBlock(one.id)
-        for one in attachments
-    ]
+    shown = [_block_of(attachment) for attachment in attachments]
     return ie.MessageV2(ie.Role.USER, (ie.TextBlock(prompt), *shown))
+
+
+def _block_of(attachment: ie.Attachment) -> ie.ContentBlock:
+    if isinstance(attachment, ie.ImageAttachment):
+        return ie.ImageBlock(attachment.id)
+    if isinstance(attachment, ie.DocumentAttachment):
+        return ie.DocumentBlock(attachment.id)
+    return ie.AudioBlock(attachment.id)
 
 
 def _attachment(name: str, place: str) -> ie.Attachment:
     if _ADDRESS.match(place):
         return ie.ImageAttachment.at(name, place)
     data = stdin_bytes() if place == STDIN else _read(place)
+    if data.startswith(_PDF):
+        return ie.DocumentAttachment(name, data, name="" if place == STDIN else Path(place).name)
     attachments = (
         ie.ImageAttachment.encoded(name, data),
         ie.AudioAttachment.encoded(name, data),
@@ -48,7 +56,8 @@ def _attachment(name: str, place: str) -> ie.Attachment:
         if _is_known(attachment):
             return attachment
     msg = (
-        f"attachment {place}: neither an image (PNG, JPEG, WebP, GIF) nor a sound (WAV, MP3); "
+        f"attachment {place}: neither an image (PNG, JPEG, WebP, GIF) nor a sound (WAV, MP3) "
+        "nor a PDF; "
         f"a text is piped in: < {place}"
     )
     raise ie.InvalidRequestError(msg)

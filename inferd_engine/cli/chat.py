@@ -93,7 +93,11 @@ def _run(options: argparse.Namespace, output: Output) -> int:
     system = argument_text(options.system, "--system") if options.system else ""
     attachments = attachments_from(options.attachment)
     # What is attached is meant to be sent: nobody has to say so twice.
+<<<<<<< HEAD
     with _backend(options, asked) as backend:
+=======
+    with backend_from(options, asked, vision=True, audio=True, documents=True) as backend:
+>>>>>>> main
         if _wants_to_talk(options):
             from inferd_engine.cli.conversation import talk  # noqa: PLC0415 - readline
 

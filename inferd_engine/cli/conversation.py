@@ -30,9 +30,15 @@ from inferd_engine.cli.upstream import told_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from inferd_engine.cli.upstream import Asking
+
 
 def talk(
+<<<<<<< HEAD
     backend: ie.OpenAiCompat | ie.LlamaCpp,
+=======
+    backend: Asking,
+>>>>>>> main
     system: str,
     attachments: Sequence[ie.Attachment],
     fields: Mapping[str, Any],
@@ -79,7 +85,11 @@ class Conversation:
 
     def __init__(
         self,
+<<<<<<< HEAD
         backend: ie.OpenAiCompat | ie.LlamaCpp,
+=======
+        backend: Asking,
+>>>>>>> main
         system: str,
         attachments: Sequence[ie.Attachment],
         fields: Mapping[str, Any],

@@ -24,10 +24,12 @@ from inferd_engine.cli.failures import sentence_of
 from inferd_engine.cli.models import has_no_list
 from inferd_engine.cli.options import add_upstream
 from inferd_engine.cli.terminal import write
-from inferd_engine.cli.upstream import backend_from, is_named, shown
+from inferd_engine.cli.upstream import backend_from, config_class, is_named, shown
 
 if TYPE_CHECKING:
     import argparse
+
+    from inferd_engine.cli.upstream import Asking, Config
 
 EPILOG = table_of(EXIT_OK, EXIT_UPSTREAM, EXIT_USAGE, EXIT_KEY, EXIT_MODEL, EXIT_INTERRUPTED)
 _KEY_REFUSED = (401, 403)  # HTTP
@@ -45,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
     _print(f"SSE decoder: {ie.SSEDecoder().implementation}")
     if not is_named(options):
         variable = {} if options.key_from is None else {"api_key_variable": options.key_from}
-        _print_key(ie.OpenAiCompatConfig(base_url=ie.OpenAiCompatConfig.BASE_URL, **variable), "")
+        kind = config_class(options)  # its maker's address: there the environment's key may go
+        _print_key(kind(base_url=kind.BASE_URL, **variable), "")
         _print("upstream: none; give --base-url URL or --preset NAME to see whether it answers")
         return EXIT_OK
     with backend_from(options) as backend:
@@ -69,7 +72,7 @@ def _print(text: str) -> None:
     write(text + "\n")
 
 
-def _print_key(config: ie.OpenAiCompatConfig, named: str) -> None:
+def _print_key(config: Config, named: str) -> None:
     variable = config.api_key_variable
     if config.api_key:
         _print(f"key: present (from {named or variable})")
@@ -77,7 +80,7 @@ def _print_key(config: ie.OpenAiCompatConfig, named: str) -> None:
         _print(f"key: none ({variable} is not set)" if variable else "key: none")
 
 
-def _models(backend: ie.OpenAiCompat) -> list[str] | None:
+def _models(backend: Asking) -> list[str] | None:
     """Print what the upstream lists; return None if it lists nothing to anybody.
 
     Raises:
@@ -105,7 +108,7 @@ def _check_model(model: str, listed: list[str] | None) -> int:
     return EXIT_MODEL
 
 
-def _try_stream(backend: ie.OpenAiCompat) -> int:
+def _try_stream(backend: Asking) -> int:
     where = f"{shown(backend.chat_url)}, {backend.config.model}"
     try:
         with backend.stream("Say hi.", max_tokens=1) as stream:

@@ -30,12 +30,22 @@ class JsonLines:
         for event in stream:
             self.has_begun = True
             if self._shows_thinking or not isinstance(event, ie.ThinkingDelta):
-                _print({"type": event.type, **attrs.asdict(event)})
+                _print({"type": event.type, **_fields_of(event)})
         check_whole(stream)
 
     def fail(self, error: BaseException) -> None:
         """Print the error as the last event."""
         _print(event_of(error))
+
+
+def _fields_of(event: ie.TokenEventV2 | ie.Token) -> dict[str, Any]:
+    fields = attrs.asdict(event)
+    if isinstance(event, ie.Done):
+        del fields["blocks"]  # a block's own JSON names its type
+        if event.blocks:
+            turn = ie.MessageV2(ie.Role.ASSISTANT, event.blocks)
+            fields["blocks"] = turn.to_dict()["content"]
+    return fields
 
 
 def _print(value: dict[str, Any]) -> None:

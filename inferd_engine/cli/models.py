@@ -19,6 +19,8 @@ from inferd_engine.cli.upstream import backend_from
 if TYPE_CHECKING:
     import argparse
 
+    from inferd_engine.cli.upstream import Asking
+
 EPILOG = table_of(EXIT_OK, EXIT_UPSTREAM, EXIT_USAGE, EXIT_INTERRUPTED)
 _NO_LIST = (404, 405, 501)  # HTTP: there is no such thing here
 _SHOWN = 20  # models in an error; a provider lists hundreds
@@ -36,9 +38,13 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+<<<<<<< HEAD
 def with_model(
     backend: ie.OpenAiCompat | ie.LlamaCpp, model: str | None
 ) -> ie.OpenAiCompat | ie.LlamaCpp:
+=======
+def with_model(backend: Asking, model: str | None) -> Asking:
+>>>>>>> main
     """Return the backend with the model that is meant: the one named, or the only one.
 
     An upstream that has no list decides for itself what the default name means to it.

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import inferd_engine as ie
 
+PROTOCOLS = ("openai", "anthropic")
 _KEY_OPTIONS = ("--api-key", "--apikey", "--key", "--token", "--api-token")
 _NO_KEYS = (
     "a key is not given on the command line, where ps and the shell's history show it: "
@@ -77,7 +78,14 @@ def add_upstream(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--base-url",
         metavar="URL",
-        help="where it is: https://host/v1, localhost:11434, :11434; OPENAI_BASE_URL if left out",
+        help="where it is: https://host/v1, localhost:11434, :11434; OPENAI_BASE_URL "
+        "(ANTHROPIC_BASE_URL) if left out",
+    )
+    where.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        default=PROTOCOLS[0],
+        help="what it speaks: OpenAI's Chat Completions, or Anthropic's Messages",
     )
     where.add_argument(
         "--preset", metavar="NAME", help="what is known of a server: ollama, openrouter, groq, …"
@@ -86,7 +94,8 @@ def add_upstream(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--key-from",
         metavar="VARIABLE",
-        help="the variable that holds the key, '' to send none; OPENAI_API_KEY, or the preset's",
+        help="the variable that holds the key, '' to send none; OPENAI_API_KEY "
+        "(ANTHROPIC_API_KEY), or the preset's",
     )
     where.add_argument(
         "--header",

@@ -14,21 +14,25 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
+
+import attrs
 
 import inferd_engine as ie
-from inferd_engine.backends.openai_compat.presets import PRESETS
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Collection
 
     from inferd_engine.cli.asked import Asked
 
-_ADDRESS = "OPENAI_BASE_URL"
-_KEY = "OPENAI_API_KEY"
+Asking = Union["ie.OpenAiCompat", "ie.Anthropic"]
+"""A backend of the command line's."""
+Config = Union["ie.OpenAiCompatConfig", "ie.AnthropicConfig"]
+_MAKERS = {"openai": "OpenAI", "anthropic": "Anthropic"}  # by their protocols
 _WAYS = (
     "which upstream? Give --base-url URL (localhost:11434) or --preset NAME (ollama, openrouter, "
-    f"…), or set {_ADDRESS}, or {_KEY} for OpenAI itself"
+    "…), or set {address}, or {key} for {maker} itself"
 )
 _HTTPS_PORT = "443"
 _HOST_AND_PORT = re.compile(r"(\[[^]]*\]|[^:/?]*)(?::([^/?]*))?")
@@ -64,57 +68,80 @@ def told_of(backend: ie.OpenAiCompat | ie.LlamaCpp) -> str:
 
 def is_named(options: argparse.Namespace) -> bool:
     """Whether it was said which upstream is meant."""
-    return bool(options.base_url or options.preset or os.environ.get(_ADDRESS))
+    variable = config_class(options).BASE_URL_VARIABLE
+    return bool(options.base_url or options.preset or os.environ.get(variable))
+
+
+def config_class(options: argparse.Namespace) -> type[Config]:
+    """Return what an upstream of the protocol is configured by."""
+    return ie.AnthropicConfig if options.protocol == "anthropic" else ie.OpenAiCompatConfig
 
 
 def backend_from(
     options: argparse.Namespace,
     asked: Asked | None = None,
-    **settings: Any,  # noqa: ANN401 - fields of OpenAiCompatConfig
-) -> ie.OpenAiCompat:
+    **settings: Any,  # noqa: ANN401 - fields of a configuration
+) -> Asking:
     """Make the backend that the command line and the environment name.
 
     Args:
         options: What ``add_upstream`` added to the command line.
         asked: What is asked, where that brings settings of its own.
-        settings: Further ones.
+        settings: Further ones, where the protocol has them.
 
     Raises:
         InvalidRequestError: No upstream is named, or something about it cannot be used.
     """
-    fields: dict[str, Any] = {**settings, "headers": dict(options.header)}
+    known = [field.name for field in attrs.fields(config_class(options))]
+    fields = {name: value for name, value in settings.items() if name in known}
+    fields["headers"] = dict(options.header)
     if options.timeout is not None:
         fields["timeout"] = options.timeout
     if options.model:
         fields["model"] = options.model
     if asked is not None:
+        for name in asked.settings:
+            if name not in known:
+                msg = (
+                    f"-o {name}=… is nothing that an upstream of --protocol {options.protocol} has"
+                )
+                raise ie.InvalidRequestError(msg)
         fields.update(asked.settings)
-    return ie.OpenAiCompat(_keyed(options, fields))
+    config = _keyed(options, fields)
+    if isinstance(config, ie.AnthropicConfig):
+        return ie.Anthropic(config)
+    return ie.OpenAiCompat(config)
 
 
-def _config(options: argparse.Namespace, fields: dict[str, Any]) -> ie.OpenAiCompatConfig:
-    preset = options.preset
-    address = options.base_url or ("" if preset else os.environ.get(_ADDRESS, ""))
+def _config(options: argparse.Namespace, fields: dict[str, Any]) -> Config:
+    preset, kind = options.preset, config_class(options)
+    variable, keys = kind.BASE_URL_VARIABLE, kind.API_KEY_VARIABLES
+    address = options.base_url or ("" if preset else os.environ.get(variable, ""))
     if address:
         fields = {**fields, "base_url": address_of(address)}
     elif not preset:
-        if not os.environ.get(_KEY):
-            raise ie.InvalidRequestError(_WAYS)
-        preset = "openai"
+        if not any(map(os.environ.get, keys)):
+            maker = _MAKERS[options.protocol]
+            raise ie.InvalidRequestError(
+                _WAYS.format(address=variable, key=" or ".join(keys), maker=maker)
+            )
+        preset = options.protocol  # its maker's own
+        if not os.environ.get(keys[0]):
+            fields = {**fields, "api_key_variable": next(filter(os.environ.get, keys))}
     if not preset:
-        return ie.OpenAiCompatConfig(**fields)
-    if preset not in PRESETS:
-        raise ie.InvalidRequestError(_no_preset(preset))
-    return ie.OpenAiCompatConfig.preset(preset, **fields)
+        return kind(**fields)
+    if preset not in kind.PRESETS:
+        raise ie.InvalidRequestError(_no_preset(preset, kind.PRESETS))
+    return kind.preset(preset, **fields)
 
 
-def _no_preset(name: str) -> str:
-    close = difflib.get_close_matches(name.lower(), PRESETS, 1)
-    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(PRESETS)}"
+def _no_preset(name: str, presets: Collection[str]) -> str:
+    close = difflib.get_close_matches(name.lower(), presets, 1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(presets)}"
     return f"there is no preset {name!r}: {hint}"
 
 
-def _keyed(options: argparse.Namespace, fields: dict[str, Any]) -> ie.OpenAiCompatConfig:
+def _keyed(options: argparse.Namespace, fields: dict[str, Any]) -> Config:
     """Make the configuration with the key that is meant."""
     variable = options.key_from
     if variable == "":
@@ -135,7 +162,7 @@ def _keyed(options: argparse.Namespace, fields: dict[str, Any]) -> ie.OpenAiComp
         return _config(options, {**fields, "api_key": os.environ[variable]})
 
 
-def _config_or_hint(options: argparse.Namespace, fields: dict[str, Any]) -> ie.OpenAiCompatConfig:
+def _config_or_hint(options: argparse.Namespace, fields: dict[str, Any]) -> Config:
     try:
         return _config(options, fields)
     except ie.InvalidRequestError as error:

@@ -29,7 +29,7 @@ import urllib3.response
 from requests.utils import requote_uri
 from urllib3.util import Timeout
 
-from inferd_engine.errors import GenerateError
+from inferd_engine.errors import GenerateError, InvalidRequestError
 from inferd_engine.net.failures import FAILURES, bare, mapped
 from inferd_engine.net.interception import is_intercepted, send_publicly
 from inferd_engine.net.proxies import proxies_for
@@ -261,8 +261,10 @@ class Transport:
                 )
             exchange.check()  # a header that a cancel cut short parses as a header
             return Reply(response, exchange, place)
+        except InvalidRequestError as error:  # of who signs; it is a ValueError too
+            failure: BaseException = bare(error)
         except FAILURES as error:
-            failure: BaseException = mapped(error, exchange, place)
+            failure = mapped(error, exchange, place)
         except BaseException as error:  # noqa: BLE001 - it goes on up
             failure = bare(error)
         raise failure

@@ -62,11 +62,27 @@ class VideoBlock:
 
 
 @attrs.frozen(slots=True)
+class DocumentBlock:
+    """Let the model read a document of the request's attachments."""
+
+    type: ClassVar[str] = "document"
+    attachment_id: str
+
+    __repr__ = short_repr
+
+
+@attrs.frozen(slots=True)
 class ThinkingBlock:
-    """Replay what the model thought before; backends may leave it out."""
+    """Replay what the model thought before; backends may leave it out.
+
+    Args:
+        text: The thought.
+        extra: What the upstream wants back unchanged: ``{"signature": …}`` or ``{"redacted": …}``.
+    """
 
     type: ClassVar[str] = "thinking"
     text: str
+    extra: Mapping[str, Any] = attrs.field(factory=dict)
 
     __repr__ = short_repr
 
@@ -102,11 +118,13 @@ class ToolResultBlock:
     Args:
         tool_call_id: The id of the call that this answers.
         content: Blocks, or a str, which is one ``TextBlock``.
+        is_error: Whether the tool failed; upstreams without a word for it see the content alone.
     """
 
     type: ClassVar[str] = "tool_result"
     tool_call_id: str
     content: tuple[ContentBlock, ...] = attrs.field(converter=_to_blocks_later)
+    is_error: bool = False
 
     __repr__ = short_repr
 
@@ -131,6 +149,7 @@ ContentBlock = Union[
     ImageBlock,
     AudioBlock,
     VideoBlock,
+    DocumentBlock,
     ThinkingBlock,
     ToolUseBlock,
     ToolResultBlock,
@@ -143,6 +162,7 @@ KNOWN_BLOCKS = {
         ImageBlock,
         AudioBlock,
         VideoBlock,
+        DocumentBlock,
         ThinkingBlock,
         ToolUseBlock,
         ToolResultBlock,
@@ -300,6 +320,26 @@ class VideoAttachment:
 
 
 @attrs.frozen(slots=True)
+class DocumentAttachment:
+    """A document to read: its bytes, or an address.
+
+    Args:
+        id: What content blocks refer to it by.
+        data: The bytes of the file; or an ``https:`` URL, where the upstream fetches it itself.
+        media_type: ``"application/pdf"``, or ``"text/plain"`` for UTF-8.
+        name: Its title; may be empty.
+    """
+
+    kind: ClassVar[str] = "document"
+    id: str
+    data: bytes | str = attrs.field(repr=_shown)
+    media_type: str = "application/pdf"
+    name: str = ""
+
+    __repr__ = short_repr
+
+
+@attrs.frozen(slots=True)
 class UnknownAttachment:
     """An attachment of a kind that this version does not know; ``resolve()`` refuses it.
 
@@ -319,9 +359,9 @@ class UnknownAttachment:
         return self.fields.get("id")
 
 
-KnownAttachment = Union[ImageAttachment, AudioAttachment, VideoAttachment]
+KnownAttachment = Union[ImageAttachment, AudioAttachment, VideoAttachment, DocumentAttachment]
 Attachment = Union[KnownAttachment, UnknownAttachment]
 KNOWN_ATTACHMENTS = {
     attachment.kind: attachment
-    for attachment in (ImageAttachment, AudioAttachment, VideoAttachment)
+    for attachment in (ImageAttachment, AudioAttachment, VideoAttachment, DocumentAttachment)
 }

@@ -12,6 +12,8 @@ from inferd_engine.proto.blocks import (
     AudioAttachment,
     AudioBlock,
     ContentBlock,
+    DocumentAttachment,
+    DocumentBlock,
     ImageAttachment,
     ImageBlock,
     KnownAttachment,
@@ -22,6 +24,7 @@ from inferd_engine.proto.blocks import (
     ToolResultBlock,
     ToolUseBlock,
     UnknownAttachment,
+    VideoAttachment,
     VideoBlock,
 )
 from inferd_engine.proto.media import audio_format_of, image_format_of
@@ -68,11 +71,13 @@ def _check_attachments(attachments: Sequence[Attachment]) -> dict[str, str]:
     for index, attachment in enumerate(attachments):
         place = f"attachments[{index}]"
         if isinstance(attachment, UnknownAttachment):
-            refuse(place, f"has the unknown kind {attachment.kind!r}: take image, audio or video")
-        if type(attachment) not in KNOWN_ATTACHMENTS.values():
             refuse(
-                place, "is not an attachment: use ImageAttachment, AudioAttachment, VideoAttachment"
+                place,
+                f"has the unknown kind {attachment.kind!r}: take image, audio, video or document",
             )
+        if type(attachment) not in KNOWN_ATTACHMENTS.values():
+            kinds_there = ", ".join(kind.__name__ for kind in KNOWN_ATTACHMENTS.values())
+            refuse(place, f"is not an attachment: use {kinds_there}")
         if not isinstance(attachment.id, str) or not attachment.id:
             refuse(place, "has no id: give it a name that content blocks can refer to")
         if attachment.id in kinds:
@@ -85,9 +90,17 @@ def _check_attachments(attachments: Sequence[Attachment]) -> dict[str, str]:
 
 
 def _check_size(attachment: KnownAttachment, place: str) -> None:
-    if isinstance(attachment, ImageAttachment) and isinstance(attachment.data, str):
+    if isinstance(attachment, DocumentAttachment):
+        _check_document(attachment, place)
+    elif isinstance(attachment, ImageAttachment) and isinstance(attachment.data, str):
         _check_address(attachment.data, place)
-        return
+    else:
+        _check_bytes(attachment, place)
+
+
+def _check_bytes(
+    attachment: ImageAttachment | AudioAttachment | VideoAttachment, place: str
+) -> None:
     if not isinstance(attachment.data, (bytes, bytearray, memoryview)):
         refuse(place, "has data that is not bytes")
     size = len(attachment.data)
@@ -116,7 +129,20 @@ def _check_size(attachment: KnownAttachment, place: str) -> None:
 
 
 def _or_address(attachment: KnownAttachment) -> str:
-    return ", or a URL" if isinstance(attachment, ImageAttachment) else ""
+    return ", or a URL" if isinstance(attachment, (ImageAttachment, DocumentAttachment)) else ""
+
+
+def _check_document(document: DocumentAttachment, place: str) -> None:
+    for field in ("media_type", "name"):
+        if not isinstance(getattr(document, field), str):
+            refuse(f"{place}.{field}", f"is {getattr(document, field)!r}: it has to be a str")
+    if "/" not in document.media_type:
+        refuse(f"{place}.media_type", f"is {document.media_type!r}: take 'application/pdf'")
+    if isinstance(document.data, str):
+        if not re.match(r"https?://\S+\Z", document.data, re.IGNORECASE):
+            refuse(place, "has a str as data that is not a URL: give http:, https:, or bytes")
+    elif not isinstance(document.data, (bytes, bytearray, memoryview)) or not len(document.data):
+        refuse(place, "has data that is not bytes, or is empty")
 
 
 def _check_address(url: str, place: str) -> None:
@@ -171,9 +197,8 @@ def _walk(blocks: Sequence[ContentBlock], place: str) -> Iterator[tuple[str, Con
 
 def _check_block(block: ContentBlock, place: str, kinds: Mapping[str, str]) -> None:
     if isinstance(block, (TextBlock, ThinkingBlock)):
-        if not isinstance(block.text, str):
-            refuse(place, "has a text that is not a str")
-    elif isinstance(block, (ImageBlock, AudioBlock, VideoBlock)):
+        _check_text(block, place)
+    elif isinstance(block, (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)):
         kind = kinds.get(block.attachment_id) if isinstance(block.attachment_id, str) else None
         if kind is None:
             refuse(place, f"refers to no attachment: there is no id {block.attachment_id!r}")
@@ -189,6 +214,13 @@ def _check_block(block: ContentBlock, place: str, kinds: Mapping[str, str]) -> N
         if not isinstance(kind, str):
             refuse(place, f"is not a block, but {kind_of(block)}: give a str, or TextBlock(…)")
         refuse(place, f"has the unknown block type {kind!r}")
+
+
+def _check_text(block: TextBlock | ThinkingBlock, place: str) -> None:
+    if not isinstance(block.text, str):
+        refuse(place, "has a text that is not a str")
+    if isinstance(block, ThinkingBlock) and not isinstance(block.extra, Mapping):
+        refuse(f"{place}.extra", f"is {kind_of(block.extra)}: it has to be a mapping")
 
 
 def _check_words(request: RequestV2) -> None:

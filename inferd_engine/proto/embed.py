@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
 
@@ -11,9 +11,9 @@ from inferd_engine.proto.values import check_integer, refuse, set_fields, take
 from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-EMBED_TASKS = (
+EmbedTask = Literal[
     "retrieval_query",
     "retrieval_document",
     "similarity",
@@ -22,10 +22,11 @@ EMBED_TASKS = (
     "question_answering",
     "fact_verification",
     "code_retrieval_query",
-)
+]
+EMBED_TASKS: tuple[str, ...] = get_args(EmbedTask)
 
 
-def _to_input(value: str | Sequence[str]) -> tuple[str, ...]:
+def _to_input(value: str | Iterable[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
@@ -37,17 +38,7 @@ class EmbedResolved:
     id: str = ""
     dimensions: int | None = None
     task: str | None = None
-
-    __repr__ = short_repr
-
-
-@attrs.frozen(slots=True)
-class EmbedResult:
-    """The vectors of an embedding request, one for each input, in its order."""
-
-    embeddings: tuple[tuple[float, ...], ...]
     model: str = ""
-    input_tokens: int | None = None
 
     __repr__ = short_repr
 
@@ -61,12 +52,14 @@ class EmbedRequest:
         id: Your own id of the request.
         dimensions: Length to cut the vectors to, where the model can.
         task: What the vectors are for, one of inferd's task words.
+        model: The upstream's name of the model; empty: the backend's own.
     """
 
     input: tuple[str, ...] = attrs.field(converter=_to_input)
     id: str = ""
     dimensions: int | None = None
     task: str | None = None
+    model: str = ""
 
     __repr__ = short_repr
 
@@ -85,7 +78,9 @@ class EmbedRequest:
         check_integer("dimensions", self.dimensions, 1, "a whole number, 1 or more")
         if self.task not in (None, *EMBED_TASKS):
             refuse("task", f"is {self.task!r}: take one of {', '.join(EMBED_TASKS)}")
-        return EmbedResolved(self.input, self.id, self.dimensions, self.task)
+        if not isinstance(self.model, str):
+            refuse("model", f"is {self.model!r}: it has to be a str, empty for the backend's own")
+        return EmbedResolved(self.input, self.id, self.dimensions, self.task, self.model)
 
     def to_dict(self) -> dict[str, Any]:
         """Return inferd's JSON of this request; what is unset is left out."""
@@ -93,11 +88,14 @@ class EmbedRequest:
             **({"id": self.id} if self.id else {}),
             "input": list(self.input),
             **set_fields(self, ("dimensions", "task")),
+            **({"model": self.model} if self.model else {}),
         }
 
     @classmethod
     @without_frames
     def from_dict(cls, data: Mapping[str, Any]) -> EmbedRequest:
         """Read inferd's JSON; unknown fields are ignored."""
-        fields = {name: data[name] for name in ("id", "dimensions", "task") if name in data}
+        fields = {
+            name: data[name] for name in ("id", "dimensions", "task", "model") if name in data
+        }
         return cls(take(data, "input", "the request"), **fields)

@@ -16,7 +16,6 @@ from inferd_engine.proto.blocks import (
     MessageV2,
     Tool,
     ToolResultBlock,
-    ToolUseBlock,
     UnknownAttachment,
     UnknownBlock,
     to_blocks,
@@ -39,8 +38,9 @@ def block_to_dict(block: ContentBlock) -> dict[str, Any]:
     fields = {f.name: getattr(block, f.name) for f in attrs.fields(type(block))}
     if isinstance(block, ToolResultBlock):
         fields["content"] = [block_to_dict(inner) for inner in block.content]
-    if isinstance(block, ToolUseBlock) and not block.extra:
-        del fields["extra"]
+    for name in ("extra", "is_error"):  # inferd knows neither: only what is set
+        if name in fields and not fields[name]:
+            del fields[name]
     return {"type": block.type, **fields}
 
 
@@ -134,8 +134,9 @@ def attachment_to_dict(attachment: Attachment) -> dict[str, Any]:
         return {"kind": attachment.kind, **attachment.fields}
     fields = {f.name: getattr(attachment, f.name) for f in attrs.fields(type(attachment))}
     data = fields.pop("data")
-    if not fields.get("detail"):
-        fields.pop("detail", None)
+    for name in ("detail", "name"):
+        if not fields.get(name):
+            fields.pop(name, None)
     if data is None:
         return {"kind": attachment.kind, **{k: v for k, v in fields.items() if v is not None}}
     if isinstance(data, str):

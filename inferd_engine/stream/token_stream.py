@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from inferd_engine.cancel import Cancellable, CancelToken, LiveSet
     from inferd_engine.events import Event
+    from inferd_engine.notebook.page import Fold
     from inferd_engine.stream.source import Source
 
 
@@ -252,6 +253,29 @@ class TokenStream(Lifetime):
             stats=self.stats,
         )
         return self._completion
+
+    def display(
+        self, *, thinking: Fold = "folded", plain: bool = False, trust: bool = False
+    ) -> Completion:
+        """Show the answer in a notebook while it comes, and give it; elsewhere print it.
+
+        Args:
+            thinking: The thoughts: ``"folded"``, ``"open"`` or ``"hidden"``.
+            plain: Show the text as it is, instead of as Markdown.
+            trust: Let the Markdown load images and run what is in it: whoever wrote what the model
+                has read may have had it written.
+
+        Raises:
+            GenerateError: As from ``collect()``; what had come stays on the page.
+        """
+        from inferd_engine.notebook.live import display  # noqa: PLC0415 - only where it is used
+
+        self._completion = display(self, self._next_within, thinking, plain=plain, trust=trust)
+        return self._completion
+
+    def _next_within(self, seconds: float) -> Event | None:
+        """Do what ``poll()`` does, without a worker too: then it may take longer."""
+        return next(self._consumer.events, None) if self._refill(seconds) else None
 
     def check_whole(self) -> None:
         """Raise if the answer failed, or if the upstream gave it up: it is not to look whole.

@@ -78,7 +78,12 @@ class LiteLlm(ServerProcess):
         config = {
             "model_list": _models(upstream),
             "router_settings": {"num_retries": 0, "disable_cooldowns": True},
-            "litellm_settings": {"num_retries": 0, "telemetry": False},
+            "litellm_settings": {
+                "num_retries": 0,
+                "telemetry": False,
+                # else it asks OpenAI for a response, which our upstream does not know
+                "use_chat_completions_url_for_anthropic_messages": True,
+            },
             "general_settings": {"master_key": MASTER_KEY},
         }
         self._config.write_text(json.dumps(config, ensure_ascii=False), "utf-8")

@@ -49,7 +49,7 @@ def test_values_pickle(value):
         (ie.TextDelta, ["delta"]),
         (ie.ThinkingDelta, ["delta"]),
         (ie.ToolUse, ["tool_call_id", "name", "input", "extra"]),
-        (ie.Done, ["stop_reason", "usage", "finish_reason"]),
+        (ie.Done, ["stop_reason", "usage", "finish_reason", "blocks"]),
         (ie.Usage, ["input_tokens", "output_tokens", "details"]),
         (ie.RawChunk, ["data"]),
         (ie.Token, ["text"]),

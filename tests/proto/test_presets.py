@@ -14,6 +14,7 @@ from inferd_engine.wire.openai.endpoints import endpoint_url
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 AZURE = "https://me.openai.azure.com/openai/deployments/d?api-version=2024-10-21"
+REGION = "eu-central-1"
 FIELDS = {field.name for field in attrs.fields(ie.OpenAiCompatConfig)}
 
 
@@ -21,6 +22,7 @@ FIELDS = {field.name for field in attrs.fields(ie.OpenAiCompatConfig)}
 def _environment(monkeypatch):
     for known in PRESETS.values():
         monkeypatch.delenv(known["api_key_variable"] or "NONE", raising=False)
+    monkeypatch.setenv("AWS_REGION", REGION)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
 
 
@@ -39,7 +41,8 @@ def test_every_preset_can_be_used(name):
     assert PRESETS[name].keys() <= FIELDS
     config = made(name)
     for field, value in PRESETS[name].items():
-        assert getattr(config, field) == value
+        wanted = value.format(region=REGION) if field == "base_url" else value
+        assert getattr(config, field) == wanted
     assert endpoint_url(config.base_url).partition("?")[0].endswith("/chat/completions")
 
 

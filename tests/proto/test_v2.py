@@ -240,7 +240,10 @@ def test_the_first_fault_is_named():
         (attrs.evolve(VIDEO, id="v2", data=5), " has data that is not bytes"),
         (attrs.evolve(VIDEO, id="v2", data=None), " has no data: give its bytes"),
         (attrs.evolve(IMAGE, data=None), " has no data: give its bytes, or a URL"),
-        (UnknownAttachment("pdf"), " has the unknown kind 'pdf': take image, audio or video"),
+        (
+            UnknownAttachment("pdf"),
+            " has the unknown kind 'pdf': take image, audio, video or document",
+        ),
         (attrs.evolve(IMAGE, width=0, data=b""), ".width is 0: "),
         (attrs.evolve(IMAGE, width=-2, height=-1), ".width is -2: "),
         (attrs.evolve(IMAGE, height=None), ".height is None: "),

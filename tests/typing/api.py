@@ -54,6 +54,13 @@ def handle(error: ie.GenerateError) -> float | None:
     return 0.0 if error.retryable else None
 
 
+def show_live(backend: ie.Backend) -> None:
+    """Show answers in a notebook."""
+    assert_type(backend.display("Hi", max_tokens=9, thinking=True, plain=True), ie.Completion)
+    with backend.stream("Hi") as stream:
+        assert_type(stream.display(thinking="open", trust=True), ie.Completion)
+
+
 def configure() -> ie.OpenAiCompat:
     """Make a backend from a configuration or from fields."""
     config = ie.OpenAiCompatConfig(base_url="http://localhost:8080", api_key="", model="m")
@@ -92,6 +99,25 @@ def cancel_all(backends: list[ie.Backend], token: ie.CancelToken) -> None:
                 token.cancel()
     with Upstream(text_reply("x"), otherwise=answer) as upstream:
         assert_type(upstream.url, str)
+
+
+def messages() -> None:
+    """Ask Anthropic's Messages."""
+    config = ie.AnthropicConfig.preset("ollama", model="m", cache="1h")
+    with ie.Anthropic(config, thinking_style="budget").with_options(betas=["a"]) as backend:
+        assert_type(backend.complete("x", thinking="low").done, ie.Done | None)
+        assert_type(backend.models(), list[str])
+    document = ie.DocumentAttachment("d", b"%PDF", name="d.pdf")
+    failed = ie.ToolResultBlock("i", "x", is_error=True)
+    ie.RequestV2([ie.MessageV2("user", [ie.DocumentBlock("d"), failed])], attachments=[document])
+
+
+def vectors(backend: ie.Backend) -> None:
+    """Make embeddings."""
+    result = backend.embeddings(["x"], task="retrieval_query", dimensions=8)
+    assert_type(result, ie.EmbedResult)
+    assert_type(result.embeddings, tuple[tuple[float, ...], ...])
+    assert_type(result.usage, ie.Usage | None)
 
 
 class Counting(ie.Source):

@@ -39,6 +39,10 @@ backend.open_stream("hello")  # wrong
 backend.open_stream(iter(["hel", "lo"]))  # wrong
 backend.open_stream([ie.TextDelta("a")])  # wrong
 
+ie.Anthropic(thinking_style="reasoning")  # wrong
+ie.AnthropicConfig.preset("groq", model="m")  # wrong
+backend.embeddings("x", task="search")  # wrong
+
 backend.stream("x", temperature=0.1, stop="\n", system="Be brief.", model="n")
 backend.stream([{"role": "user", "content": "x"}, *history], tools=[{"type": "function"}])
 backend.complete(history, tool_choice="auto", response_format={"type": "json_object"})

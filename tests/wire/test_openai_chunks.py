@@ -455,6 +455,21 @@ def test_nothing_of_an_answer(name, end):
     assert isinstance(ending, ie.StreamInterruptedError)
 
 
+@pytest.mark.parametrize(
+    "payloads",
+    [
+        FOREIGN["Anthropic"],
+        [{"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hi"}]}],
+    ],
+)
+def test_the_other_protocol_is_named(payloads):
+    """An answer in Anthropic's protocol is an error that says so."""
+    _, ending = taken(*payloads)
+    assert isinstance(ending, ie.StreamInterruptedError)
+    assert "Anthropic" in str(ending)
+    assert not ending.retryable
+
+
 @pytest.mark.parametrize("words", ["model is loading", "try later"])
 def test_one_string_is_what_the_upstream_says(words):
     """H16: one JSON string and nothing else is a message."""

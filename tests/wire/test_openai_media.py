@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import inferd_engine as ie
+from inferd_engine.wire.openai.messages import messages_from
 from inferd_engine.wire.openai_request import request_from_resolved
 
 CONFIG = ie.OpenAiCompatConfig(base_url="http://localhost", vision=True, audio=True)
@@ -181,3 +182,38 @@ def test_json_form():
         "detail": "high",
         "url": "https://x.example/",
     }
+
+
+def documents(*content, attachments=(), **settings):
+    config = ie.OpenAiCompatConfig(base_url="http://localhost", **settings)
+    request = ie.RequestV2([ie.MessageV2("user", content)], attachments=attachments).resolve()
+    return request_from_resolved(request, config)["messages"]
+
+
+@pytest.mark.parametrize(
+    ("attachment", "name", "kind"),
+    [
+        (ie.DocumentAttachment("d", b"%PDF", name="a.pdf"), "a.pdf", "application/pdf"),
+        (ie.DocumentAttachment("d", b"%PDF"), "d.pdf", "application/pdf"),
+        (ie.DocumentAttachment("d", b"%PDF", "text/plain"), "d.txt", "text/plain"),
+    ],
+)
+def test_a_document_is_a_file(attachment, name, kind):
+    """A document goes in OpenAI's shape, and that shape is read as a document."""
+    block = ie.DocumentBlock("d")
+    messages = documents(block, attachments=[attachment], documents=True)
+    file = {"filename": name, "file_data": f"data:{kind};base64,JVBERg=="}
+    assert messages == [{"role": "user", "content": [{"type": "file", "file": file}]}]
+    read, attachments = messages_from(messages)
+    assert isinstance(read[0].content[0], ie.DocumentBlock)
+    assert (attachments[0].data, attachments[0].media_type) == (b"%PDF", kind)
+
+
+def test_a_document_that_is_not_sent():
+    """Without the switch, or by its address, a document is refused with the next step."""
+    block = ie.DocumentBlock("d")
+    with pytest.raises(ie.AttachmentUnsupportedError, match="documents=True"):
+        documents(block, attachments=[ie.DocumentAttachment("d", b"%PDF")])
+    at = ie.DocumentAttachment("d", "https://h/a.pdf")
+    with pytest.raises(ie.AttachmentUnsupportedError, match="give its bytes"):
+        documents(block, attachments=[at], documents=True)

@@ -14,7 +14,8 @@ from inferd_engine.backends.over_http.backend import HttpBackend
 from inferd_engine.frames import without_frames
 from inferd_engine.secrets.secret import to_address
 from inferd_engine.wire.openai.answer import Answer
-from inferd_engine.wire.openai.endpoints import CHAT, MODELS, endpoint_url
+from inferd_engine.wire.openai.embeddings import embeddings_body, joined, read_embeddings
+from inferd_engine.wire.openai.endpoints import CHAT, EMBEDDINGS, MODELS, endpoint_url
 from inferd_engine.wire.openai.hints import hint_of_words
 from inferd_engine.wire.openai.models import names_of_models
 from inferd_engine.wire.openai.request import body_from
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
     from inferd_engine.backends.openai_compat.fields import OpenAiCompatFields
     from inferd_engine.cancel import CancelToken
+    from inferd_engine.proto.embed import EmbedResolved
     from inferd_engine.proto.v2 import ResolvedV2
     from inferd_engine.stream.token_stream import TokenStream
+    from inferd_engine.vectors import EmbedResult
 
 
 class OpenAiCompat(HttpBackend[OpenAiCompatConfig]):
@@ -53,9 +56,11 @@ class OpenAiCompat(HttpBackend[OpenAiCompatConfig]):
         return "openai-compat"
 
     def capabilities(self) -> BackendCapabilities:
-        """Return what it can do: version 2 and tools; images and sounds if they are configured."""
+        """Return what it can do: version 2, tools, vectors; images and sounds as configured."""
         config = self.config
-        return BackendCapabilities(v2=True, tools=True, vision=config.vision, audio=config.audio)
+        return BackendCapabilities(
+            v2=True, tools=True, embed=True, vision=config.vision, audio=config.audio
+        )
 
     @without_frames
     def with_options(self, **fields: Unpack[OpenAiCompatFields]) -> Self:
@@ -106,6 +111,38 @@ class OpenAiCompat(HttpBackend[OpenAiCompatConfig]):
         """
         with self._call(cancel) as call:
             return names_of_models(call.whole(call.get(self.models_url)), call.request_id)
+
+    @without_frames
+    def embed(self, request: EmbedResolved, *, cancel: CancelToken | None = None) -> EmbedResult:
+        """Ask the upstream for vectors, in batches; each batch is a call with clocks of its own.
+
+        Raises:
+            UpstreamError: What it gave are not as many good vectors as there are texts.
+            GenerateError: As from ``generate_v2``.
+        """
+        config = self.config
+        prefix = config.task_prefixes.get(request.task or "", "")
+        parts: list[EmbedResult] = []
+        for at in range(0, len(request.input), config.embed_batch_size):
+            texts = request.input[at : at + config.embed_batch_size]
+            body = embeddings_body(
+                [prefix + text for text in texts],
+                model=request.model or config.model,
+                dimensions=request.dimensions,
+                encoding_format=config.encoding_format,
+                extra_body=config.extra_body,
+            )
+            with self._call(cancel, request.id) as call:
+                answer = call.whole(call.post(endpoint_url(config.base_url, EMBEDDINGS), body))
+                parts.append(
+                    read_embeddings(
+                        answer,
+                        len(texts),
+                        dimensions=request.dimensions,
+                        request_id=call.request_id,
+                    )
+                )
+        return joined(parts)
 
     @property
     def chat_url(self) -> str:

@@ -6,24 +6,45 @@ in, and nothing else asks who the provider is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
 from inferd_engine.backends.openai_compat.presets import PRESETS
 from inferd_engine.backends.over_http.upstream import Upstream
-from inferd_engine.backends.settings import check_name, check_one_of, check_pattern, check_word
+from inferd_engine.backends.settings import (
+    check_count,
+    check_name,
+    check_one_of,
+    check_pattern,
+    check_word,
+)
+from inferd_engine.errors import InvalidRequestError
 from inferd_engine.frames import without_frames
+from inferd_engine.proto.embed import EMBED_TASKS
+from inferd_engine.secrets.secret import to_dict
 from inferd_engine.wire.openai.dialect import Dialect
 from inferd_engine.wire.openai.request import THINKING_STYLES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from typing_extensions import Self, Unpack
 
     from inferd_engine.backends.openai_compat.fields import OpenAiCompatFields, PresetName
 
 _SPLITTING = (False, True, "inside")
+_ENCODINGS = (None, "float", "base64")
 _DIALECT = [field.name for field in attrs.fields(Dialect)]
+
+
+def _check_prefixes(_: Any, field: Any, value: Mapping[str, str]) -> None:  # noqa: ANN401
+    for task, prefix in value.items():
+        if task not in EMBED_TASKS:
+            known = ", ".join(EMBED_TASKS)
+            raise InvalidRequestError(f"{field.name} has the task {task!r}: take some of {known}")
+        if not isinstance(prefix, str):
+            raise InvalidRequestError(f"{field.name}[{task!r}] is {prefix!r}: it has to be a str")
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +68,12 @@ class OpenAiCompatConfig(Upstream):
         tool_name_pattern: A regular expression that names of tools have to match.
         vision: Send images.
         audio: Send sounds.
+        documents: Send documents.
+        encoding_format: How vectors are asked for: ``"base64"``, which costs a fraction,
+            ``"float"``, or None to say nothing; either is understood.
+        embed_batch_size: Texts that are sent at once; more are split.
+        task_prefixes: What is put before a text, by the request's ``task``, for models that want
+            it.
 
     Raises:
         InvalidRequestError: A field cannot be used; the message names it.
@@ -73,6 +100,12 @@ class OpenAiCompatConfig(Upstream):
     tool_name_pattern: str = attrs.field(default="", validator=check_pattern)
     vision: bool = False
     audio: bool = False
+    documents: bool = False
+    encoding_format: str | None = attrs.field(default=None, validator=check_one_of(*_ENCODINGS))
+    embed_batch_size: int = attrs.field(default=2048, validator=check_count(1))
+    task_prefixes: Mapping[str, str] = attrs.field(
+        factory=dict, converter=to_dict, validator=_check_prefixes
+    )
 
     @property
     def dialect(self) -> Dialect:

@@ -5,9 +5,14 @@ A test holds them to the fields of ``OpenAiCompatConfig``, where they are explai
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from inferd_engine.backends.over_http.upstream import UpstreamFields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from inferd_engine.proto.embed import EmbedTask
 
 PresetName = Literal[
     "ollama",
@@ -33,6 +38,7 @@ PresetName = Literal[
     "zai",
     "dashscope",
     "huggingface",
+    "bedrock",
     "nvidia",
 ]
 
@@ -52,3 +58,7 @@ class OpenAiCompatFields(UpstreamFields, total=False):
     tool_name_pattern: str
     vision: bool
     audio: bool
+    documents: bool
+    encoding_format: Literal["float", "base64"] | None
+    embed_batch_size: int
+    task_prefixes: Mapping[EmbedTask, str]

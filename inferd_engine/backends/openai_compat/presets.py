@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LIMIT: dict[str, Any] = {"max_tokens_field": "max_completion_tokens"}  # Q01
 _TEMPLATE: dict[str, Any] = {"thinking_style": "chat_template_kwargs"}
+_BASE64: dict[str, Any] = {"encoding_format": "base64"}  # of vectors: they are known to take it
 _NAMES: dict[str, Any] = {"tool_name_pattern": "[A-Za-z0-9_-]{1,64}"}
 
 
@@ -38,20 +39,23 @@ def _provider(variable: str, base_url: str, **fields: Any) -> dict[str, Any]:  #
 
 PRESETS: dict[str, dict[str, Any]] = {
     # on this machine
-    "ollama": _local(OLLAMA),
+    "ollama": _local(OLLAMA, **_BASE64),
     "lmstudio": _local(LM_STUDIO),
-    "llamacpp": _local(LLAMA_CPP, **_TEMPLATE),
+    "llamacpp": _local(LLAMA_CPP, **_TEMPLATE, **_BASE64),
     "localai": _local(LOCAL_AI),
-    "vllm": _local(VLLM, **_TEMPLATE),
+    "vllm": _local(VLLM, **_TEMPLATE, **_BASE64),
     "sglang": _local(SGLANG, **_TEMPLATE),
     "litellm": _local(LITELLM),
     # providers
-    "openai": _provider("OPENAI_API_KEY", "https://api.openai.com/v1", **_LIMIT, **_NAMES),
+    "openai": _provider(
+        "OPENAI_API_KEY", "https://api.openai.com/v1", **_LIMIT, **_NAMES, **_BASE64
+    ),
     "azure": {  # Q13: https://NAME.openai.azure.com/openai/v1, or …/openai/deployments/MODEL?…
         "api_key_variable": "AZURE_OPENAI_API_KEY",
         "api_key_header": "api-key",
         **_LIMIT,
         **_NAMES,
+        **_BASE64,
     },
     "openrouter": _provider(
         "OPENROUTER_API_KEY", "https://openrouter.ai/api/v1", thinking_style="reasoning"
@@ -97,5 +101,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         thinking_style="enable_thinking",
     ),
     "huggingface": _provider("HF_TOKEN", "https://router.huggingface.co/v1"),
+    "bedrock": _provider(
+        "AWS_BEARER_TOKEN_BEDROCK",
+        "https://bedrock-runtime.{region}.amazonaws.com/openai/v1",
+    ),
     "nvidia": _provider("NVIDIA_API_KEY", "https://integrate.api.nvidia.com/v1"),
 }

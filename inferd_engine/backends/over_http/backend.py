@@ -127,7 +127,7 @@ class HttpBackend(Backend, Generic[_Config]):
             key: That of this call; empty for none.
             request: As it will be sent, address and bytes: they may be signed here.
         """
-        name = self.config.api_key_header
+        name = self._key_header(key)
         if key:
             scheme = "Bearer " if name.lower() == "authorization" else ""
             request.headers[name] = HeaderValue(scheme + key.reveal())
@@ -135,6 +135,10 @@ class HttpBackend(Backend, Generic[_Config]):
             is_known = is_harmless(name)
             request.headers[name] = revealed(value) if is_known else HeaderValue(revealed(value))
         return request
+
+    def _key_header(self, key: Secret) -> str:  # noqa: ARG002 - for those whose keys differ
+        """Return the header that a key goes into."""
+        return self.config.api_key_header
 
     def _hint(self, status: int, body: bytes) -> str:  # noqa: ARG002 - for those who know more
         """Return the next step after a refusal in words that the protocol's servers use."""

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import attrs
 
+from inferd_engine.backends.over_http.aws_region import aws_region
 from inferd_engine.backends.over_http.construction import close_to, documented, hide, hiding
 from inferd_engine.backends.over_http.credentials import (
     check_base_url,
@@ -162,7 +163,7 @@ class Upstream:
     API_KEY_VARIABLES: ClassVar[tuple[str, ...]] = ("",)
     """Those that a key is read from: the first that is set."""
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """What is known of providers: fields that differ."""
+    """What is known of providers: fields that differ; AWS's region is a ``{region}`` in them."""
 
     api_key_variable: str = attrs.field(
         default=attrs.Factory(lambda self: self._usual_variable(), takes_self=True),
@@ -243,6 +244,8 @@ class Upstream:
             raise InvalidRequestError(
                 f"there is no preset {name!r}{meant}: take one of {', '.join(cls.PRESETS)}"
             ) from None
+        if "{region}" in known.get("base_url", "") and not given.get("base_url"):
+            known = {**known, "base_url": known["base_url"].format(region=aws_region())}
         if "base_url" not in known and not given.get("base_url"):
             raise InvalidRequestError(
                 f"the preset {name!r} needs a base_url: every account has its own"

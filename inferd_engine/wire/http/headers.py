@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# OpenAI's and most others', Anthropic's, OpenRouter's, Amazon's.
+_REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "x-amzn-requestid")
 _LONGEST_WAIT = 86400.0  # seconds; an upstream that names more means no number at all
 
 
@@ -44,4 +46,4 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
 def request_id_of(headers: Mapping[str, str], own: str) -> str | None:
     """Return the upstream's id of the request, or the caller's own."""
-    return headers.get("x-request-id") or headers.get("request-id") or own or None
+    return next(filter(None, map(headers.get, _REQUEST_IDS)), own) or None

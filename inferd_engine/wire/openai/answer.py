@@ -23,7 +23,7 @@ The end is a value, not an exception: ``ending`` is ``Done`` or the error, and w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from inferd_engine.errors import (
     EventTooLargeError,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from inferd_engine._native import Implementation
-    from inferd_engine.events import Done, TokenEventV2
+    from inferd_engine.events import Done, TokenEventV2, ToolUse
 
 _BLANK = b" \t\r\n"
 _FEW = 4  # payloads that are taken one by one rather than tried together once more
@@ -54,29 +54,53 @@ Kind = Literal["unknown", "sse", "json", "html"]
 State = Literal["unclear", "clear", "begun", "finishing", "over"]
 
 
-class Answer:
+class Accumulator(Protocol):
+    """What makes events of payloads: each protocol has its own."""
+
+    skipped: int
+    is_done: bool
+
+    @property
+    def model(self) -> str: ...  # noqa: D102
+    @property
+    def finish_reason(self) -> str | None: ...  # noqa: D102
+    @property
+    def has_begun(self) -> bool: ...  # noqa: D102
+
+    def ingest_into(  # noqa: D102
+        self, events: list[TokenEventV2], payload: str, event: str = "message"
+    ) -> None: ...
+
+    def ingest_plain(self, events: list[TokenEventV2], payloads: str) -> int: ...  # noqa: D102
+
+    def flush(self) -> list[TokenEventV2]: ...  # noqa: D102
+
+    def check_whole(self) -> None: ...  # noqa: D102
+
+    def tool_uses(self) -> Iterator[tuple[ToolUse, int]]: ...  # noqa: D102
+
+    def done(self) -> Done: ...  # noqa: D102
+
+
+class AnyAnswer:
     """Feed it the body as it comes; it gives the events, and then how it ended.
 
     Args:
+        chunks: Makes events of payloads.
         implementation: Of the SSE decoder; None takes the best there is.
-        max_event_bytes: The largest event, JSON document, or sum of tool calls that is no error.
+        max_event_bytes: The largest event or JSON document that is no error.
         include_raw: Give every payload as a ``RawChunk`` before its events.
-        split_think_tags: As of ``ChunkAccumulator``.
-        choices: How many choices were asked for (``n``).
         request_id: The upstream's id of the request, for errors.
-        mask: As of ``ChunkAccumulator``.
     """
 
     def __init__(
         self,
+        chunks: Accumulator,
         *,
-        implementation: Implementation | None = None,
-        max_event_bytes: int = MAX_EVENT_BYTES,
-        include_raw: bool = False,
-        split_think_tags: bool | Literal["inside"] = False,
-        choices: Any = 1,  # noqa: ANN401 - of the request's JSON
-        request_id: str | None = None,
-        mask: Callable[[str], str] = str,
+        implementation: Implementation | None,
+        max_event_bytes: int,
+        include_raw: bool,
+        request_id: str | None,
     ) -> None:
         self.kind: Kind = "unknown"
         self.state: State = "unclear"
@@ -87,13 +111,7 @@ class Answer:
         """How many payloads have come: signs of life, whether or not they gave an event."""
         self.skipped = 0
         """How many payloads were no JSON and were left out."""
-        self._chunks = ChunkAccumulator(
-            max_bytes=max_event_bytes,
-            split_think_tags=split_think_tags,
-            choices=choices,
-            request_id=request_id,
-            mask=mask,
-        )
+        self._chunks = chunks
         self._sse = SSEDecoder(
             implementation=implementation, max_event_bytes=max_event_bytes, keep_unknown=True
         )
@@ -277,3 +295,43 @@ class Answer:
             error = UpstreamError(str(error), code="event_too_large", retryable=False)
         self.error = error.with_traceback(None)  # its frames hold what was kept of the answer
         self.state = "over"
+
+
+class Answer(AnyAnswer):
+    """Read the body of an answer of Chat Completions.
+
+    Args:
+        implementation: Of the SSE decoder; None takes the best there is.
+        max_event_bytes: The largest event, JSON document, or sum of tool calls that is no error.
+        include_raw: Give every payload as a ``RawChunk`` before its events.
+        split_think_tags: As of ``ChunkAccumulator``.
+        choices: How many choices were asked for (``n``).
+        request_id: The upstream's id of the request, for errors.
+        mask: As of ``ChunkAccumulator``.
+    """
+
+    def __init__(
+        self,
+        *,
+        implementation: Implementation | None = None,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        include_raw: bool = False,
+        split_think_tags: bool | Literal["inside"] = False,
+        choices: Any = 1,  # noqa: ANN401 - of the request's JSON
+        request_id: str | None = None,
+        mask: Callable[[str], str] = str,
+    ) -> None:
+        chunks = ChunkAccumulator(
+            max_bytes=max_event_bytes,
+            split_think_tags=split_think_tags,
+            choices=choices,
+            request_id=request_id,
+            mask=mask,
+        )
+        super().__init__(
+            chunks,
+            implementation=implementation,
+            max_event_bytes=max_event_bytes,
+            include_raw=include_raw,
+            request_id=request_id,
+        )

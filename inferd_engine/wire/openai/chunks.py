@@ -58,6 +58,10 @@ _log = logging.getLogger("inferd_engine")
 
 _CUT = "the answer was cut: the upstream ended it without a finish reason and without [DONE]"
 _NO_ANSWER = "the upstream ended without an answer: nothing of what it sent was a chat completion"
+_ANTHROPIC = (
+    "the upstream answered in Anthropic's protocol, Messages, not in OpenAI's: "
+    "ask it with Anthropic, or check base_url"
+)
 _LOST_END = "the answer may be cut: the last that the upstream sent before [DONE] could not be read"
 
 
@@ -95,6 +99,7 @@ class ChunkAccumulator:
         self._stray: Any = None  # the last object since the last choice that was no chunk
         self._lost_end = False  # whether the last payload could not be read
         self._saw_call = False
+        self._is_anthropic = False  # whether the other protocol's beginning has come
         self.model = ""
         """The model that answers, in the upstream's word; empty if it does not say."""
         self.skipped = 0
@@ -189,6 +194,8 @@ class ChunkAccumulator:
             return
         if find_message(self._stray):
             raise upstream_error(self._stray, request_id=self._request_id)
+        if self._is_anthropic and not self._saw_choice:
+            raise StreamInterruptedError(_ANTHROPIC, retryable=False, request_id=self._request_id)
         said = _CUT if not self.is_done else _LOST_END if self._saw_choice else _NO_ANSWER
         raise StreamInterruptedError(said, request_id=self._request_id)
 
@@ -282,8 +289,10 @@ class ChunkAccumulator:
         choices = objects_in(chunk.get("choices"))
         if deltas_alone:
             choices = [choice for choice in choices if choice.get("delta")]
-        if "choices" not in chunk and not has_usage:
-            self._take_stray(chunk)
+        if "choices" not in chunk:
+            self._is_anthropic = self._is_anthropic or _is_anthropic(chunk)
+            if not has_usage:
+                self._take_stray(chunk)
         if choices:
             for choice in self._choices.take(choices, size, _says_why):
                 if not has_usage:
@@ -310,6 +319,13 @@ class ChunkAccumulator:
         self._stray, self._lost_end = None, False
         yield from self._deltas.take(choice)
         self.finish_reason = word_in_choice(choice) or self.finish_reason
+
+
+def _is_anthropic(chunk: dict[str, Any]) -> bool:
+    """Whether an object is what Anthropic's Messages begin with, or all of them."""
+    kind = chunk.get("type")
+    whole = kind == "message" and chunk.get("role") == "assistant"
+    return whole or (kind == "message_start" and isinstance(chunk.get("message"), dict))
 
 
 def _says_why(choice: dict[str, Any]) -> bool:

@@ -24,4 +24,5 @@ class Dialect:
     tool_name_pattern: str
     vision: bool
     audio: bool
+    documents: bool
     extra_body: Mapping[str, Any]

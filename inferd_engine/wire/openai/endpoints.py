@@ -14,6 +14,7 @@ from inferd_engine.wire.http.urls import at_path
 
 CHAT = "/chat/completions"
 MODELS = "/models"
+EMBEDDINGS = "/embeddings"
 
 
 def endpoint_url(base_url: str, endpoint: str = CHAT) -> str:
@@ -21,7 +22,7 @@ def endpoint_url(base_url: str, endpoint: str = CHAT) -> str:
 
     Args:
         base_url: The upstream's address, with or without ``/v1``.
-        endpoint: ``CHAT`` or ``MODELS``.
+        endpoint: ``CHAT``, ``MODELS`` or ``EMBEDDINGS``.
 
     Raises:
         InvalidRequestError: The address cannot be used.

@@ -12,6 +12,11 @@ _SAID = (
         "configure include_usage=False: this upstream does not want to be asked",
     ),
     (
+        (400, 422),
+        re.compile(rb"encoding_format|base64"),
+        "configure encoding_format='float', or None: this upstream makes no base64",
+    ),
+    (
         # Chat templates, as vLLM, SGLang, llama.cpp and LM Studio pass on what they raise.
         (400, 422, 500),
         re.compile(

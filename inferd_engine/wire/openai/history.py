@@ -30,6 +30,7 @@ from inferd_engine.errors import (
 )
 from inferd_engine.proto.v2 import (
     AudioBlock,
+    DocumentBlock,
     ImageBlock,
     TextBlock,
     ThinkingBlock,
@@ -37,7 +38,7 @@ from inferd_engine.proto.v2 import (
     ToolUseBlock,
     VideoBlock,
 )
-from inferd_engine.wire.openai.media import audio_part, image_part
+from inferd_engine.wire.openai.media import audio_part, document_part, image_part
 from inferd_engine.wire.openai.reasoning_details import REASONING_DETAILS
 from inferd_engine.wire.openai.tools import CUSTOM
 from inferd_engine.wire.text.json_documents import parse_json
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from inferd_engine.proto.v2 import Attachment, ContentBlock, MessageV2
     from inferd_engine.wire.openai.dialect import Dialect
 
+_SWITCHES = {"image": "vision=True", "audio": "audio=True", "document": "documents=True"}
 _SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}")
 _AFTER_RESULTS = "I have read the results."  # what an assistant says where one has to speak
 
@@ -118,8 +120,10 @@ class _History:
             return image_part(self._attachments[block.attachment_id], place)
         if isinstance(block, AudioBlock) and self._dialect.audio:
             return audio_part(self._attachments[block.attachment_id], place)
-        if isinstance(block, (ImageBlock, AudioBlock, VideoBlock)):
-            switch = {"image": "vision=True", "audio": "audio=True"}.get(block.type)
+        if isinstance(block, DocumentBlock) and self._dialect.documents:
+            return document_part(self._attachments[block.attachment_id], place)
+        if isinstance(block, (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)):
+            switch = _SWITCHES.get(block.type)
             step = f": configure {switch} if the model takes it" if switch else ""
             msg = f"{place} shows {block.type}, which this backend does not send{step}"
             raise AttachmentUnsupportedError(msg)

@@ -1,10 +1,11 @@
-"""Images and sounds as OpenAI's Chat Completions take them.
+"""Images, sounds and documents as OpenAI's Chat Completions take them.
 
 An attachment is raw (RGB, float32 samples) or encoded already (PNG, JPEG, WebP, GIF; WAV, MP3) or,
 for an image, an address.  What is encoded and what is an address goes through untouched; raw RGB
 becomes PNG (by Pillow, the extra ``vision``), raw samples become 16-bit WAV.
 
-OpenAI API reference, "Create chat completion", content parts ``image_url`` and ``input_audio``.
+OpenAI API reference, "Create chat completion", content parts ``image_url``, ``input_audio`` and
+``file``.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ import sys
 import wave
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine.errors import InvalidRequestError, UnsupportedError
+from inferd_engine.errors import (
+    AttachmentUnsupportedError,
+    InvalidRequestError,
+    UnsupportedError,
+)
 from inferd_engine.proto.media import audio_format_of, image_format_of
 
 if TYPE_CHECKING:
-    from inferd_engine.proto.v2 import AudioAttachment, ImageAttachment
+    from inferd_engine.proto.v2 import AudioAttachment, DocumentAttachment, ImageAttachment
 
 
 def image_part(image: ImageAttachment, place: str) -> dict[str, Any]:
@@ -32,9 +37,8 @@ def image_part(image: ImageAttachment, place: str) -> dict[str, Any]:
     if isinstance(image.data, str):
         url = image.data
     else:
-        kind = None if image.is_raw else image_format_of(image.data)
-        data = _png(image, image.data, place) if kind is None else image.data
-        url = f"data:image/{kind or 'png'};base64,{base64.b64encode(data).decode('ascii')}"
+        kind, data = encoded_image(image, image.data, place)
+        url = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
     detail = {"detail": image.detail} if image.detail else {}
     return {"type": "image_url", "image_url": {"url": url, **detail}}
 
@@ -49,6 +53,32 @@ def audio_part(audio: AudioAttachment, place: str) -> dict[str, Any]:
     data = _wav(audio, place) if kind is None else audio.data
     encoded = base64.b64encode(data).decode("ascii")
     return {"type": "input_audio", "input_audio": {"data": encoded, "format": kind or "wav"}}
+
+
+def document_part(document: DocumentAttachment, place: str) -> dict[str, Any]:
+    """Give the content part of a document.
+
+    Raises:
+        AttachmentUnsupportedError: It is an address, which is not fetched.
+    """
+    if isinstance(document.data, str):
+        msg = f"{place} is a document by its address: give its bytes, this upstream fetches none"
+        raise AttachmentUnsupportedError(msg)
+    encoded = base64.b64encode(document.data).decode("ascii")
+    ending = document.media_type.rpartition("/")[2].replace("plain", "txt")
+    name = document.name or f"{document.id}.{ending}"
+    data = f"data:{document.media_type};base64,{encoded}"
+    return {"type": "file", "file": {"filename": name, "file_data": data}}
+
+
+def encoded_image(image: ImageAttachment, data: bytes, place: str) -> tuple[str, bytes]:
+    """Give an image's format and its bytes as a file: raw RGB becomes PNG.
+
+    Raises:
+        UnsupportedError: Raw RGB, but Pillow is not installed.
+    """
+    kind = None if image.is_raw else image_format_of(data)
+    return (kind, data) if kind else ("png", _png(image, data, place))
 
 
 def _png(image: ImageAttachment, rgb: bytes, place: str) -> bytes:

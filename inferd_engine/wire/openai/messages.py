@@ -1,7 +1,8 @@
 """Read the messages of programs that speak OpenAI's shape already.
 
 ``stream()`` takes a list of dicts as every other client does, so that a program can change clients
-without changing its history.  Images and sounds in it become attachments, named by their place.
+without changing its history.  Images, sounds and files in it become attachments, named by their
+place.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from inferd_engine.proto.roles import Role
 from inferd_engine.proto.v2 import (
     AudioAttachment,
     AudioBlock,
+    DocumentAttachment,
+    DocumentBlock,
     ImageAttachment,
     ImageBlock,
     MessageV2,
@@ -125,8 +128,11 @@ class _Reader:
         if kind == "image_url":
             self.attachments.append(_image(part.get(kind), place))
             return ImageBlock(place)
+        if kind == "file":
+            self.attachments.append(_document(part.get(kind), place))
+            return DocumentBlock(place)
         if kind != "input_audio":
-            refuse(place, f"is a part of type {kind!r}: give text, image_url or input_audio")
+            refuse(place, f"is a part of type {kind!r}: give text, image_url, input_audio or file")
         self.attachments.append(_audio(part.get(kind), place))
         return AudioBlock(place)
 
@@ -143,6 +149,17 @@ def _audio(audio: Any, place: str) -> AudioAttachment:  # noqa: ANN401 - JSON
         return AudioAttachment.encoded(place, base64.b64decode(audio["data"], validate=True))
     except (KeyError, TypeError, ValueError):
         refuse(f"{place}.input_audio", "has no data in base64")
+
+
+def _document(file: Any, place: str) -> DocumentAttachment:  # noqa: ANN401 - JSON
+    try:
+        head, _, encoded = file["file_data"].rpartition(",")  # data:application/pdf;base64,…
+        data = base64.b64decode(encoded, validate=True)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        refuse(place, "is a part of type 'file' without file_data in base64: give its bytes")
+    media_type = head.removeprefix("data:").partition(";")[0]
+    name = file.get("filename") or ""
+    return DocumentAttachment(place, data, media_type or "application/pdf", name)
 
 
 def _thoughts(message: Mapping[str, Any]) -> tuple[ThinkingBlock, ...]:

@@ -9,6 +9,7 @@ import attrs
 from inferd_engine.proto.roles import Role
 from inferd_engine.proto.v2 import (
     AudioBlock,
+    DocumentBlock,
     ImageBlock,
     MessageV2,
     RequestV2,
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from inferd_engine.proto.v2 import Attachment, ContentBlock
     from inferd_engine.wire.openai.messages import Prompt
 
-_SHOWING: dict[str, type[ImageBlock | AudioBlock | VideoBlock]] = {
-    block.type: block for block in (ImageBlock, AudioBlock, VideoBlock)
+_SHOWING: dict[str, type[ImageBlock | AudioBlock | VideoBlock | DocumentBlock]] = {
+    block.type: block for block in (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)
 }
 
 
@@ -63,7 +64,7 @@ def _showing(
         for message in messages
         if isinstance(message, MessageV2)
         for block in _all_blocks(message.content)
-        if isinstance(block, (ImageBlock, AudioBlock, VideoBlock))
+        if isinstance(block, (ImageBlock, AudioBlock, VideoBlock, DocumentBlock))
     }
     added = tuple(
         _SHOWING[attachment.kind](attachment.id)

@@ -113,8 +113,8 @@ def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
         if resolved.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = resolved.parallel_tool_calls
     try:
-        extra = _merged(dialect.extra_body, resolved.extra_body)
-        whole: dict[str, Any] = joined_in_value(_merged(body, extra))
+        extra = merged(dialect.extra_body, resolved.extra_body)
+        whole: dict[str, Any] = joined_in_value(merged(body, extra))
     except ValueError:
         msg = "the request holds a value that is nested too deeply"
         raise InvalidRequestError(msg) from None
@@ -141,13 +141,13 @@ def _tool(tool: Tool, place: str, name_pattern: str) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    function["parameters"] = _parameters(tool.input_schema)
+    function["parameters"] = parameters_of(tool.input_schema)
     if tool.strict is not None:
         function["strict"] = tool.strict
     return {"type": "function", "function": function}
 
 
-def _parameters(schema: Mapping[str, Any]) -> dict[str, Any]:
+def parameters_of(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a tool's schema; some upstreams refuse an object that does not list its properties."""
     schema = dict(schema) or {"type": "object"}
     if schema.get("type") == "object" and schema.get("properties") is None:
@@ -174,10 +174,11 @@ def _response_format(wanted: Any) -> Any:  # noqa: ANN401 - JSON
     return {"type": _FORMAT, _FORMAT: {"name": _FORMAT_NAME, **inner}} if inner else wanted
 
 
-def _merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(body)
+def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a body with more merged into it, object by object; where both have a value, the new."""
+    whole = dict(body)
     for key, value in extra.items():
-        known = merged.get(key)
+        known = whole.get(key)
         both = isinstance(known, dict) and isinstance(value, dict)
-        merged[key] = _merged(known, value) if both else value  # type: ignore[arg-type]
-    return merged
+        whole[key] = merged(known, value) if both else value  # type: ignore[arg-type]
+    return whole

@@ -226,7 +226,7 @@ class ToolCalls:
         """
         shared = {call_id for call_id, n in Counter(c.id for c in self._calls).items() if n > 1}
         given: set[tuple[str, str, str]] = set()
-        ids = _UniqueIds()
+        ids = UniqueIds()
         for number, call in enumerate(self._joined()):
             call_id = ids.unique(join_surrogates(call.id) or f"call_{number}")
             if call.id and call.id in shared:
@@ -260,7 +260,7 @@ class ToolCalls:
         return ToolUse(call_id, join_surrogates(call.name), value, extra)
 
 
-class _UniqueIds:
+class UniqueIds:
     """Makes ids unique in an answer: two calls with one id cannot both be answered."""
 
     def __init__(self) -> None:
@@ -268,6 +268,7 @@ class _UniqueIds:
         self._repeats: dict[str, int] = {}  # how often an id was given before
 
     def unique(self, own_id: str) -> str:
+        """Give the id, or one like it that no call before had."""
         call_id = own_id
         while call_id in self._given:
             self._repeats[own_id] = self._repeats.get(own_id, 0) + 1

@@ -1,0 +1,1 @@
+"""Anthropic's Messages, of Anthropic and of every server that speaks them."""

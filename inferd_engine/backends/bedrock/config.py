@@ -1,0 +1,138 @@
+"""What Amazon Bedrock is like for one account: an ``Upstream`` with a region and credentials."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+from inferd_engine.backends.over_http.aws_region import aws_region
+from inferd_engine.backends.over_http.credentials import check_base_url
+from inferd_engine.backends.over_http.upstream import Upstream
+from inferd_engine.backends.settings import check_one_of, check_word
+from inferd_engine.errors import InvalidRequestError
+from inferd_engine.frames import without_frames
+from inferd_engine.secrets.secret import Secret, to_address, to_secret
+from inferd_engine.wire.anthropic.dialect import Dialect
+from inferd_engine.wire.anthropic.request import THINKING_STYLES
+from inferd_engine.wire.bedrock.request import MAX_TOKENS
+from inferd_engine.wire.http.urls import without_query
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from inferd_engine.backends.bedrock.fields import BedrockFields
+
+_CACHES = (False, True, "5m", "1h")
+_VERSION = "2023-06-01"  # of Messages, by way of which requests are mapped: it takes every field
+# Where a region's addresses end, if not in amazonaws.com.
+_SUFFIXES = {"cn-": "amazonaws.com.cn", "eusc-": "amazonaws.eu", "us-iso-": "c2s.ic.gov"}
+
+
+def _to_region(value: str | None) -> str:
+    return aws_region(value or "")
+
+
+def _usual_address(config: BedrockConfig) -> str:
+    region = config.region
+    ends = (suffix for begin, suffix in _SUFFIXES.items() if region.startswith(begin))
+    usual = f"https://bedrock-runtime.{region}.{next(ends, 'amazonaws.com')}"
+    return os.environ.get(config.BASE_URL_VARIABLE) or usual
+
+
+@attrs.frozen(kw_only=True)
+class BedrockConfig(Upstream):
+    """Say which region is asked, and with whose credentials.
+
+    Args:
+        region: ``AWS_REGION`` if None, else ``AWS_DEFAULT_REGION``.
+        base_url: ``AWS_ENDPOINT_URL_BEDROCK_RUNTIME`` if None, else the region's own address.
+        api_key: A bearer token, ``AWS_BEARER_TOKEN_BEDROCK`` if None; empty: requests are signed
+            (SigV4) with what follows, for which botocore is needed (the extra ``bedrock``).
+        model: An id, an inference profile, or an ARN.
+        access_key_id: With ``secret_access_key``, what requests are signed with; else botocore
+            looks where it always does: variables, files, SSO, the container, the machine.
+        secret_access_key: See there.
+        session_token: Beside them, for temporary ones.
+        profile: Of botocore's files.
+        guardrail_id: A guardrail that every request goes through; empty for none.
+        guardrail_version: Its version.
+        thinking_style: How models are told to think, as of ``AnthropicConfig``.
+        cache: Mark what is to be kept in the prompt cache, as of ``AnthropicConfig``.
+        vision: Send images.
+        documents: Send documents.
+
+    Raises:
+        InvalidRequestError: A field cannot be used; the message names it.
+    """
+
+    BASE_URL_VARIABLE = "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"
+    API_KEY_VARIABLES = ("AWS_BEARER_TOKEN_BEDROCK",)
+
+    region: str = attrs.field(default=None, converter=_to_region)
+    base_url: str = attrs.field(
+        default=attrs.Factory(_usual_address, takes_self=True),
+        converter=to_address,
+        validator=check_base_url,
+        repr=lambda url: repr(without_query(url)),
+    )
+    access_key_id: str = attrs.field(default="", validator=check_word)
+    secret_access_key: Secret = attrs.field(
+        default=Secret(""), converter=to_secret, validator=check_word
+    )
+    session_token: Secret = attrs.field(
+        default=Secret(""), converter=to_secret, validator=check_word
+    )
+    profile: str = attrs.field(default="", validator=check_word)
+    guardrail_id: str = attrs.field(default="", validator=check_word)
+    guardrail_version: str = attrs.field(default="DRAFT", validator=check_word)
+    thinking_style: str = attrs.field(default="adaptive", validator=check_one_of(*THINKING_STYLES))
+    cache: bool | Literal["5m", "1h"] = attrs.field(default=False, validator=check_one_of(*_CACHES))
+    vision: bool = True
+    documents: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        if bool(self.access_key_id) != bool(self.secret_access_key):
+            raise InvalidRequestError(
+                "access_key_id and secret_access_key belong together: give both, or neither"
+            )
+
+    @property
+    def dialect(self) -> Dialect:
+        """What a request is mapped by."""
+        return Dialect(
+            model=self.model,
+            max_tokens=MAX_TOKENS,
+            version=_VERSION,
+            thinking_style=self.thinking_style,
+            cache=self.cache,
+            vision=self.vision,
+            documents=self.documents,
+            extra_body=self.extra_body,
+        )
+
+    @classmethod
+    @without_frames
+    def preset(cls, name: str, **given: Unpack[BedrockFields]) -> Self:
+        """Raise: there is none, a region is all that differs.
+
+        Raises:
+            InvalidRequestError: Always.
+        """
+        del given  # a traceback shows it
+        raise InvalidRequestError(
+            f"there is no preset {name!r} of Bedrock's: give region and model"
+        )
+
+
+def guardrail_of(config: BedrockConfig) -> dict[str, Any]:
+    """Return what a body says of the guardrail; nothing if there is none."""
+    if not config.guardrail_id:
+        return {}
+    said = {
+        "guardrailIdentifier": config.guardrail_id,
+        "guardrailVersion": config.guardrail_version,
+    }
+    return {"guardrailConfig": said}

@@ -1,0 +1,79 @@
+"""Sign requests as AWS wants it (SigV4), with botocore: its signer, and its chain of credentials.
+
+Signed is what will be sent, address and bytes, at the moment of the call: a signature holds for a
+quarter of an hour.  botocore is imported here, when something is to be signed, and never else.
+
+AWS General Reference, "Signature Version 4 signing process".
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from inferd_engine.errors import InvalidRequestError, UnsupportedError
+from inferd_engine.secrets.secret import HeaderValue
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
+
+    from inferd_engine.backends.bedrock.config import BedrockConfig
+
+_SERVICE = "bedrock"
+_SECRET = ("authorization", "x-amz-security-token")
+_NO_BOTOCORE = (
+    "a request is to be signed, which needs botocore: pip install 'inferd-engine[bedrock]', "
+    "or give a bearer token as api_key (AWS_BEARER_TOKEN_BEDROCK)"
+)
+
+
+def sign(request: PreparedRequest, config: BedrockConfig) -> None:
+    """Add the signature to a request.
+
+    Raises:
+        UnsupportedError: botocore is not installed.
+        InvalidRequestError: There are no credentials, or they cannot be read.
+    """
+    try:
+        from botocore.auth import SigV4Auth  # noqa: PLC0415 - an extra
+        from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+    except ImportError:
+        raise UnsupportedError(_NO_BOTOCORE) from None
+    body = request.body or b""
+    asked = AWSRequest(
+        request.method,
+        request.url,
+        data=body,
+        headers={"Content-Type": request.headers.get("Content-Type", "")} if body else {},
+    )
+    try:
+        SigV4Auth(_credentials(config), _SERVICE, config.region).add_auth(asked)
+    except BotoCoreError as error:
+        kind = type(error).__name__
+        raise InvalidRequestError(f"the request cannot be signed: {kind}: {error}") from None
+    for name, value in asked.headers.items():
+        hidden = name.lower() in _SECRET
+        request.headers[name] = HeaderValue(value) if hidden else value
+
+
+def _credentials(config: BedrockConfig) -> Any:  # noqa: ANN401 - botocore's
+    if config.access_key_id:
+        from botocore.credentials import ReadOnlyCredentials  # noqa: PLC0415
+
+        token = config.session_token.reveal() or None
+        return ReadOnlyCredentials(config.access_key_id, config.secret_access_key.reveal(), token)
+    found = _chain(config.profile)
+    if found is None:
+        raise InvalidRequestError(
+            "there are no credentials to sign with: give api_key (AWS_BEARER_TOKEN_BEDROCK), "
+            "access_key_id and secret_access_key, or what botocore looks for (AWS_PROFILE, …)"
+        )
+    return found.get_frozen_credentials()
+
+
+@functools.lru_cache(maxsize=32)  # one for each profile: they renew themselves, in any thread
+def _chain(profile: str) -> Any:  # noqa: ANN401 - botocore's
+    from botocore.session import Session  # noqa: PLC0415
+
+    return Session(profile=profile or None).get_credentials()

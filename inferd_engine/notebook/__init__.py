@@ -1,0 +1,1 @@
+"""Answers in a notebook: ``stream.display()``, ``backend.display(prompt)``, and as values."""

@@ -1,0 +1,1 @@
+"""Anthropic's Messages: a request to its JSON, and the bytes of an answer to events."""

@@ -1,0 +1,238 @@
+"""Turn the payloads of an answer of Anthropic's Messages into events.
+
+Goal: the same events from every server that speaks Messages.  The rules:
+
+1.  What a payload is, its ``type`` says, else the name of its event, else what it holds.  Types
+    that nobody knows say nothing: new ones come with every year.
+2.  An error is an event of that name, whatever is in it; a payload of that type; or, without a
+    name, an object that says ``error`` (a bare line of JSON, as Ollama writes it).
+3.  The end: ``message_stop``, a stop reason, or ``[DONE]`` make an answer whole; else it was cut.
+    ``message_start`` is not needed.
+4.  What another protocol answers is an error that names it.
+
+What the payloads say of the message, ``message`` puts together.  The common event goes a way of its
+own (``plain_chunks``).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from inferd_engine.errors import StreamInterruptedError, UpstreamError
+from inferd_engine.wire.anthropic.errors import upstream_error
+from inferd_engine.wire.anthropic.message import HANDLED, Message
+from inferd_engine.wire.anthropic.plain_chunks import plain_delta, plain_deltas
+from inferd_engine.wire.openai.error_kinds import is_error
+from inferd_engine.wire.openai.payload_documents import DONE, SKIPPED, documents_in
+from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
+from inferd_engine.wire.text.json_shapes import objects_in
+from inferd_engine.wire.text.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from inferd_engine.events import Done, TokenEventV2, ToolUse
+    from inferd_engine.wire.anthropic.plain_chunks import PlainDelta
+
+_log = logging.getLogger("inferd_engine")
+
+_CUT = "the answer was cut: the upstream ended it without a stop reason and without message_stop"
+_NO_ANSWER = "the upstream ended without an answer: nothing of what it sent was a message"
+_LOST_END = "the answer may be cut: the last that the upstream sent before [DONE] could not be read"
+_OPENAI = (
+    "the upstream answered in OpenAI's protocol, Chat Completions, not in Anthropic's: "
+    "ask it with OpenAiCompat, or check base_url"
+)
+
+
+class MessageAccumulator:
+    """Feed it the payloads of one answer in order; it gives their events.
+
+    Args:
+        max_bytes: What all tool calls may cost together, in bytes.
+        request_id: The upstream's id of the request, for errors.
+        mask: Takes secrets out of what is logged.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int = MAX_EVENT_BYTES,
+        request_id: str | None = None,
+        mask: Callable[[str], str] = str,
+    ) -> None:
+        self._request_id = request_id
+        self._mask = mask
+        self._message = Message(max_bytes, request_id)
+        self._has_payload = False
+        self._saw_answer = False
+        self._lost_end = False  # whether the last payload could not be read
+        self.skipped = 0
+        """How many payloads, or stretches of them, were no JSON and were left out."""
+        self.is_done = False
+        """Whether the answer has had its end: nothing after it counts."""
+
+    @property
+    def model(self) -> str:
+        """The model that answers, in the upstream's word; empty if it does not say."""
+        return self._message.model
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The upstream's word for why it stopped, once it has said so."""
+        return self._message.stop_reason
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the answer has begun: text, a thought, a call."""
+        return self._message.has_begun
+
+    def ingest(self, payload: bytes | str, event: str = "message") -> list[TokenEventV2]:
+        """Take one payload; give the events that it holds.
+
+        Args:
+            payload: The data of one server-sent event, or one JSON document.
+            event: The event's name; ``"error"`` makes any payload an error.
+
+        Raises:
+            UpstreamError: The payload is an error, or tool calls outgrew ``max_bytes``.
+        """
+        events: list[TokenEventV2] = []
+        self.ingest_into(events, payload, event)
+        return events
+
+    def ingest_into(
+        self, events: list[TokenEventV2], payload: bytes | str, event: str = "message"
+    ) -> None:
+        """Do the same, but add the events to a list: what came before an error is in it."""
+        if self.is_done:
+            return
+        if event != "error" and not self._message.is_delicate:
+            delta = plain_delta(payload)
+            if delta is not None:
+                self._add_plain(events, [delta])
+                return
+        try:
+            events.extend(self._take(payload, event))
+        except RecursionError:
+            self._skip("a payload that is nested too deeply")
+
+    def ingest_plain(self, events: list[TokenEventV2], payloads: str) -> int:
+        """Add the events of payloads, one a line, if all of them add to one block; give how many.
+
+        Returns:
+            How many payloads there were; 0 if they are anything else, and nothing was taken.
+        """
+        if self._message.is_delicate or self.is_done:
+            return 0
+        deltas = plain_deltas(payloads)
+        if deltas:
+            self._add_plain(events, deltas)
+        return len(deltas)
+
+    def finalize(self) -> list[TokenEventV2]:
+        """End the answer: give the tool calls that were held, and ``Done``.
+
+        Raises:
+            StreamInterruptedError: The answer was cut.
+            ToolCallMalformedError: A tool call's input is no JSON.
+        """
+        held = self.flush()
+        self.check_whole()
+        return [*held, *(tool_use for tool_use, _ in self.tool_uses()), self.done()]
+
+    def check_whole(self) -> None:
+        """Look whether the answer is whole.
+
+        Raises:
+            StreamInterruptedError: It was cut, or was no answer at all.
+        """
+        if self.finish_reason is not None:
+            return
+        if self.is_done and not self._has_payload:
+            _log.warning("the upstream ended an answer that held nothing")
+            return
+        if self.is_done and self._saw_answer and not self._lost_end:
+            return
+        said = _CUT if not self.is_done else _LOST_END if self._saw_answer else _NO_ANSWER
+        raise StreamInterruptedError(said, request_id=self._request_id)
+
+    def flush(self) -> list[TokenEventV2]:
+        """Give what was held back of the text; nothing more comes."""
+        return self._message.flush()
+
+    def tool_uses(self) -> Iterator[tuple[ToolUse, int]]:
+        """Give the tool calls that were held to the end, each with its size in bytes.
+
+        Raises:
+            ToolCallMalformedError: The next one's input is no JSON.
+        """
+        return self._message.tool_uses()
+
+    def done(self) -> Done:
+        """Give the end of the answer, once its tool calls were given."""
+        return self._message.done()
+
+    # --- one payload -----------------------------------------------------------------------------
+
+    def _add_plain(self, events: list[TokenEventV2], deltas: list[PlainDelta]) -> None:
+        self._message.add_plain(events, deltas)
+        self._has_payload = self._saw_answer = True
+        self._lost_end = False
+
+    def _take(self, payload: bytes | str, event: str) -> Iterator[TokenEventV2]:
+        text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
+        text = text.strip()
+        if not text and event == "error":
+            raise upstream_error({}, request_id=self._request_id)
+        for document in documents_in(text):
+            if document is SKIPPED and event == "error":
+                raise upstream_error(text, request_id=self._request_id)
+            if document is SKIPPED:
+                self._skip(f"a payload of {len(text)} characters that is not JSON")
+                _log.debug("the skipped payload: %s", self._mask(printable(text)))
+            elif document == DONE:
+                self.is_done = True
+                return
+            else:
+                self._has_payload = True
+                yield from self._take_document(document, event)
+
+    def _skip(self, what: str) -> None:
+        _log.warning("skipped %s", what)
+        self.skipped += 1
+        self._has_payload = self._lost_end = True
+
+    def _take_document(self, document: Any, event: str) -> Iterator[TokenEventV2]:  # noqa: ANN401
+        chunks = objects_in(document)
+        if not chunks and event == "error":
+            raise upstream_error(document, request_id=self._request_id)
+        for chunk in chunks:
+            kind = _kind_of(chunk, event)
+            if "error" in (event, kind) or (kind not in HANDLED and _says_error(chunk, event)):
+                raise upstream_error(chunk, request_id=self._request_id)
+            if kind in HANDLED:
+                self._saw_answer, self._lost_end = True, False
+                yield from self._message.take(kind, chunk)
+                self.is_done = self._message.is_over
+            elif "choices" in chunk or str(chunk.get("object", "")).startswith("chat.completion"):
+                raise UpstreamError(
+                    _OPENAI, code="other_protocol", retryable=False, request_id=self._request_id
+                )
+            if self.is_done:
+                return
+
+
+def _kind_of(chunk: dict[str, Any], event: str) -> str:
+    kind = chunk.get("type")
+    if isinstance(kind, str) and kind:
+        return kind
+    if event != "message":
+        return event
+    return "content_block_delta" if "delta" in chunk and "index" in chunk else ""
+
+
+def _says_error(chunk: dict[str, Any], event: str) -> bool:
+    """Whether an object that is no event of the protocol says that something failed."""
+    return (event == "message" or bool(chunk.get("error"))) and is_error(chunk)

@@ -1,0 +1,35 @@
+"""Make the errors for what an upstream says is wrong inside an answer.
+
+What it says is found as for every other protocol (``wire.openai.errors``); the code is Anthropic's
+``error.type`` (``overloaded_error``, ``rate_limit_error``, …), also where a number stands beside
+it, and the id of the request may be beside the error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferd_engine.wire.openai import errors
+from inferd_engine.wire.text.json_shapes import object_in
+
+if TYPE_CHECKING:
+    from inferd_engine.errors import UpstreamError
+
+
+def upstream_error(value: Any, *, request_id: str | None = None) -> UpstreamError:  # noqa: ANN401
+    """Make the error for an error object (or text) inside a 200 answer.
+
+    Args:
+        value: The decoded payload: ``{"type": "error", "error": …}``, its inner object, or text.
+        request_id: The upstream's id of the request.
+    """
+    outer = object_in(value)
+    own_id = outer.get("request_id")
+    error = errors.upstream_error(
+        value, request_id=request_id or (own_id if isinstance(own_id, str) else None)
+    )
+    for kind in (object_in(outer.get("error")).get("type"), outer.get("type")):
+        if isinstance(kind, str) and kind not in ("", "error"):
+            error.code = kind
+            break
+    return error

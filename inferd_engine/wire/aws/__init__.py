@@ -1,0 +1,1 @@
+"""Amazon's binary event stream."""

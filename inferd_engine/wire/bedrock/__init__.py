@@ -1,0 +1,1 @@
+"""Bedrock's Converse: a request to its JSON, and the frames of an answer to events."""

@@ -1,0 +1,49 @@
+"""What Bedrock says is wrong: the types of its exceptions, in a stream and as statuses.
+
+Amazon Bedrock API reference, "ConverseStream", errors; "Common Errors".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from inferd_engine.errors import UpstreamError
+from inferd_engine.wire.openai.error_messages import find_message
+from inferd_engine.wire.text.printable import printable
+from inferd_engine.wire.text.surrogates import join_surrogates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_BLAMING = ("validation", "accessdenied", "resourcenotfound", "conflict", "expiredtoken")
+
+
+def upstream_error(
+    kind: str, value: Mapping[str, Any], *, request_id: str | None = None
+) -> UpstreamError:
+    """Make the error for an exception inside a 200 answer.
+
+    Args:
+        kind: Its type, such as ``"throttlingException"``.
+        value: Its payload.
+        request_id: The upstream's id of the request.
+    """
+    message = value.get("originalMessage") or find_message(dict(value))
+    message = join_surrogates(str(message or kind or "the upstream reported an error"))
+    return UpstreamError(
+        f"the upstream reported an error: {printable(message)}",
+        upstream_message=message,
+        code=kind or None,
+        retryable=not kind.lower().startswith(_BLAMING),
+        request_id=request_id,
+    )
+
+
+def type_of(headers: Mapping[str, str]) -> str | None:
+    """Return the type of the error that a status stands for; None if the headers do not say.
+
+    Args:
+        headers: The answer's headers, names in lower case.
+    """
+    kind = headers.get("x-amzn-errortype", "").partition(":")[0].partition(",")[0]
+    return kind.rpartition("#")[2].strip() or None
