@@ -54,15 +54,12 @@ _HOMES = {
     "inferd_engine.vectors": ("EmbedResult",),
     "inferd_engine.backends.openai_compat.backend": ("OpenAiCompat",),
     "inferd_engine.backends.openai_compat.config": ("OpenAiCompatConfig",),
-<<<<<<< HEAD
-    "inferd_engine.backends.llamacpp.backend": ("LlamaCpp",),
-    "inferd_engine.backends.llamacpp.config": ("LlamaCppConfig",),
-=======
     "inferd_engine.backends.anthropic.backend": ("Anthropic",),
     "inferd_engine.backends.anthropic.config": ("AnthropicConfig",),
     "inferd_engine.backends.bedrock.backend": ("Bedrock",),
     "inferd_engine.backends.bedrock.config": ("BedrockConfig",),
->>>>>>> main
+    "inferd_engine.backends.llamacpp.backend": ("LlamaCpp",),
+    "inferd_engine.backends.llamacpp.config": ("LlamaCppConfig",),
     "inferd_engine.backends.mock": ("Mock", "MockConfig"),
     "inferd_engine.backends.base": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
     "inferd_engine.cancel": ("CancelToken",),
@@ -137,13 +134,10 @@ if TYPE_CHECKING:
         Backend as Backend,
         BackendCapabilities as BackendCapabilities,
     )
-<<<<<<< HEAD
-    from inferd_engine.backends.llamacpp.backend import LlamaCpp as LlamaCpp
-    from inferd_engine.backends.llamacpp.config import LlamaCppConfig as LlamaCppConfig
-=======
     from inferd_engine.backends.bedrock.backend import Bedrock as Bedrock
     from inferd_engine.backends.bedrock.config import BedrockConfig as BedrockConfig
->>>>>>> main
+    from inferd_engine.backends.llamacpp.backend import LlamaCpp as LlamaCpp
+    from inferd_engine.backends.llamacpp.config import LlamaCppConfig as LlamaCppConfig
     from inferd_engine.backends.mock import (
         Mock as Mock,
         MockConfig as MockConfig,

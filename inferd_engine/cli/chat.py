@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import argparse
 
     from inferd_engine.cli.asked import Asked
+    from inferd_engine.cli.upstream import Answering
 
 EPILOG = table_of(
     *(EXIT_OK, EXIT_UPSTREAM, EXIT_USAGE, EXIT_CUT),
@@ -93,11 +94,7 @@ def _run(options: argparse.Namespace, output: Output) -> int:
     system = argument_text(options.system, "--system") if options.system else ""
     attachments = attachments_from(options.attachment)
     # What is attached is meant to be sent: nobody has to say so twice.
-<<<<<<< HEAD
     with _backend(options, asked) as backend:
-=======
-    with backend_from(options, asked, vision=True, audio=True, documents=True) as backend:
->>>>>>> main
         if _wants_to_talk(options):
             from inferd_engine.cli.conversation import talk  # noqa: PLC0415 - readline
 
@@ -111,9 +108,9 @@ def _run(options: argparse.Namespace, output: Output) -> int:
     return EXIT_OK
 
 
-def _backend(options: argparse.Namespace, asked: Asked) -> ie.OpenAiCompat | ie.LlamaCpp:
+def _backend(options: argparse.Namespace, asked: Asked) -> Answering:
     if options.llamacpp is None:
-        return backend_from(options, asked, vision=True, audio=True)
+        return backend_from(options, asked, vision=True, audio=True, documents=True)
     from inferd_engine.cli.llamacpp import llamacpp_from  # noqa: PLC0415 - for those who run one
 
     return llamacpp_from(options, asked)

@@ -30,15 +30,11 @@ from inferd_engine.cli.upstream import told_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from inferd_engine.cli.upstream import Asking
+    from inferd_engine.cli.upstream import Answering
 
 
 def talk(
-<<<<<<< HEAD
-    backend: ie.OpenAiCompat | ie.LlamaCpp,
-=======
-    backend: Asking,
->>>>>>> main
+    backend: Answering,
     system: str,
     attachments: Sequence[ie.Attachment],
     fields: Mapping[str, Any],
@@ -85,11 +81,7 @@ class Conversation:
 
     def __init__(
         self,
-<<<<<<< HEAD
-        backend: ie.OpenAiCompat | ie.LlamaCpp,
-=======
-        backend: Asking,
->>>>>>> main
+        backend: Answering,
         system: str,
         attachments: Sequence[ie.Attachment],
         fields: Mapping[str, Any],

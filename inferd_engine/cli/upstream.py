@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Asking = Union["ie.OpenAiCompat", "ie.Anthropic"]
 """A backend of the command line's."""
+Answering = Union[Asking, "ie.LlamaCpp"]
+"""The same, or a model in this process."""
 Config = Union["ie.OpenAiCompatConfig", "ie.AnthropicConfig"]
 _MAKERS = {"openai": "OpenAI", "anthropic": "Anthropic"}  # by their protocols
 _WAYS = (
@@ -59,7 +61,7 @@ def shown(url: str) -> str:
     return url.partition("?")[0]
 
 
-def told_of(backend: ie.OpenAiCompat | ie.LlamaCpp) -> str:
+def told_of(backend: Answering) -> str:
     """Return which model answers, and where."""
     if isinstance(backend, ie.LlamaCpp):
         return f"{backend.models()[0]}, in this process"

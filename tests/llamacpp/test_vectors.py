@@ -47,6 +47,7 @@ def test_vectors_are_llama_cpps_own(tiny, pooling, number):
     for ours, one in zip(found.embeddings, expected, strict=True):
         assert ours == pytest.approx(one, abs=1e-4)
     assert found.model == "tiny"
+    assert found.dimensions == 64
     assert found.input_tokens > 60
 
 
@@ -99,15 +100,17 @@ def test_prefixes_are_for_tasks(prefixes):
         ie.LlamaCpp(model_path="x.gguf", task_prefixes=prefixes)
 
 
-def test_stop_ends_what_is_computed(slow):
-    """The call raises at once, from another thread's stop()."""
+@pytest.mark.parametrize("way", ["stop", "token"])
+def test_what_is_computed_can_be_ended(slow, way):
+    """The call raises at once, and the computing ends."""
+    token = ie.CancelToken()
     backend = ie.LlamaCpp(model_path=slow, embed=True, n_ctx=256, n_threads=1, embed_n_ctx=4096)
     backend.load()
-    errors = []
+    errors, call = [], backend.embeddings
 
     def ask():
         try:
-            embed(backend, *["я" * 3000] * 9)
+            call(["я" * 3000] * 9, cancel=token)
         except ie.GenerateError as error:
             errors.append(error)
 
@@ -115,8 +118,9 @@ def test_stop_ends_what_is_computed(slow):
     asking.start()
     assert until(lambda: any("making vectors" in t.name for t in threading.enumerate()))
     threading.Event().wait(0.1)
-    backend.stop()
+    backend.stop() if way == "stop" else token.cancel()
     asking.join(1.0)
+    backend.stop()
     assert isinstance(errors[0], ie.RequestCancelledError)
 
 

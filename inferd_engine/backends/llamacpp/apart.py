@@ -7,6 +7,7 @@ each until it is cancelled; when nobody waits any more, the work ends.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -15,7 +16,9 @@ from inferd_engine.errors import GenerateError, InternalError
 from inferd_engine.stream.turn import Bell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from inferd_engine.cancel import Cancellable, CancelToken, LiveSet
 
 _SLICE = 0.5  # seconds of waiting at the most, before looking around
 Result = TypeVar("Result")
@@ -32,6 +35,26 @@ class Waiter:
         """Let the call wait no more."""
         self.is_cancelled = True
         self.bell.ring()
+
+
+@contextlib.contextmanager
+def waiting(live: LiveSet[Cancellable], cancel: CancelToken | None) -> Iterator[Waiter]:
+    """Have a waiter that a backend's ``stop()`` and a caller's token can cancel.
+
+    Args:
+        live: What the backend cancels when it is stopped.
+        cancel: The caller's token.
+    """
+    waiter = Waiter()
+    live.add(waiter)
+    if cancel is not None:
+        cancel.join(waiter)
+    try:
+        yield waiter
+    finally:
+        live.discard(waiter)
+        if cancel is not None:
+            cancel.leave(waiter)
 
 
 class Apart(Generic[Result]):

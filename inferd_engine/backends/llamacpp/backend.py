@@ -13,7 +13,7 @@ import attrs
 
 from inferd_engine.backends.base import AcceleratorInfo, Backend, BackendCapabilities
 from inferd_engine.backends.llamacpp.answer import Answer, FlatAnswer
-from inferd_engine.backends.llamacpp.apart import Apart, Waiter
+from inferd_engine.backends.llamacpp.apart import Apart, waiting
 from inferd_engine.backends.llamacpp.config import LOADING, LlamaCppConfig
 from inferd_engine.backends.llamacpp.engine import Engine
 from inferd_engine.backends.llamacpp.request import messages_of, words_of
@@ -29,8 +29,8 @@ from inferd_engine.errors import (
     UnsupportedError,
 )
 from inferd_engine.frames import without_frames
-from inferd_engine.proto.embed import EmbedResult
 from inferd_engine.proto.v1 import DEFAULT_TEMPERATURE, DEFAULT_TOP_K, DEFAULT_TOP_P
+from inferd_engine.vectors import EmbedResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -220,7 +220,7 @@ class LlamaCpp(Backend):
         )
 
     @without_frames
-    def embed(self, request: EmbedResolved) -> EmbedResult:
+    def embed(self, request: EmbedResolved, *, cancel: CancelToken | None = None) -> EmbedResult:
         """Make vectors of texts, each of the length 1.
 
         Raises:
@@ -232,7 +232,7 @@ class LlamaCpp(Backend):
         if not self.config.embed:
             msg = "this backend was made without vectors: give embed=True"
             raise UnsupportedError(msg)
-        embedder = self._loaded(None).embedder
+        embedder = self._loaded(cancel).embedder
         if embedder is None:
             msg = "the model was loaded without embed=True"
             raise InternalError(msg)
@@ -241,16 +241,15 @@ class LlamaCpp(Backend):
         work = Apart(
             lambda flag: embedder.vectors(texts, request.dimensions, flag), "making vectors"
         )
-        waiter = Waiter()
-        self._live.add(waiter)
-        work.start()
-        work.wait(waiter)
+        with waiting(self._live, cancel) as waiter:
+            work.start()
+            work.wait(waiter)
         if work.error is not None:
             raise work.error
         if work.result is None:
-            msg = "the backend was stopped while vectors were made"
+            msg = "the call was cancelled while vectors were made"
             raise RequestCancelledError(msg)
-        return EmbedResult(tuple(work.result), self._model_name, sum(map(len, texts)))
+        return EmbedResult(work.result, self._model_name, sum(map(len, texts)))
 
     def _prompt(
         self, loaded: Loaded, messages: Sequence[Mapping[str, Any]], words: Mapping[str, Any]

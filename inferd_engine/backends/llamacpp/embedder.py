@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from array import array
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.backends.llamacpp.config import POOLING
@@ -91,7 +92,7 @@ class Embedder:
 
     def vectors(
         self, texts: Sequence[Sequence[int]], dimensions: int | None, flag: AbortFlag
-    ) -> list[tuple[float, ...]]:
+    ) -> list[array[float]]:
         """Return a vector of each text, given as tokens.
 
         Raises:
@@ -139,10 +140,10 @@ def _check_wanted(flag: AbortFlag) -> None:
         raise RequestCancelledError(msg)
 
 
-def _normed(vector: list[float]) -> tuple[float, ...]:
+def _normed(vector: list[float]) -> array[float]:
     """Return a vector of the length 1 in the same direction."""
     length = math.sqrt(math.fsum(value * value for value in vector))
     if not math.isfinite(length) or length == 0:
         msg = "the model made a vector that has no direction: NaN, infinite, or all zeros"
         raise InternalError(msg)
-    return tuple(value / length for value in vector)
+    return array("f", [value / length for value in vector])

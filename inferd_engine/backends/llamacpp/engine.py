@@ -14,7 +14,7 @@ import functools
 import os
 from typing import TYPE_CHECKING
 
-from inferd_engine.backends.llamacpp.apart import Apart, Waiter
+from inferd_engine.backends.llamacpp.apart import Apart, waiting
 from inferd_engine.backends.llamacpp.context import Context
 from inferd_engine.backends.llamacpp.embedder import Embedder
 from inferd_engine.backends.llamacpp.model import Model
@@ -22,6 +22,7 @@ from inferd_engine.backends.llamacpp.slots import Slots
 from inferd_engine.errors import NotReadyError, RequestCancelledError
 
 if TYPE_CHECKING:
+    from inferd_engine.backends.llamacpp.apart import Waiter
     from inferd_engine.backends.llamacpp.config import LlamaCppConfig
     from inferd_engine.backends.llamacpp.library import AbortFlag
     from inferd_engine.cancel import Cancellable, CancelToken, LiveSet
@@ -73,16 +74,8 @@ class Engine:
             raise NotReadyError(msg, retryable=False)
         if self.loaded is not None:
             return self.loaded
-        waiter = Waiter()
-        live.add(waiter)
-        if cancel is not None:
-            cancel.join(waiter)
-        try:
+        with waiting(live, cancel) as waiter:
             return self._wait(waiter)
-        finally:
-            live.discard(waiter)
-            if cancel is not None:
-                cancel.leave(waiter)
 
     def _wait(self, waiter: Waiter) -> Loaded:
         while not waiter.is_cancelled:

@@ -25,6 +25,7 @@ _DIALECT = Dialect(
     tool_name_pattern="",
     vision=False,
     audio=False,
+    documents=False,
     extra_body={},
 )
 
