@@ -6,6 +6,7 @@ The bounds are those of a machine with other work; the figures of an idle one ar
 from __future__ import annotations
 
 import gc
+import logging
 import random
 import subprocess
 import sys
@@ -21,7 +22,8 @@ import inferd_engine as ie
 LONG = "я" * 7000  # characters, a token each: the slow model reads some hundreds a second
 RETURNS = 0.25  # seconds; some milliseconds where nothing else runs
 ENDS = 2.0  # seconds; 0.15 where nothing else runs
-SETTINGS = {"n_ctx": 8192, "n_threads": 1, "cache_type": "f32"}
+# A prompt is one batch, which takes many seconds, and which nothing ends but the flag.
+SETTINGS = {"n_ctx": 8192, "n_batch": 8192, "n_threads": 1, "cache_type": "f32"}
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +107,28 @@ def test_a_deadline_ends_a_prefill(reader, right, clock, buffer):
     started = time.monotonic()
     with pytest.raises(ie.DeadlineError) as caught:
         hasty.complete(LONG)
-    assert 0.4 <= time.monotonic() - started < 0.4 + RETURNS + ENDS
+    assert 0.4 <= time.monotonic() - started < 0.9  # at 0.5 s a consumer looks for itself
     assert caught.value.phase == {"timeout": "total"}.get(clock, "first_token")
     check_after(reader, right)
+
+
+def test_a_deadline_ends_a_prefill_that_nobody_reads(reader, right):
+    """Nor is anybody needed who looks at the clock; the error is given when somebody comes."""
+    stream = reader.with_options(timeout=0.4).stream(LONG)
+    assert until(lambda: is_reading(reader))
+    assert timed(lambda: until(lambda: is_idle(reader))) < 0.4 + ENDS
+    with pytest.raises(ie.DeadlineError):
+        list(stream)
+    check_after(reader, right)
+
+
+def test_a_stop_is_no_error_in_the_log(reader, caplog):
+    """llama.cpp calls it one; whoever stops knows."""
+    caplog.set_level(logging.DEBUG, "inferd_engine.llamacpp")
+    in_prefill(reader).close()
+    assert until(lambda: is_idle(reader))
+    assert "failed to compute graph" in caplog.text
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
 
 
 def test_a_deadline_ends_an_answer_that_nobody_reads(reader, right):

@@ -3,7 +3,7 @@
 One request at a time has it (``slots.py``).  What was computed is kept when that is over: of the
 next prompt only what differs is read, and so the second turn of a conversation costs its new words
 alone.  ``known`` says which tokens are in the cache, and nothing else does: after an abort, of
-which llama.cpp keeps whatever part was done, the cache is cut back to it.
+which llama.cpp keeps whatever part was done, the next request cuts the cache back to it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from inferd_engine.backends.llamacpp.config import CACHE_TYPES
 from inferd_engine.backends.llamacpp.library import (
     abort_callback,
     complaints,
+    computing,
     forget_complaints,
     library,
 )
@@ -43,6 +44,7 @@ class Context:
         self._llama = llama = library()
         self._free = llama.llama_free
         self.handle: Any = None
+        self._flag: AbortFlag | None = None
         self.model = model
         self.known: list[int] = []
         n_ctx = config.n_ctx or model.n_ctx_train
@@ -72,6 +74,7 @@ class Context:
 
     def heed(self, flag: AbortFlag | None) -> None:
         """Look at this flag while computing, and at no earlier one."""
+        self._flag = flag
         address = 0 if flag is None else flag.address
         callback = self._llama.ggml_abort_callback() if flag is None else abort_callback()
         self._llama.llama_set_abort_callback(self.handle, callback, address)
@@ -100,14 +103,13 @@ class Context:
         """
         piece = tokens[: self._n_batch]
         data = (self._llama.llama_token * len(piece))(*piece)
-        forget_complaints()
-        result = self._llama.llama_decode(
-            self.handle, self._llama.llama_batch_get_one(data, len(piece))
-        )
+        with computing(self._flag):
+            result = self._llama.llama_decode(
+                self.handle, self._llama.llama_batch_get_one(data, len(piece))
+            )
         if result == 0:
             self.known += piece
             return len(piece)
-        self._cut()
         if result == _ABORTED:
             msg = "the answer was stopped"
             raise RequestCancelledError(msg)

@@ -17,6 +17,7 @@ from inferd_engine.backends.llamacpp.config import POOLING
 from inferd_engine.backends.llamacpp.library import (
     abort_callback,
     complaints,
+    computing,
     forget_complaints,
     library,
 )
@@ -124,8 +125,8 @@ class Embedder:
         for place, token in enumerate(tokens):
             batch.token[place], batch.pos[place] = token, place
             batch.n_seq_id[place], batch.seq_id[place][0], batch.logits[place] = 1, 0, 1
-        forget_complaints()
-        result = llama.llama_decode(self.handle, batch)
+        with computing(flag):
+            result = llama.llama_decode(self.handle, batch)
         _check_wanted(flag)
         found = llama.llama_get_embeddings_seq(self.handle, 0) if result == 0 else None
         if not found:

@@ -11,13 +11,18 @@ complaints are kept, for the error's message.
 from __future__ import annotations
 
 import collections
+import contextlib
 import ctypes
 import functools
 import logging
-from typing import Any
+import threading
+from typing import TYPE_CHECKING, Any
 
 from inferd_engine._native import IMPLEMENTATION, ffi, lib as native
 from inferd_engine.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 logger = logging.getLogger("inferd_engine.llamacpp")
 
@@ -25,6 +30,7 @@ logger = logging.getLogger("inferd_engine.llamacpp")
 _LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR}
 _CONTINUED = 5
 _complaints: collections.deque[str] = collections.deque(maxlen=3)
+_local = threading.local()  # the flag of what this thread computes
 _kept: list[Any] = []  # what C refers to: it has to live as long as the process
 
 
@@ -62,10 +68,22 @@ def _redirect_log(llama: Any) -> None:  # noqa: ANN401
             return  # the dots of a progress bar
         if level >= logging.ERROR:
             _complaints.append(line)
-        logger.log(level, "%s", line)
+        is_stopped = bool(getattr(_local, "flag", None))
+        logger.log(logging.DEBUG if is_stopped else level, "%s", line)
 
     _kept.append(log)
     llama.llama_log_set(log, ctypes.c_void_p(0))
+
+
+@contextlib.contextmanager
+def computing(flag: AbortFlag | None) -> Iterator[None]:
+    """Keep llama.cpp's complaints in here, but not those about being stopped by the flag."""
+    _complaints.clear()
+    _local.flag = flag
+    try:
+        yield
+    finally:
+        _local.flag = None
 
 
 def forget_complaints() -> None:
