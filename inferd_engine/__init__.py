@@ -58,6 +58,8 @@ _HOMES = {
     "inferd_engine.backends.anthropic.config": ("AnthropicConfig",),
     "inferd_engine.backends.bedrock.backend": ("Bedrock",),
     "inferd_engine.backends.bedrock.config": ("BedrockConfig",),
+    "inferd_engine.backends.llamacpp.backend": ("LlamaCpp",),
+    "inferd_engine.backends.llamacpp.config": ("LlamaCppConfig",),
     "inferd_engine.backends.mock": ("Mock", "MockConfig"),
     "inferd_engine.backends.base": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
     "inferd_engine.cancel": ("CancelToken",),
@@ -134,6 +136,8 @@ if TYPE_CHECKING:
     )
     from inferd_engine.backends.bedrock.backend import Bedrock as Bedrock
     from inferd_engine.backends.bedrock.config import BedrockConfig as BedrockConfig
+    from inferd_engine.backends.llamacpp.backend import LlamaCpp as LlamaCpp
+    from inferd_engine.backends.llamacpp.config import LlamaCppConfig as LlamaCppConfig
     from inferd_engine.backends.mock import (
         Mock as Mock,
         MockConfig as MockConfig,

@@ -69,6 +69,7 @@ MAY_IMPORT = {
         "backends.mock_script",
     ),
     "backends.over_http": _BACKEND,
+    "backends.llamacpp": _BACKEND,
     "backends.openai_compat": (*_BACKEND, "backends.over_http"),
     "backends.anthropic": (*_BACKEND, "backends.over_http"),
     "backends.bedrock": (*_BACKEND, "backends.over_http"),

@@ -30,6 +30,9 @@ from inferd_engine.cli.upstream import backend_from
 if TYPE_CHECKING:
     import argparse
 
+    from inferd_engine.cli.asked import Asked
+    from inferd_engine.cli.upstream import Answering
+
 EPILOG = table_of(
     *(EXIT_OK, EXIT_UPSTREAM, EXIT_USAGE, EXIT_CUT),
     *(EXIT_INTERRUPTED, EXIT_PIPE, EXIT_TERMINATED),
@@ -55,6 +58,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_request(parser)
     add_upstream(parser)
+    parser.add_argument(
+        "--llamacpp",
+        metavar="FILE",
+        help="a model in GGUF that is run here, by llama.cpp, instead of an upstream",
+    )
     printed = parser.add_argument_group("what is printed")
     printed.add_argument(
         "--no-thinking",
@@ -86,7 +94,7 @@ def _run(options: argparse.Namespace, output: Output) -> int:
     system = argument_text(options.system, "--system") if options.system else ""
     attachments = attachments_from(options.attachment)
     # What is attached is meant to be sent: nobody has to say so twice.
-    with backend_from(options, asked, vision=True, audio=True, documents=True) as backend:
+    with _backend(options, asked) as backend:
         if _wants_to_talk(options):
             from inferd_engine.cli.conversation import talk  # noqa: PLC0415 - readline
 
@@ -98,6 +106,14 @@ def _run(options: argparse.Namespace, output: Output) -> int:
         with with_model(backend, options.model).generate_v2(request) as stream:
             output.show(stream)
     return EXIT_OK
+
+
+def _backend(options: argparse.Namespace, asked: Asked) -> Answering:
+    if options.llamacpp is None:
+        return backend_from(options, asked, vision=True, audio=True, documents=True)
+    from inferd_engine.cli.llamacpp import llamacpp_from  # noqa: PLC0415 - for those who run one
+
+    return llamacpp_from(options, asked)
 
 
 def _wants_to_talk(options: argparse.Namespace) -> bool:

@@ -46,11 +46,15 @@ def command_of(line: str) -> Callable[[Conversation], bool | None] | None:
 
 
 def _model(conversation: Conversation, argument: str) -> None:
-    if argument:
-        conversation.backend = conversation.backend.with_options(model=argument)
+    backend = conversation.backend
+    if isinstance(backend, ie.LlamaCpp):
+        say(f"* {backend.models()[0]}")  # the one that was loaded
         return
-    current = conversation.backend.config.model
-    for model in conversation.backend.models():
+    if argument:
+        conversation.backend = backend.with_options(model=argument)
+        return
+    current = backend.config.model
+    for model in backend.models():
         say(f"{'*' if model == current else ' '} {model}")
 
 

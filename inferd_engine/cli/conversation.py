@@ -25,16 +25,16 @@ from inferd_engine.cli.commands import command_of
 from inferd_engine.cli.exit_codes import EXIT_OK, EXIT_TERMINATED
 from inferd_engine.cli.lines import Lines
 from inferd_engine.cli.terminal import say
-from inferd_engine.cli.upstream import shown
+from inferd_engine.cli.upstream import told_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from inferd_engine.cli.upstream import Asking
+    from inferd_engine.cli.upstream import Answering
 
 
 def talk(
-    backend: Asking,
+    backend: Answering,
     system: str,
     attachments: Sequence[ie.Attachment],
     fields: Mapping[str, Any],
@@ -53,7 +53,7 @@ def talk(
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, _terminate)  # the terminal is to be left as it was found
     conversation = Conversation(backend, system, attachments, fields, thinking=thinking)
-    say(f"{backend.config.model} at {shown(backend.config.base_url)}")
+    say(told_of(backend))
     say("/help lists the commands, Ctrl-C stops an answer, Ctrl-D leaves.")
     lines = Lines()
     while (line := lines.read()) is not None:
@@ -81,7 +81,7 @@ class Conversation:
 
     def __init__(
         self,
-        backend: Asking,
+        backend: Answering,
         system: str,
         attachments: Sequence[ie.Attachment],
         fields: Mapping[str, Any],

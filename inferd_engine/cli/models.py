@@ -19,7 +19,7 @@ from inferd_engine.cli.upstream import backend_from
 if TYPE_CHECKING:
     import argparse
 
-    from inferd_engine.cli.upstream import Asking
+    from inferd_engine.cli.upstream import Answering
 
 EPILOG = table_of(EXIT_OK, EXIT_UPSTREAM, EXIT_USAGE, EXIT_INTERRUPTED)
 _NO_LIST = (404, 405, 501)  # HTTP: there is no such thing here
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def with_model(backend: Asking, model: str | None) -> Asking:
+def with_model(backend: Answering, model: str | None) -> Answering:
     """Return the backend with the model that is meant: the one named, or the only one.
 
     An upstream that has no list decides for itself what the default name means to it.
@@ -47,7 +47,7 @@ def with_model(backend: Asking, model: str | None) -> Asking:
         InvalidRequestError: There are several models, or none.
         GenerateError: The upstream could not be asked.
     """
-    if model:
+    if model or isinstance(backend, ie.LlamaCpp):
         return backend
     try:
         models = backend.models()

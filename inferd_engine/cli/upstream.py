@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Asking = Union["ie.OpenAiCompat", "ie.Anthropic"]
 """A backend of the command line's."""
+Answering = Union[Asking, "ie.LlamaCpp"]
+"""The same, or a model in this process."""
 Config = Union["ie.OpenAiCompatConfig", "ie.AnthropicConfig"]
 _MAKERS = {"openai": "OpenAI", "anthropic": "Anthropic"}  # by their protocols
 _WAYS = (
@@ -57,6 +59,13 @@ def address_of(text: str) -> str:
 def shown(url: str) -> str:
     """Return an address as it may be shown: its query may hold a key."""
     return url.partition("?")[0]
+
+
+def told_of(backend: Answering) -> str:
+    """Return which model answers, and where."""
+    if isinstance(backend, ie.LlamaCpp):
+        return f"{backend.models()[0]}, in this process"
+    return f"{backend.config.model} at {shown(backend.config.base_url)}"
 
 
 def is_named(options: argparse.Namespace) -> bool:

@@ -1,0 +1,1 @@
+"""llama.cpp in this process: a model that stops in the middle of what it computes."""

@@ -1,0 +1,305 @@
+"""The backend: a request becomes tokens, a sampler and a place in the queue.
+
+All that can be wrong with a request is found in the call: the template, the grammar, the length of
+the prompt.  The stream that it returns waits for a context, and computes, in its worker.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from inferd_engine.backends.base import AcceleratorInfo, Backend, BackendCapabilities
+from inferd_engine.backends.llamacpp.answer import Answer, FlatAnswer
+from inferd_engine.backends.llamacpp.apart import Apart, waiting
+from inferd_engine.backends.llamacpp.config import LOADING, LlamaCppConfig
+from inferd_engine.backends.llamacpp.engine import Engine
+from inferd_engine.backends.llamacpp.request import messages_of, words_of
+from inferd_engine.backends.llamacpp.sampling import Sampler, Sampling
+from inferd_engine.backends.llamacpp.source import LlamaSource
+from inferd_engine.backends.llamacpp.template import knows_tools, prompt_from, tokens_of
+from inferd_engine.backends.llamacpp.tools import grammar_of
+from inferd_engine.errors import (
+    InternalError,
+    InvalidRequestError,
+    NotReadyError,
+    RequestCancelledError,
+    UnsupportedError,
+)
+from inferd_engine.frames import without_frames
+from inferd_engine.proto.v1 import DEFAULT_TEMPERATURE, DEFAULT_TOP_K, DEFAULT_TOP_P
+from inferd_engine.vectors import EmbedResult
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from typing_extensions import Self, Unpack
+
+    from inferd_engine.backends.llamacpp.config import LlamaCppFields
+    from inferd_engine.backends.llamacpp.engine import Loaded
+    from inferd_engine.cancel import CancelToken
+    from inferd_engine.proto.embed import EmbedResolved
+    from inferd_engine.proto.v1 import Resolved
+    from inferd_engine.proto.v2 import ResolvedV2
+    from inferd_engine.stream.token_stream import TokenStream
+
+
+class LlamaCpp(Backend):
+    """Ask a model in this process: ``LlamaCpp(model_path="qwen3.gguf")``.
+
+    Args:
+        config: A configuration.
+        fields: Those of ``LlamaCppConfig``, one by one; they win over the configuration's.
+
+    Raises:
+        InvalidRequestError: A field cannot be used; the message names it.
+    """
+
+    @without_frames
+    def __init__(
+        self, config: LlamaCppConfig | None = None, **fields: Unpack[LlamaCppFields]
+    ) -> None:
+        if config is not None and not isinstance(config, LlamaCppConfig):
+            kind = type(config).__name__
+            msg = (
+                f"LlamaCpp() takes a LlamaCppConfig or fields of one, not an object of type {kind}"
+            )
+            raise TypeError(msg)
+        given: Any = fields
+        self.config = LlamaCppConfig(**given) if config is None else attrs.evolve(config, **given)
+        self.buffer = self.config.buffer
+        self._engine: Engine | None = Engine(self.config)
+
+    def __repr__(self) -> str:
+        return f"<LlamaCpp {self._model_name}{' stopped' if self._stopped else ''}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.config,)
+
+    @property
+    def name(self) -> str:
+        """``"llamacpp"``."""
+        return "llamacpp"
+
+    @property
+    def _model_name(self) -> str:
+        return Path(self.config.model_path).stem
+
+    def capabilities(self) -> BackendCapabilities:
+        """What a model in this process can do."""
+        layers = self.config.n_gpu_layers
+        accelerator = AcceleratorInfo(gpu_layers=layers)
+        return BackendCapabilities(
+            v2=True,
+            tools=True,
+            thinking=True,
+            embed=self.config.embed,
+            accelerator=accelerator,
+        )
+
+    @without_frames
+    def with_options(self, **fields: Unpack[LlamaCppFields]) -> Self:
+        """Return a backend of its own with other settings, over the same model and contexts.
+
+        Where a setting is one that the model is loaded by, it is loaded anew.
+        """
+        other = type(self)(self.config, **fields)
+        if all(getattr(other.config, name) == getattr(self.config, name) for name in LOADING):
+            other._engine = self._engine  # noqa: SLF001 - one of us
+        return other
+
+    @without_frames
+    def load(self, cancel: CancelToken | None = None) -> None:
+        """Load the model now, instead of with the first call.
+
+        Args:
+            cancel: Ends the loading.
+
+        Raises:
+            InvalidRequestError: The file is not what it has to be; the message names the field.
+            NotReadyError: It cannot be loaded, or there is not the memory for it.
+            RequestCancelledError: ``cancel`` or ``stop()`` ended the loading.
+            UnsupportedError: llama-cpp-python is not installed.
+        """
+        self._loaded(cancel)
+
+    def _loaded(self, cancel: CancelToken | None) -> Loaded:
+        self._check_call(cancel)
+        engine = self._engine
+        if engine is None:
+            msg = f"the backend {self.name!r} was stopped: make a new one"
+            raise NotReadyError(msg, retryable=False)
+        loaded = engine.load(cancel, self._live)
+        self._check_call(cancel)
+        return loaded
+
+    def _release(self) -> None:
+        """Drop the model; it is freed when no other backend and no stream has it."""
+        self._engine = None
+
+    @without_frames
+    def models(self, *, cancel: CancelToken | None = None) -> list[str]:
+        """Return the one model that there is, by the name of its file."""
+        self._check_call(cancel)
+        return [self._model_name]
+
+    @without_frames
+    def generate(self, request: Resolved) -> TokenStream:
+        """Answer flat text, within the request's ``grammar`` if it has one.
+
+        Raises:
+            InvalidRequestError: The grammar does not parse, the prompt is longer than the context.
+            GenerateError: As from ``load()``.
+        """
+        if request.image_token_budget is not None:
+            msg = "image_token_budget is set, but this backend reads no images yet: leave it out"
+            raise UnsupportedError(msg)
+        loaded = self._loaded(None)
+        messages = [{"role": str(m.role), "content": m.content} for m in request.messages]
+        sampling = Sampling(
+            temperature=request.temperature,
+            top_p=request.top_p,
+            top_k=request.top_k,
+            seed=self.config.seed,
+            grammar=request.grammar,
+        )
+        return self._open(
+            loaded,
+            self._prompt(loaded, messages, {}),
+            sampling,
+            FlatAnswer(),
+            max_tokens=request.max_tokens,
+            request_id=request.id,
+        )
+
+    @without_frames
+    def generate_v2(
+        self,
+        request: ResolvedV2,
+        *,
+        cancel: CancelToken | None = None,
+        include_raw: bool = False,  # noqa: ARG002 - there are no chunks
+    ) -> TokenStream:
+        """Ask; return when the request is known to be one that the model can read.
+
+        Raises:
+            InvalidRequestError: The request cannot be answered; the message names the place.
+            NotReadyError: More than ``max_waiting`` requests wait already.
+            GenerateError: As from ``load()``.
+        """
+        loaded = self._loaded(cancel)
+        config = self.config
+        can_tell = knows_tools(loaded.model, config.chat_template, config.chat_format)
+        messages = messages_of(request, knows_tools=can_tell)
+        prompt = self._prompt(loaded, messages, words_of(request))
+        is_inside = config.split_think_tags and prompt.rstrip().endswith("<think>")
+        grammar, lazy_from = grammar_of(request, is_inside=bool(is_inside))
+        sampling = Sampling(
+            temperature=_or(request.temperature, DEFAULT_TEMPERATURE),
+            top_p=_or(request.top_p, DEFAULT_TOP_P),
+            top_k=_or(request.top_k, DEFAULT_TOP_K),
+            seed=_or(request.seed, config.seed),
+            grammar=grammar,
+            lazy_from=lazy_from,
+        )
+        answer = Answer(
+            request.stop,
+            split="inside" if is_inside else config.split_think_tags,
+            has_tools=bool(request.tools),
+        )
+        return self._open(
+            loaded,
+            prompt,
+            sampling,
+            answer,
+            max_tokens=_or(request.max_tokens, config.max_tokens),
+            cancel=cancel,
+            request_id=request.id,
+        )
+
+    @without_frames
+    def embed(self, request: EmbedResolved, *, cancel: CancelToken | None = None) -> EmbedResult:
+        """Make vectors of texts, each of the length 1.
+
+        Raises:
+            UnsupportedError: The backend was not made with ``embed=True``, or the model makes no
+                vectors of so many dimensions.
+            InvalidRequestError: A text is longer than ``embed_n_ctx``; the message names it.
+            GenerateError: As from ``load()``.
+        """
+        if not self.config.embed:
+            msg = "this backend was made without vectors: give embed=True"
+            raise UnsupportedError(msg)
+        embedder = self._loaded(cancel).embedder
+        if embedder is None:
+            msg = "the model was loaded without embed=True"
+            raise InternalError(msg)
+        prefix = self.config.task_prefixes.get(request.task or "", "")
+        texts = embedder.tokens_of(request.input, prefix)
+        work = Apart(
+            lambda flag: embedder.vectors(texts, request.dimensions, flag), "making vectors"
+        )
+        with waiting(self._live, cancel) as waiter:
+            work.start()
+            work.wait(waiter)
+        if work.error is not None:
+            raise work.error
+        if work.result is None:
+            msg = "the call was cancelled while vectors were made"
+            raise RequestCancelledError(msg)
+        return EmbedResult(work.result, self._model_name, sum(map(len, texts)))
+
+    def _prompt(
+        self, loaded: Loaded, messages: Sequence[Mapping[str, Any]], words: Mapping[str, Any]
+    ) -> str:
+        config = self.config
+        return prompt_from(
+            loaded.model,
+            messages,
+            template=config.chat_template,
+            chat_format=config.chat_format,
+            **words,
+        )
+
+    def _open(
+        self,
+        loaded: Loaded,
+        prompt: str,
+        sampling: Sampling,
+        answer: Answer,
+        *,
+        max_tokens: int,
+        cancel: CancelToken | None = None,
+        request_id: str = "",
+    ) -> TokenStream:
+        if not loaded.has_memory:
+            msg = "this model makes vectors and no text: ask it with embed()"
+            raise UnsupportedError(msg)
+        tokens = tokens_of(loaded.model, prompt)
+        if not tokens or len(tokens) >= loaded.size:
+            msg = (
+                f"the prompt has {len(tokens)} tokens, and the context has room for {loaded.size} "
+                "with the answer: shorten the messages, or give a larger n_ctx"
+            )
+            raise InvalidRequestError(msg)
+        config = self.config
+        source = LlamaSource(
+            loaded,
+            tokens,
+            Sampler(loaded.model, sampling),
+            answer,
+            max_tokens=max_tokens,
+            limits={
+                "timeout": config.timeout,
+                "first_token": config.first_token_timeout,
+                "idle": config.idle_timeout,
+            },
+            model=self._model_name,
+        )
+        return self.open_stream(source, cancel=cancel, request_id=request_id)
+
+
+def _or(value: Any, default: Any) -> Any:  # noqa: ANN401 - the type of either
+    return default if value is None else value

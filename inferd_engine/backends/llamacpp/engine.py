@@ -1,0 +1,106 @@
+"""A model that is loaded once, for whoever asks, and its contexts.
+
+Many may wait for one loading (``apart.py``).  When all of them have left it ends, and the next who
+asks begins anew.
+
+What was loaded belongs to the process that loaded it: the threads that llama.cpp computes with are
+not there in a forked child, and so a child is told to make a backend of its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+from typing import TYPE_CHECKING
+
+from inferd_engine.backends.llamacpp.apart import Apart, waiting
+from inferd_engine.backends.llamacpp.context import Context
+from inferd_engine.backends.llamacpp.embedder import Embedder
+from inferd_engine.backends.llamacpp.model import Model
+from inferd_engine.backends.llamacpp.slots import Slots
+from inferd_engine.errors import NotReadyError, RequestCancelledError
+
+if TYPE_CHECKING:
+    from inferd_engine.backends.llamacpp.apart import Waiter
+    from inferd_engine.backends.llamacpp.config import LlamaCppConfig
+    from inferd_engine.backends.llamacpp.library import AbortFlag
+    from inferd_engine.cancel import Cancellable, CancelToken, LiveSet
+
+
+class Loaded:
+    """A model, and the contexts that answer."""
+
+    def __init__(self, config: LlamaCppConfig, flag: AbortFlag) -> None:
+        self.model = Model(config, flag)
+        contexts = [Context(self.model, config) for _ in range(config.n_parallel)]
+        self.size = contexts[0].size
+        self.has_memory = contexts[0].has_memory
+        self.embedder = Embedder(self.model, config) if config.embed else None
+        self.slots = Slots(contexts, config.max_waiting)
+
+
+class Engine:
+    """Load a model when it is first asked for, and keep it."""
+
+    def __init__(self, config: LlamaCppConfig) -> None:
+        self._config = config
+        self._loading: dict[str, Apart[Loaded]] = {}
+        self._pid: int | None = None
+
+    @property
+    def loaded(self) -> Loaded | None:
+        """What was loaded, if it was."""
+        loading = self._loading.get("it")
+        return None if loading is None else loading.result
+
+    def load(self, cancel: CancelToken | None, live: LiveSet[Cancellable]) -> Loaded:
+        """Return the model, loaded.
+
+        Args:
+            cancel: Ends the waiting.
+            live: Whose members are cancelled when the backend is stopped.
+
+        Raises:
+            RequestCancelledError: The token was cancelled, or the backend stopped.
+            NotReadyError: Another process has loaded it, or it cannot be loaded.
+            InvalidRequestError: The file is not what it has to be.
+        """
+        if self._pid not in (None, os.getpid()):
+            msg = (
+                "the model was loaded before this process was forked, and cannot compute here: "
+                "make a LlamaCpp in each process, or start processes with 'spawn'"
+            )
+            raise NotReadyError(msg, retryable=False)
+        if self.loaded is not None:
+            return self.loaded
+        with waiting(live, cancel) as waiter:
+            return self._wait(waiter)
+
+    def _wait(self, waiter: Waiter) -> Loaded:
+        while not waiter.is_cancelled:
+            fresh = Apart(functools.partial(Loaded, self._config), "loading")
+            loading = self._loading.setdefault("it", fresh)
+            if loading is fresh:
+                self._start(loading)
+            loading.wait(waiter)
+            if loading.result is not None:
+                return loading.result
+            if loading.is_over and self._loading.get("it") is loading:
+                self._forget()  # the next who asks begins anew
+            if loading.error is not None and not loading.flag:
+                raise copy.copy(loading.error)  # there may be others who wait, and are given theirs
+        msg = "the call was cancelled while the model was loaded"
+        raise RequestCancelledError(msg)
+
+    def _start(self, loading: Apart[Loaded]) -> None:
+        self._pid = os.getpid()
+        try:
+            loading.start()
+        except BaseException:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        self._loading.pop("it", None)
+        self._pid = None

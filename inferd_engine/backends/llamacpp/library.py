@@ -1,0 +1,125 @@
+"""llama.cpp's library, by way of llama-cpp-python's bindings: imported late, made quiet.
+
+Of llama-cpp-python only its table of the C functions is used.  Its ``Llama`` cannot be stopped from
+another thread, reads a prompt in one go, and has one context for each copy of the model.
+
+llama.cpp writes to stderr unless it is told otherwise, for the whole process; here it writes to the
+logger ``inferd_engine.llamacpp``.  What it says of a failure is in its log alone, so the last
+complaints are kept, for the error's message.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import ctypes
+import functools
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from inferd_engine._native import IMPLEMENTATION, ffi, lib as native
+from inferd_engine.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+logger = logging.getLogger("inferd_engine.llamacpp")
+
+# ggml.h, enum ggml_log_level: debug, info, warn, error; 5 goes on with the line before it.
+_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR}
+_CONTINUED = 5
+_complaints: collections.deque[str] = collections.deque(maxlen=3)
+_local = threading.local()  # the flag of what this thread computes
+_kept: list[Any] = []  # what C refers to: it has to live as long as the process
+
+
+@functools.cache
+def library() -> Any:  # noqa: ANN401 - a module without types
+    """Return llama-cpp-python's module of C functions, ready to be used.
+
+    Raises:
+        UnsupportedError: It is not installed, or its library cannot be loaded.
+    """
+    try:
+        import llama_cpp  # noqa: PLC0415 - a second, and an extra
+
+        llama = llama_cpp.llama_cpp
+    except ImportError as error:
+        msg = "LlamaCpp needs llama-cpp-python: pip install 'inferd-engine[llamacpp]'"
+        raise UnsupportedError(msg) from error
+    except (OSError, RuntimeError) as error:
+        msg = f"llama-cpp-python is there, but its library cannot be loaded: {error}"
+        raise UnsupportedError(msg) from error
+    _redirect_log(llama)
+    llama.llama_backend_init()
+    return llama
+
+
+def _redirect_log(llama: Any) -> None:  # noqa: ANN401
+    level = logging.DEBUG
+
+    @llama.llama_log_callback  # type: ignore[untyped-decorator]
+    def log(kind: int, text: bytes, _: Any) -> None:  # noqa: ANN401
+        nonlocal level
+        level = level if kind == _CONTINUED else _LEVELS.get(kind, logging.DEBUG)
+        line = text.decode("utf-8", "replace").strip()
+        if not line.strip("."):
+            return  # the dots of a progress bar
+        if level >= logging.ERROR:
+            _complaints.append(line)
+        is_stopped = bool(getattr(_local, "flag", None))
+        logger.log(logging.DEBUG if is_stopped else level, "%s", line)
+
+    _kept.append(log)
+    llama.llama_log_set(log, ctypes.c_void_p(0))
+
+
+@contextlib.contextmanager
+def computing(flag: AbortFlag | None) -> Iterator[None]:
+    """Keep llama.cpp's complaints in here, but not those about being stopped by the flag."""
+    _complaints.clear()
+    _local.flag = flag
+    try:
+        yield
+    finally:
+        _local.flag = None
+
+
+def forget_complaints() -> None:
+    """Begin anew to keep what llama.cpp complains about."""
+    _complaints.clear()
+
+
+def complaints() -> str:
+    """Return what llama.cpp has complained about, to be put behind a message."""
+    said = "; ".join(_complaints)
+    return f": llama.cpp says: {said}" if said else ""
+
+
+class AbortFlag:
+    """One byte that ends what is computed for one request, and for no other.
+
+    Each request has its own, and the context it computes in looks at that one: so a cancel that
+    comes late sets a byte that nobody looks at any more.
+    """
+
+    def __init__(self) -> None:
+        self._byte = ctypes.c_ubyte(0)
+        self.address = ctypes.addressof(self._byte)
+
+    def __bool__(self) -> bool:
+        return self._byte.value != 0
+
+    def set(self) -> None:
+        """Set it, for good; from any thread, without a lock."""
+        self._byte.value = 1
+
+
+@functools.cache
+def abort_callback() -> Any:  # noqa: ANN401 - a function pointer of ctypes
+    """Return what llama.cpp asks whether to go on: in C, or in Python where the C part is not."""
+    callback = library().ggml_abort_callback
+    if IMPLEMENTATION == "native":
+        return callback(int(ffi.cast("uintptr_t", ffi.addressof(native, "abort_flag"))))
+    return callback(lambda address: ctypes.c_ubyte.from_address(address).value != 0)
