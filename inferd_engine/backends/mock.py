@@ -219,7 +219,7 @@ class Mock(Backend):
 
 
 def _config_of(given: object, fields: dict[str, Any]) -> MockConfig:
-    """Give a configuration for what ``Mock()`` was given."""
+    """Return a configuration for what ``Mock()`` was given."""
     if given is None:
         return MockConfig(**fields)
     if isinstance(given, MockConfig):

@@ -174,7 +174,7 @@ class ChunkAccumulator:
         return [*held, *(tool_use for tool_use, _ in self.tool_uses()), self.done()]
 
     def check_whole(self) -> None:
-        """Look whether the answer is whole.
+        """Check that the answer is whole.
 
         Raises:
             StreamInterruptedError: It was cut, or was no answer at all.
