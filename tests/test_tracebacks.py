@@ -6,17 +6,20 @@ Each program is a file that a fresh Python runs, so that what is counted is what
 from __future__ import annotations
 
 import gc
+import importlib.metadata
 import os
 import re
 import signal
 import subprocess
 import sys
 import traceback
+import types
 from pathlib import Path
 
 import pytest
 
 import inferd_engine as ie
+from inferd_engine import frames
 from inferd_engine.testing import Reply, Stall, Upstream, chunk
 
 PACKAGE = str(Path(ie.__file__).parent)
@@ -160,6 +163,11 @@ PROGRAMS = {
         backend, _ = asking(buffer=0)
         backend.stream("Hi").poll(1)
     """,
+    "an event too large": 'ie.SSEDecoder(max_event_bytes=9).feed(b"data: " + b"x" * 99)',
+    "an error among the chunks": """
+        ie.ChunkAccumulator().ingest(b'{"error": {"message": "no"}}')
+    """,
+    "chunks without an end": "ie.ChunkAccumulator().finalize()",
     "mock": 'ie.Mock(pre_stream_error=ie.NotReadyError("loading")).complete("Hi")',
     "mock that drops": 'ie.Mock(tokens=[*"abc"], mid_stream_drop_after=1).complete("Hi")',
 }
@@ -215,6 +223,43 @@ def test_debug_shows_all(tmp_path):
     lines = run(tmp_path, PROGRAMS["refused port"], INFERD_ENGINE_DEBUG="1")
     assert any(file.endswith("transport.py") for file in frames_in(lines))
     assert len(run(tmp_path, PROGRAMS["refused port"], INFERD_ENGINE_DEBUG="0")) <= DOZEN
+
+
+def test_what_we_are_built_on_is_no_users():
+    """Frames of whatever is installed with this package are dropped, extras and all."""
+    roots = {
+        name
+        for name, homes in importlib.metadata.packages_distributions().items()
+        if {*homes} & installed_with("inferd-engine", {"compression", "socks", "vision"})
+    }
+    roots = {root for root in roots if not root.startswith("_")} - NOT_BELOW
+    assert {"requests", "urllib3", "idna", "attr"} <= roots
+    for root in roots:
+        frame = types.FunctionType(compile("1 / 0", root, "exec"), {"__name__": f"{root}.inner"})
+        with pytest.raises(ZeroDivisionError) as caught:
+            frame()
+        last = caught.value.__traceback__.tb_next
+        assert frames.users_frames(last) is None, root
+
+
+NOT_BELOW = {"inferd_engine", "cffi", "pycparser"}  # ours; what is there to build alone
+
+
+def installed_with(name, extras):
+    """Give the names of all that a package requires, as far as it is there."""
+    found, todo = {}, [(name, extras)]
+    for wanted, chosen in todo:
+        try:
+            lines = importlib.metadata.distribution(wanted).requires or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found[wanted] = True
+        for line in lines:
+            extra = re.search(r"extra == ['\"](.+?)['\"]", line)
+            required = re.match(r"[\w.-]+", line)[0]
+            if required not in found and (not extra or extra[1] in chosen):
+                todo.append((required, set()))
+    return {*found}
 
 
 # --- what stays ----------------------------------------------------------------------------------

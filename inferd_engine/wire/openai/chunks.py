@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from inferd_engine.errors import StreamInterruptedError
 from inferd_engine.events import Done, StopReason, Usage
+from inferd_engine.frames import without_frames
 from inferd_engine.reprs import shortened
 from inferd_engine.wire.openai.choices import Choices
 from inferd_engine.wire.openai.deltas import Deltas
@@ -113,6 +114,7 @@ class ChunkAccumulator:
         """Whether the answer has begun: text, a thought, a call."""
         return self._deltas.has_begun or bool(self._choices)
 
+    @without_frames
     def ingest(self, payload: bytes | str, event: str = "message") -> list[TokenEventV2]:
         """Take one payload; give the events that it holds.
 
@@ -162,6 +164,7 @@ class ChunkAccumulator:
             self._add_plain(events, deltas)
         return len(deltas)
 
+    @without_frames
     def finalize(self) -> list[TokenEventV2]:
         """End the answer: give the whole tool calls and ``Done``.
 
