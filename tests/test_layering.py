@@ -57,8 +57,9 @@ MAY_IMPORT = {
     "backends.over_http": _BACKEND,
     "backends.openai_compat": (*_BACKEND, "backends.over_http"),
     "testing": (DOOR,),
-    # A program like any other: the front door, and the names of the presets, which are not there.
-    "cli": (DOOR, "testing", "backends.openai_compat"),
+    # A program like any other: the front door; the names of the presets and what is safe to print,
+    # which are not there.
+    "cli": (DOOR, "testing", "backends.openai_compat", "wire.text"),
     DOOR: ("_version",),
     "__main__": ("cli",),
 }
