@@ -60,7 +60,7 @@ MAY_IMPORT = {
     # A program like any other: the front door; the names of the presets and what is safe to print,
     # which are not there.
     "cli": (DOOR, "testing", "backends.openai_compat", "wire.text"),
-    DOOR: ("_version",),
+    DOOR: ("_version", "frames"),
     "__main__": ("cli",),
 }
 # What types alone need beyond that: an error's answer so far, what the doors take.

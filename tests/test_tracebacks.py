@@ -168,6 +168,12 @@ PROGRAMS = {
         ie.ChunkAccumulator().ingest(b'{"error": {"message": "no"}}')
     """,
     "chunks without an end": "ie.ChunkAccumulator().finalize()",
+    "a name that is not there": "ie.OpenAICompat",
+    "struck while it loads": """
+        import sys
+        sys.modules["inferd_engine.backends.mock_script"] = None
+        ie.Mock()
+    """,
     "mock": 'ie.Mock(pre_stream_error=ie.NotReadyError("loading")).complete("Hi")',
     "mock that drops": 'ie.Mock(tokens=[*"abc"], mid_stream_drop_after=1).complete("Hi")',
 }
