@@ -208,3 +208,17 @@ def test_what_values_show():
     assert repr(ie.Completion("Hi", done=ie.Done(ie.StopReason.END_TURN))) == (
         "<Completion 'Hi' end_turn>"
     )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ie.RequestV2.from_dict({"messages": [], "attachments": [{"kind": "image"}]}),
+        ie.ImageAttachment("i", 1, 1, None),
+        ie.AudioAttachment("a", 1, 5),
+        ie.VideoAttachment("v", ["not", "bytes"]),
+    ],
+)
+def test_what_is_wrong_can_be_shown(value):
+    """A value that resolve() will refuse is shown all the same: somebody looks for the reason."""
+    assert len(repr(value)) <= LONGEST
