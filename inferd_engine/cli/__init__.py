@@ -3,6 +3,7 @@
     inferd-engine demo      see an answer stream, stop, run out of time, and break
     inferd-engine chat      ask a model; on a terminal, talk with it
     inferd-engine models    list the models of an upstream
+    inferd-engine serve     be an OpenAI-compatible server in front of an upstream
     inferd-engine doctor    look at the installation, the key, the models and a stream
 
 It uses the package by its front door, as any other program does.

@@ -30,6 +30,7 @@ COMMANDS = {
     "demo": "see an answer stream, stop, run out of time, and break; needs nothing",
     "chat": "ask a model; on a terminal without a prompt, talk with it",
     "models": "list the models of an upstream",
+    "serve": "be an OpenAI-compatible server in front of an upstream",
     "doctor": "look at the installation, the key, the models and a stream",
     "help": "tell about a command",
     "version": "print the version",

@@ -72,8 +72,13 @@ class Parser(argparse.ArgumentParser):
         return f"there is no option {names[0]}: {hint}"
 
 
-def add_upstream(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which upstream is asked, and how."""
+def add_upstream(parser: argparse.ArgumentParser, key_option: str = "--key-from") -> None:
+    """Add the options that say which upstream is asked, and how.
+
+    Args:
+        parser: Of the command.
+        key_option: What names the variable of the upstream's key.
+    """
     where = parser.add_argument_group("the upstream")
     where.add_argument(
         "--base-url",
@@ -92,7 +97,8 @@ def add_upstream(parser: argparse.ArgumentParser) -> None:
     )
     where.add_argument("-m", "--model", metavar="NAME", help="its name of the model")
     where.add_argument(
-        "--key-from",
+        key_option,
+        dest="key_from",
         metavar="VARIABLE",
         help="the variable that holds the key, '' to send none; OPENAI_API_KEY "
         "(ANTHROPIC_API_KEY), or the preset's",

@@ -13,7 +13,7 @@ from inferd_engine.testing.replies import with_default
 if TYPE_CHECKING:
     import io
     import socket
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from inferd_engine.testing.replies import Reply
     from inferd_engine.testing.steps import Step
@@ -38,10 +38,22 @@ def _read_request(reader: io.BufferedIOBase) -> Received | None:
         method, path, _ = line.decode("latin-1").split(" ", 2)
         headers = http.client.parse_headers(reader)
         named = {name.lower(): value for name, value in headers.items()}
-        body = reader.read(int(named.get("content-length", 0)))
+        body = _read_body(reader, named)
     except (ValueError, http.client.HTTPException):
         return None  # it never was a client
     return Received(method, path, named, body)
+
+
+def _read_body(reader: io.BufferedIOBase, headers: Mapping[str, str]) -> bytes:
+    """Return a request's body, which some clients send in chunks."""
+    if headers.get("transfer-encoding", "").lower() != "chunked":
+        return reader.read(int(headers.get("content-length", 0)))
+    body = b""
+    while size := int(reader.readline(65536).partition(b";")[0], 16):
+        body += reader.read(size)
+        reader.readline(65536)
+    http.client.parse_headers(reader)  # the trailers, or the blank line alone
+    return body
 
 
 def _give(reply: Reply, connection: socket.socket, received: Received) -> bool:

@@ -11,13 +11,16 @@ import pytest
 import inferd_engine as ie
 
 pytestmark = pytest.mark.timeout(120)  # the server may have to start first
+# The server closes its connection right after a streamed answer, whatever it promised: one that is
+# used again within that tenth of a millisecond is lost.  So none is here.
+FRESH = {"keepalive_expiry": 1e-9}
 
 
 @pytest.fixture(params=[512, 0], ids=lambda buffer: f"buffer={buffer}")
 def backend(request, server):
     """A backend of Messages, with a worker and without one."""
     with ie.Anthropic(
-        server.url, api_key="", model="tiny", buffer=request.param, timeout=60.0
+        server.url, api_key="", model="tiny", buffer=request.param, timeout=60.0, **FRESH
     ) as backend:
         yield backend
 
@@ -30,7 +33,8 @@ def test_text_then_done(backend):
     assert len(texts) > 1
     assert done.stop_reason is ie.StopReason.MAX_TOKENS
     assert done.usage.output_tokens == 12
-    assert done.usage.input_tokens > 10
+    # 0 in its first event, which it has not always counted by then, is not known.
+    assert done.usage.input_tokens is None or done.usage.input_tokens > 10
 
 
 def test_streamed_or_not(backend):
@@ -43,11 +47,11 @@ def test_streamed_or_not(backend):
 
 def test_both_protocols_say_the_same(backend, server):
     """The other protocol of the same server gives the same text and the same count of tokens."""
-    with ie.OpenAiCompat(server.url, api_key="", model="tiny") as other:
+    with ie.OpenAiCompat(server.url, api_key="", model="tiny", **FRESH) as other:
         asked = {"max_tokens": 8, "top_k": 1, "temperature": 0.0}
         here, there = (one.complete("Hello", **asked) for one in (backend, other))
     assert here.text == there.text
-    assert here.usage.input_tokens == there.usage.input_tokens
+    assert here.usage.input_tokens in (None, there.usage.input_tokens)
 
 
 def test_a_tool_is_no_trouble(backend):
@@ -104,7 +108,7 @@ def test_vectors(embedding, encoding):
 
 def test_a_server_without_vectors(server):
     """A server that was not started for them says so."""
-    with ie.OpenAiCompat(server.url, api_key="", model="tiny") as backend:
+    with ie.OpenAiCompat(server.url, api_key="", model="tiny", **FRESH) as backend:
         with pytest.raises(ie.HttpStatusError) as caught:
             backend.embeddings("x")
     assert caught.value.status in (400, 500, 501)

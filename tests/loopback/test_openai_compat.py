@@ -473,7 +473,7 @@ def test_capabilities(ask):
     """It says what it can do."""
     backend = ask()
     assert backend.name == "openai-compat"
-    assert backend.capabilities() == ie.BackendCapabilities(v2=True, tools=True)
+    assert backend.capabilities() == ie.BackendCapabilities(v2=True, tools=True, embed=True)
     assert backend.ready()
     backend.stop()
     assert not backend.ready()

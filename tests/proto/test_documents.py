@@ -74,9 +74,7 @@ def test_documents_that_are_refused(attachment, words):
 def test_a_thought_keeps_a_mapping():
     """What goes back with a thought has names."""
     message = ie.MessageV2("assistant", [ie.ThinkingBlock("x", "signature")])
-    with pytest.raises(
-        ie.InvalidRequestError, match=r"messages\[0\].content\[0\].extra is of type str"
-    ):
+    with pytest.raises(ie.InvalidRequestError, match=r"content\[0\].extra is of type str"):
         ie.RequestV2([message]).resolve()
 
 

@@ -27,7 +27,7 @@ def _read(*names):
 
 
 VECTORS = _read("wire.jsonl", "wire_own.jsonl", "wire_reported.jsonl")
-ANTHROPIC = _read("anthropic.jsonl")
+ANTHROPIC = _read("anthropic.jsonl", "anthropic_others.jsonl")
 ERRORS = {
     "upstream_error": (UpstreamError, HttpStatusError),
     "truncated": (StreamInterruptedError,),

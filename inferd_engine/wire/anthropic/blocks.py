@@ -11,8 +11,9 @@ have been cut by a limit, which is known only when the upstream says why it stop
 That the model went on to another block shows that a blank call was whole.  What is still held at
 the end, and what was never stopped, is given then, or left out of an answer that was cut.
 
-A turn has to go back unchanged if its thoughts are signed, so its text is kept; no more of it than
-``max_bytes``, and if nothing is signed, nothing goes back.
+A turn has to go back unchanged if its thoughts are signed, so its text is kept, and signatures are;
+no more of it than ``max_bytes``, and if nothing is signed, nothing goes back.  Of a block of any
+other kind nothing is kept.
 """
 
 from __future__ import annotations
@@ -37,11 +38,15 @@ if TYPE_CHECKING:
 
 TEXT, THINKING, TOOL_USE = "text", "thinking", "tool_use"
 _REDACTED = "redacted_thinking"
+_KEPT = (TEXT, THINKING, _REDACTED, TOOL_USE)
 _BLOCK_CHARGE = 128  # bytes that a block costs beside what is in it, a call more
 
 
 class Block:
-    """One block; ``parts`` are its text, its thought, or the JSON of its input."""
+    """One block; ``parts`` are its text, its thought, or the JSON of its input.
+
+    A thought's signature is ``signed``, and all of a redacted thought is.
+    """
 
     __slots__ = (
         "given",
@@ -52,17 +57,18 @@ class Block:
         "number",
         "parts",
         "seed",
-        "signature",
+        "signed",
     )
 
     def __init__(self, kind: str, start: dict[str, Any], number: int) -> None:
-        self.kind = kind
+        self.kind = kind if kind in _KEPT else ""
         self.number = number  # of the calls that began before it
         self.parts: list[str] = []
-        self.id = word_in(start.get("id"))
-        self.name = word_in(start.get("name"))
-        self.seed: Any = start.get("input")
-        self.signature = word_in(start.get("data" if kind == _REDACTED else "signature"))
+        self.signed: list[str] = []
+        is_call = kind == TOOL_USE
+        self.id = word_in(start.get("id")) if is_call else ""
+        self.name = word_in(start.get("name")) if is_call else ""
+        self.seed = _json_of(start.get("input")) if is_call else ""
         self.is_stopped = False
         self.given: ToolUse | None = None
 
@@ -82,12 +88,11 @@ class Block:
             raise ValueError(msg)
         if any(map(str.strip, self.parts)):
             return read_arguments(self.parts)
-        seed = self.seed if isinstance(self.seed, str) else json.dumps(self.seed or {})
-        return read_arguments([seed])
+        return read_arguments([self.seed or "{}"])
 
     def raw(self) -> str:
         """Give the JSON of a call's input as it came."""
-        return join_surrogates("".join(self.parts))
+        return join_surrogates("".join(self.parts) or self.seed)
 
 
 class Blocks:
@@ -122,7 +127,11 @@ class Blocks:
         elif kind == TOOL_USE:
             self.calls += 1
             self._call = block
-            self.size += len(block.id) + len(block.name)
+            self.size += len(block.id) + len(block.name) + len(block.seed)
+        elif kind == _REDACTED and isinstance(data := start.get("data"), str):
+            self._sign(block, data)
+        if kind == THINKING:
+            self.sign(index, start.get("signature"))
 
     def _new(self, kind: str, start: dict[str, Any]) -> Block:
         block = Block(kind, start, self.calls)
@@ -140,9 +149,14 @@ class Blocks:
         block.parts.append(text)
         self._kept += len(text)
         if self._kept > self._max_bytes:
-            for kept in self._blocks:
-                if kept.kind != TOOL_USE:
-                    kept.parts.clear()
+            self._forget()
+
+    def _forget(self) -> None:
+        """Keep nothing of a turn that is too long to go back."""
+        for block in self._blocks:
+            block.signed.clear()
+            if block.kind != TOOL_USE:
+                block.parts.clear()
 
     def add_input(self, index: int | None, piece: str) -> None:
         """Add a piece of a call's input; one that belongs to no block is the last call's."""
@@ -155,15 +169,22 @@ class Blocks:
             block.parts.append(piece)
             self.size += len(piece)
 
-    def sign(self, index: int | None, signature: str) -> None:
-        """Keep the signature of a thought."""
-        if not signature:
-            return
+    def sign(self, index: int | None, signature: Any) -> None:  # noqa: ANN401 - JSON
+        """Keep the signature of a thought, or the next piece of it."""
+        if not isinstance(signature, str) or not signature:
+            return  # what is no text could not go back as it came
         block = self._texts.get((index, THINKING))
         if block is None:  # of a thought that is not shown
             block = self._texts[index, THINKING] = self._new(THINKING, {})
-        block.signature += signature
+        self._sign(block, signature)
+
+    def _sign(self, block: Block, signature: str) -> None:
+        if self._kept > self._max_bytes:
+            return
+        block.signed.append(signature)
         self._kept += len(signature)
+        if self._kept > self._max_bytes:
+            self._forget()
 
     def stop(self, index: int | None) -> Iterator[ToolUse]:
         """End a block; give the call that it is, if it is one and whole."""
@@ -201,7 +222,7 @@ class Blocks:
 
     def turn(self) -> tuple[ContentBlock, ...]:
         """Give the turn as it has to go back; nothing if it may go back as anybody likes."""
-        is_signed = any(b.signature for b in self._blocks if b.kind in (THINKING, _REDACTED))
+        is_signed = any(block.signed for block in self._blocks)
         if not is_signed or self._kept > self._max_bytes:
             return ()
         blocks = map(_replayed, self._blocks)
@@ -238,15 +259,21 @@ class Blocks:
         )
 
 
+def _json_of(seed: Any) -> str:  # noqa: ANN401 - JSON
+    """Give the JSON of a call's input as it stood in its beginning; "" if that is nothing."""
+    return seed if isinstance(seed, str) else json.dumps(seed) if seed else ""
+
+
 def _replayed(block: Block) -> ContentBlock | None:
     """Give a block as it goes back; None for what does not."""
     text = join_surrogates("".join(block.parts)) if block.kind != TOOL_USE else ""
     if block.kind == TEXT and text:
         return TextBlock(text)
-    if block.kind == THINKING and (text or block.signature):
-        return ThinkingBlock(text, {SIGNATURE: block.signature} if block.signature else {})
-    if block.kind == _REDACTED and block.signature:
-        return ThinkingBlock("", {REDACTED: block.signature})
+    signature = "".join(block.signed)
+    if block.kind == THINKING and (text or signature):
+        return ThinkingBlock(text, {SIGNATURE: signature} if signature else {})
+    if block.kind == _REDACTED and signature:
+        return ThinkingBlock("", {REDACTED: signature})
     if block.given is not None:
         call = block.given
         return ToolUseBlock(call.tool_call_id, call.name, call.input)

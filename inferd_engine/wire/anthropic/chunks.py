@@ -26,7 +26,7 @@ from inferd_engine.wire.anthropic.plain_chunks import plain_delta, plain_deltas
 from inferd_engine.wire.openai.error_kinds import is_error
 from inferd_engine.wire.openai.payload_documents import DONE, SKIPPED, documents_in
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
-from inferd_engine.wire.text.json_shapes import objects_in
+from inferd_engine.wire.text.json_shapes import object_in, objects_in
 from inferd_engine.wire.text.printable import printable
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ _LOST_END = "the answer may be cut: the last that the upstream sent before [DONE
 _OPENAI = (
     "the upstream answered in OpenAI's protocol, Chat Completions, not in Anthropic's: "
     "ask it with OpenAiCompat, or check base_url"
+)
+_RESPONSES = (
+    "the upstream answered in OpenAI's protocol, Responses, not in Anthropic's: check base_url"
 )
 
 
@@ -216,9 +219,9 @@ class MessageAccumulator:
                 self._saw_answer, self._lost_end = True, False
                 yield from self._message.take(kind, chunk)
                 self.is_done = self._message.is_over
-            elif "choices" in chunk or str(chunk.get("object", "")).startswith("chat.completion"):
+            elif other := _other_protocol(chunk, kind):
                 raise UpstreamError(
-                    _OPENAI, code="other_protocol", retryable=False, request_id=self._request_id
+                    other, code="other_protocol", retryable=False, request_id=self._request_id
                 )
             if self.is_done:
                 return
@@ -230,7 +233,16 @@ def _kind_of(chunk: dict[str, Any], event: str) -> str:
         return kind
     if event != "message":
         return event
-    return "content_block_delta" if "delta" in chunk and "index" in chunk else ""
+    adds = "index" in chunk or str(object_in(chunk.get("delta")).get("type")).endswith("_delta")
+    return "content_block_delta" if "delta" in chunk and adds else ""
+
+
+def _other_protocol(chunk: dict[str, Any], kind: str) -> str:
+    """Say whose answer an object is that is none of this protocol; "" if nobody's."""
+    of = str(chunk.get("object", ""))
+    if "choices" in chunk or of.startswith("chat.completion"):
+        return _OPENAI
+    return _RESPONSES if of == "response" or kind.startswith("response.") else ""
 
 
 def _says_error(chunk: dict[str, Any], event: str) -> bool:

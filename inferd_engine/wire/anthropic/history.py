@@ -162,12 +162,12 @@ class _History:
 
 
 def _thought(block: ThinkingBlock) -> list[dict[str, Any]]:
-    if block.extra.get(REDACTED):
-        return [{"type": "redacted_thinking", "data": block.extra[REDACTED]}]
-    signature = block.extra.get(SIGNATURE)
-    if not signature:
-        return []
-    return [{"type": "thinking", "thinking": block.text, "signature": signature}]
+    redacted, signature = block.extra.get(REDACTED), block.extra.get(SIGNATURE)
+    if redacted and isinstance(redacted, str):
+        return [{"type": "redacted_thinking", "data": redacted}]
+    if signature and isinstance(signature, str):
+        return [{"type": "thinking", "thinking": block.text, "signature": signature}]
+    return []
 
 
 def _object(value: Any, place: str) -> dict[str, Any]:  # noqa: ANN401 - JSON

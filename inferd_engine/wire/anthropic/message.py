@@ -174,7 +174,7 @@ class Message:
             elif kind == _THOUGHT:
                 yield from self._say(index, THINKING, joined_text(value))
             elif kind == _SIGNATURE:
-                self._blocks.sign(index, word_in(value))
+                self._blocks.sign(index, value)
             elif kind == _INPUT and value is not None:
                 piece = value if isinstance(value, str) else json.dumps(value)
                 self._blocks.add_input(index, piece)

@@ -58,13 +58,14 @@ def upstream_error(value: Any, *, request_id: str | None = None) -> UpstreamErro
         value: The decoded payload: ``{"error": …}``, a flat object, a list or plain text.
         request_id: The upstream's id of the request.
     """
-    message = find_message(value) or "the upstream reported an error without a message"
-    message = join_surrogates(message)
+    found, code = find_message(value), _code_of(value)
+    message = join_surrogates(found or "the upstream reported an error without a message")
+    only = f" (code {printable(code)})" if code and not found else ""
     hint = " (does base_url lack /v1?)" if "unexpected endpoint" in message.lower() else ""
     return UpstreamError(
-        f"the upstream reported an error: {printable(message)}{hint}",
+        f"the upstream reported an error: {printable(message)}{only}{hint}",
         upstream_message=message,
-        code=_code_of(value),
+        code=code,
         retryable=may_pass(value, message),
         request_id=request_id,
     )

@@ -1,0 +1,167 @@
+"""``serve``: any upstream as an OpenAI-compatible server on this machine.
+
+Beyond this machine it wants a key, because whoever reaches it spends what the upstream costs.  It
+runs on waitress where that is installed (the extra ``serve``), else on the standard library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import ipaddress
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import inferd_engine as ie
+from inferd_engine.cli.exit_codes import (
+    EXIT_INTERRUPTED,
+    EXIT_UPSTREAM,
+    EXIT_USAGE,
+    table_of,
+)
+from inferd_engine.cli.options import add_upstream
+from inferd_engine.cli.terminal import say, write
+from inferd_engine.cli.upstream import backend_from, shown
+from inferd_engine.web import OpenAIApp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EPILOG = table_of(EXIT_UPSTREAM, EXIT_USAGE, EXIT_INTERRUPTED)
+_THREADS = 64  # answers at once: each has a thread for as long as it lasts
+_MAX_BODY_MB = 64
+_LOOK_AROUND = 1.0  # seconds after which the main thread lets a Ctrl-C through, where waits do not
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``serve``."""
+    add_upstream(parser, key_option="--upstream-key-from")
+    where = parser.add_argument_group("the server")
+    where.add_argument(
+        "--host", default="127.0.0.1", help="where to listen; this machine if left out"
+    )
+    where.add_argument("--port", type=_port, default=0, help="0, as if left out: any that is free")
+    where.add_argument(
+        "--key-from",
+        dest="served_key_from",
+        metavar="VARIABLE",
+        help="the variable that holds the key that clients have to send",
+    )
+    where.add_argument(
+        "--threads", type=_count, default=_THREADS, help=f"answers at once; {_THREADS} if left out"
+    )
+    where.add_argument(
+        "--max-body",
+        metavar="MB",
+        type=_count,
+        default=_MAX_BODY_MB,
+        help=f"how large a request may be; {_MAX_BODY_MB} if left out",
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        msg = "is not a whole number above 0"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 1 << 16:
+        msg = "is not a port: 0 to 65535"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until somebody stops it."""
+    key = _key(options)
+    max_body = options.max_body << 20
+    asked = backend_from(options, vision=True, audio=True)  # whether the model takes them, it says
+    with asked as backend, _listener(options.host, options.port) as listener:
+        app = OpenAIApp(backend, api_key=key, max_body_bytes=max_body)
+        server = _server(app if key else _OnThisMachine(app), listener, options.threads, max_body)
+        write(f"listening on {_url_of(listener)} for {shown(backend.config.base_url)}\n")
+        # In a thread, so that Ctrl-C finds one that only waits; the streams end with the backend.
+        thread = threading.Thread(target=server, name="inferd-engine-server", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(_LOOK_AROUND)
+    say("error: the server has ended by itself")
+    return EXIT_UPSTREAM
+
+
+def _key(options: argparse.Namespace) -> str:
+    variable = options.served_key_from
+    key = os.environ.get(variable, "") if variable else ""
+    if variable is not None and not key:
+        msg = (
+            "--key-from names a variable that is not set, or is empty "
+            "(it is not shown here: it may be the key itself)"
+        )
+        raise ie.InvalidRequestError(msg)
+    if not key and not _is_here(options.host):
+        msg = (
+            f"{options.host} can be reached from other machines, which have to send a key: "
+            "put one into a variable, and name that with --key-from VARIABLE"
+        )
+        raise ie.InvalidRequestError(msg)
+    return key
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _OnThisMachine:
+    """Answer to names of this machine alone.
+
+    A page may have the name of its site point here, and be told everything: to the browser it then
+    asks its own site ("DNS rebinding").  The name stays in the request.
+    """
+
+    def __init__(self, app: OpenAIApp) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:  # noqa: ANN401 - WSGI
+        host = environ.get("HTTP_HOST", "")
+        name = (
+            host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+        )
+        if name and not _is_here(name):
+            body = b"Ask by the address of this machine, or serve with a key.\n"
+            headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
+            start_response("421 Misdirected Request", headers)  # RFC 9110, 15.5.20
+            return [body]
+        return self._app(environ, start_response)
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=1024)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        msg = f"cannot listen on {host}, port {port}: {why}; another --port, or 0, may do"
+        raise ie.InvalidRequestError(msg) from None
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+
+
+def _server(
+    app: OpenAIApp | _OnThisMachine, listener: socket.socket, threads: int, max_body: int
+) -> Callable[[], None]:
+    """Return what serves, with waitress if it is there."""
+    if importlib.util.find_spec("waitress") is not None:
+        from inferd_engine.cli.waitress_server import server_of  # noqa: PLC0415 - an extra
+    else:
+        from inferd_engine.cli.threading_server import server_of  # noqa: PLC0415 - the other
+    return server_of(app, listener, threads=threads, max_body=max_body)

@@ -1,0 +1,61 @@
+"""What every framework's one line does first: ask, and see whether there is an answer at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Union
+
+import inferd_engine as ie
+from inferd_engine.web.body import Body, id_of, sse
+from inferd_engine.web.errors import ErrorResponse, error_response
+from inferd_engine.web.protocols import Inferd
+
+if TYPE_CHECKING:
+    from inferd_engine.web.protocols import Protocol
+
+Source = Union[ie.Backend, ie.TokenStream]
+
+
+class CallFields(ie.RequestFields, total=False):
+    """What a view may say beside the prompt: all that ``Backend.stream()`` takes."""
+
+    system: str | None
+    cancel: ie.CancelToken | None
+    include_raw: bool
+
+
+def answer_of(
+    source: Source,
+    prompt: ie.Prompt | None,
+    *,
+    heartbeat: float | None,
+    protocol: str | Protocol,
+    fields: CallFields,
+) -> Body | ErrorResponse:
+    """Return the body of an answer, or what to answer with where it failed before its first token.
+
+    Args:
+        source: A backend, which is asked, or a stream that was opened already.
+        prompt: What a backend is asked; None with a stream.
+        heartbeat: As in ``sse()``.
+        protocol: As in ``sse()``.
+        fields: Of the request, by name.
+    """
+    if isinstance(source, ie.TokenStream):
+        if prompt is not None or fields:
+            msg = "a stream was asked already: give it alone, or a backend and a prompt"
+            raise TypeError(msg)
+        return sse(source, heartbeat=heartbeat, protocol=protocol)
+    if prompt is None:
+        msg = "there is no prompt: give a backend and a prompt, or a stream"
+        raise TypeError(msg)
+    try:
+        stream = source.stream(prompt, **fields)
+    except ie.GenerateError as error:
+        return error_response(error)
+    try:
+        if protocol == "inferd":
+            protocol = Inferd(id_of(stream), source.name)
+        return sse(stream, heartbeat=heartbeat, protocol=protocol)
+    except BaseException:
+        stream.close()
+        raise
