@@ -248,6 +248,7 @@ def test_a_forked_process_is_told(backend):
             backend.complete("Hi", max_tokens=2)
         except ie.NotReadyError as error:
             os.write(writing, str(error).encode())
+            backend.stop()  # frees nothing here: it is the parent's
         finally:
             os._exit(0)
     os.close(writing)

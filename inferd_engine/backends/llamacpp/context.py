@@ -9,10 +9,11 @@ which llama.cpp keeps whatever part was done, the next request cuts the cache ba
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inferd_engine.backends.llamacpp.config import CACHE_TYPES
 from inferd_engine.backends.llamacpp.library import (
+    Owner,
     abort_callback,
     complaints,
     computing,
@@ -33,7 +34,7 @@ _FULL = 1
 _VALUE_BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 1.0625, "q4_0": 0.5625}
 
 
-class Context:
+class Context(Owner):
     """Make a context of a model; drop it to free its memory.
 
     Raises:
@@ -42,8 +43,6 @@ class Context:
 
     def __init__(self, model: Model, config: LlamaCppConfig) -> None:
         self._llama = llama = library()
-        self._free = llama.llama_free
-        self.handle: Any = None
         self._flag: AbortFlag | None = None
         self.model = model
         self.known: list[int] = []
@@ -56,16 +55,12 @@ class Context:
         params.n_threads = params.n_threads_batch = config.n_threads or os.cpu_count() or 1
         params.type_k = params.type_v = CACHE_TYPES[config.cache_type]
         forget_complaints()
-        self.handle = llama.llama_init_from_model(model.handle, params)
+        self.own(llama.llama_init_from_model(model.handle, params), llama.llama_free)
         if not self.handle:
             msg = f"there is not the memory for a context of n_ctx={n_ctx} tokens{complaints()}"
             raise NotReadyError(msg, retryable=False)
         self._memory = llama.llama_get_memory(self.handle)
         self.size: int = llama.llama_n_ctx(self.handle)
-
-    def __del__(self) -> None:
-        if getattr(self, "handle", None):
-            self._free(self.handle)
 
     @property
     def has_memory(self) -> bool:

@@ -11,10 +11,11 @@ import math
 import os
 import threading
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inferd_engine.backends.llamacpp.config import POOLING
 from inferd_engine.backends.llamacpp.library import (
+    Owner,
     abort_callback,
     complaints,
     computing,
@@ -39,7 +40,15 @@ if TYPE_CHECKING:
 _SLICE = 0.05  # seconds between two looks at whether a request that waits for its turn is wanted
 
 
-class Embedder:
+class Batch(Owner):
+    """Room for tokens, of which each is asked for its vector."""
+
+    def __init__(self, size: int) -> None:
+        llama = library()
+        self.own(llama.llama_batch_init(size, 0, 1), llama.llama_batch_free)
+
+
+class Embedder(Owner):
     """Make vectors of texts, for one request at a time.
 
     Raises:
@@ -48,8 +57,6 @@ class Embedder:
 
     def __init__(self, model: Model, config: LlamaCppConfig) -> None:
         self._llama = llama = library()
-        self._free, self._free_batch = llama.llama_free, llama.llama_batch_free
-        self.handle: Any = None
         self._model = model
         self._turn = threading.Lock()  # taken in threads of our own alone, which nothing strikes
         self.size = size = config.embed_n_ctx
@@ -58,20 +65,14 @@ class Embedder:
         params.n_threads = params.n_threads_batch = config.n_threads or os.cpu_count() or 1
         params.pooling_type = POOLING[config.embed_pooling]
         forget_complaints()
-        self.handle = llama.llama_init_from_model(model.handle, params)
+        self.own(llama.llama_init_from_model(model.handle, params), llama.llama_free)
         if not self.handle:
             msg = f"there is not the memory for embed_n_ctx={size} tokens{complaints()}"
             raise NotReadyError(msg, retryable=False)
         llama.llama_set_embeddings(self.handle, True)  # noqa: FBT003 - C's
         self._memory = llama.llama_get_memory(self.handle)
-        self._batch = llama.llama_batch_init(size, 0, 1)
+        self._batch = Batch(size)
         self._width: int = llama.llama_model_n_embd_out(model.handle)
-
-    def __del__(self) -> None:
-        if getattr(self, "_batch", None):
-            self._free_batch(self._batch)
-        if getattr(self, "handle", None):
-            self._free(self.handle)
 
     def tokens_of(self, texts: Sequence[str], prefix: str) -> list[list[int]]:
         """Return the tokens of texts, each with what is put in front of it.
@@ -120,7 +121,7 @@ class Embedder:
         llama = self._llama
         if self._memory:
             llama.llama_memory_clear(self._memory, True)  # noqa: FBT003 - C's
-        batch = self._batch
+        batch = self._batch.handle
         batch.n_tokens = len(tokens)
         for place, token in enumerate(tokens):
             batch.token[place], batch.pos[place] = token, place

@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import functools
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from inferd_engine._native import IMPLEMENTATION, ffi, lib as native
 from inferd_engine.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 logger = logging.getLogger("inferd_engine.llamacpp")
 
@@ -95,6 +96,20 @@ def complaints() -> str:
     """Return what llama.cpp has complained about, to be put behind a message."""
     said = "; ".join(_complaints)
     return f": llama.cpp says: {said}" if said else ""
+
+
+class Owner:
+    """What has something of llama.cpp's, and frees it at its end, in the process that made it."""
+
+    handle: Any = None
+
+    def own(self, handle: Any, free: Callable[[Any], object]) -> None:  # noqa: ANN401
+        """Have this from now on; nothing is had of what could not be made."""
+        self.handle, self._free, self._pid, self._getpid = handle, free, os.getpid(), os.getpid
+
+    def __del__(self) -> None:
+        if self.handle and self._getpid() == self._pid:
+            self._free(self.handle)
 
 
 class AbortFlag:

@@ -13,9 +13,9 @@ import hmac
 import os
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from inferd_engine.backends.llamacpp.library import complaints, forget_complaints, library
+from inferd_engine.backends.llamacpp.library import Owner, complaints, forget_complaints, library
 from inferd_engine.errors import InvalidRequestError, NotReadyError, RequestCancelledError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _PIECE = 64  # bytes of a token's text that are asked for at first; longer ones 
 _WORD = 128  # bytes of a metadata value: all that are asked for are numbers
 
 
-class Model:
+class Model(Owner):
     """Load a model; drop it to free its memory.
 
     Args:
@@ -44,8 +44,6 @@ class Model:
 
     def __init__(self, config: LlamaCppConfig, flag: AbortFlag) -> None:
         self._llama = llama = library()
-        self._freed = llama.llama_model_free
-        self.handle: Any = None
         self.path = config.model_path
         _check_file(config, flag)
         params = llama.llama_model_default_params()
@@ -53,17 +51,14 @@ class Model:
         go_on = llama.llama_progress_callback(lambda _, __: not flag)
         params.progress_callback = go_on
         forget_complaints()
-        self.handle = llama.llama_model_load_from_file(os.fsencode(self.path), params)
+        handle = llama.llama_model_load_from_file(os.fsencode(self.path), params)
+        self.own(handle, llama.llama_model_free)
         if not self.handle:
             _check_wanted(flag)
             msg = f"model_path: {self.path!r} cannot be loaded{complaints()}"
             raise NotReadyError(msg, retryable=False)
         self.vocab = llama.llama_model_get_vocab(self.handle)
         self.n_vocab: int = llama.llama_vocab_n_tokens(self.vocab)
-
-    def __del__(self) -> None:
-        if getattr(self, "handle", None):
-            self._freed(self.handle)
 
     @property
     def n_ctx_train(self) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from inferd_engine.backends.llamacpp.library import complaints, forget_complaints, library
+from inferd_engine.backends.llamacpp.library import Owner, complaints, forget_complaints, library
 from inferd_engine.errors import InternalError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Sampling:
     """A regular expression: the grammar holds from where it begins to match, and not before."""
 
 
-class Sampler:
+class Sampler(Owner):
     """Choose tokens for one answer.
 
     Raises:
@@ -45,10 +45,10 @@ class Sampler:
 
     def __init__(self, model: Model, sampling: Sampling) -> None:
         self._llama = llama = library()
-        self._free = llama.llama_sampler_free
         self._model = model
         self._candidates: Any = None
-        self.handle = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
+        chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
+        self.own(chain, llama.llama_sampler_free)
         if sampling.grammar:
             self._add(self._grammar(sampling))
             self._candidates = _candidates(model.n_vocab)
@@ -60,10 +60,6 @@ class Sampler:
         self._add(llama.llama_sampler_init_temp(sampling.temperature))
         seed = _RANDOM if sampling.seed is None else sampling.seed % _SEEDS
         self._add(llama.llama_sampler_init_dist(seed))
-
-    def __del__(self) -> None:
-        if getattr(self, "handle", None):
-            self._free(self.handle)
 
     def _add(self, sampler: Any) -> None:  # noqa: ANN401
         self._llama.llama_sampler_chain_add(self.handle, sampler)
