@@ -125,7 +125,7 @@ class _History:
         if isinstance(block, (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)):
             switch = _SWITCHES.get(block.type)
             step = f": configure {switch} if the model takes it" if switch else ""
-            msg = f"{place} shows {block.type}, which this backend does not send{step}"
+            msg = f"{place} is of type {block.type}, which this backend does not send{step}"
             raise AttachmentUnsupportedError(msg)
         msg = f"{place} has the unknown block type {block.type!r}: remove it"
         raise UnknownContentBlockError(msg)
