@@ -69,7 +69,7 @@ class EmbedResult:
         said = f"model={shortened(self.model)}, input_tokens={self.input_tokens}"
         return named("EmbedResult", f"{size}, {said}")
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:  # noqa: ANN401, FBT001
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:  # noqa: FBT001
         """Give numpy a matrix, a row for each text: what ``numpy.asarray(result)`` asks for."""
         import numpy as np  # noqa: PLC0415 - who asks has it
 

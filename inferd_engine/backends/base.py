@@ -90,7 +90,7 @@ class Backend(abc.ABC):
     _live: LiveSet[Cancellable]
     _stopped: bool
 
-    def __new__(cls, *_: Any, **__: Any) -> Self:  # noqa: ANN401 - __init__'s
+    def __new__(cls, *_: Any, **__: Any) -> Self:  # __init__'s
         """Make what every backend needs, though its ``__init__`` may not call the one here."""
         self = super().__new__(cls)
         self._live = LiveSet()  # calls that wait for headers, and streams that are open

@@ -128,7 +128,7 @@ class _OnThisMachine:
     def __init__(self, app: OpenAIApp) -> None:
         self._app = app
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:  # noqa: ANN401 - WSGI
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:  # WSGI
         host = environ.get("HTTP_HOST", "")
         name = (
             host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]

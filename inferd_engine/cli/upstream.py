@@ -82,7 +82,7 @@ def config_class(options: argparse.Namespace) -> type[Config]:
 def backend_from(
     options: argparse.Namespace,
     asked: Asked | None = None,
-    **settings: Any,  # noqa: ANN401 - fields of a configuration
+    **settings: Any,  # fields of a configuration
 ) -> Asking:
     """Make the backend that the command line and the environment name.
 

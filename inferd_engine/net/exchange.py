@@ -167,9 +167,9 @@ class Exchange:
 
     def in_time(
         self,
-        sock: Any,  # noqa: ANN401 - a socket, or whatever serves as one
+        sock: Any,  # a socket, or whatever serves as one
         act: Callable[..., _Done],
-        *arguments: Any,  # noqa: ANN401 - those of act
+        *arguments: Any,  # those of act
     ) -> _Done:
         """Do what waits on a socket, a slice at a time, until it is done or time is up.
 

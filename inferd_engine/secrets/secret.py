@@ -151,12 +151,12 @@ def to_key(value: Key | None) -> Secret:
     return Secret(value)
 
 
-def to_secret(value: Any) -> Any:  # noqa: ANN401 - what is not a str is left for the check to name
+def to_secret(value: Any) -> Any:  # what is not a str is left for the check to name
     """Hide a text; one that is hidden already stays as it is."""
     return Secret(value) if isinstance(value, str) and not isinstance(value, Secret) else value
 
 
-def to_address(url: Any) -> Any:  # noqa: ANN401 - what is not a str is left for the check to name
+def to_address(url: Any) -> Any:  # what is not a str is left for the check to name
     """Hide what is secret in an address: its query, and what must not be there."""
     if not isinstance(url, str) or isinstance(url, Secret):
         return url
@@ -182,7 +182,7 @@ def to_proxies(values: Mapping[str, str] | None) -> dict[str, str] | None:
     return {scheme: to_proxy(address) for scheme, address in to_dict(values).items()}
 
 
-def to_proxy(address: Any) -> Any:  # noqa: ANN401 - what is not a str is left for the check to name
+def to_proxy(address: Any) -> Any:  # what is not a str is left for the check to name
     """Hide the user and the password in a proxy's address."""
     if not isinstance(address, str) or isinstance(address, Secret) or "@" not in address:
         return address

@@ -76,7 +76,7 @@ def cassette_from_har(source: PathLike, path: PathLike, *, upstream: str = "") -
     )
 
 
-def _loaded(text: str) -> Any:  # noqa: ANN401 - YAML
+def _loaded(text: str) -> Any:  # YAML
     if text.lstrip().startswith("{"):
         return json.loads(text)
     try:
@@ -198,13 +198,13 @@ def _headers(pairs: Iterable[tuple[str, Any]]) -> dict[str, str]:
     return named
 
 
-def _bytes(data: Any) -> bytes:  # noqa: ANN401 - of YAML
+def _bytes(data: Any) -> bytes:  # of YAML
     if data is None:
         return b""
     return bytes(data) if isinstance(data, (bytes, bytearray)) else str(data).encode()
 
 
-def _body(data: Any) -> Any:  # noqa: ANN401 - JSON, or text
+def _body(data: Any) -> Any:  # JSON, or text
     text = _bytes(data).decode("utf-8", "backslashreplace")
     if not text:
         return None

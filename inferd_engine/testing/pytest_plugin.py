@@ -113,7 +113,7 @@ def inferd_cassette(request: pytest.FixtureRequest) -> Iterator[Callable[..., Ca
         name: str | None = None,
         *,
         upstream: str | None = None,
-        **options: Any,  # noqa: ANN401 - of Cassette
+        **options: Any,  # of Cassette
     ) -> Cassette:
         path = _path_of(request, name)
         if path in opened:

@@ -46,7 +46,7 @@ class Request:
     body: Any = None
 
     @functools.cached_property
-    def meant(self) -> Any:  # noqa: ANN401 - JSON
+    def meant(self) -> Any:
         """The body, without what makes no difference."""
         if isinstance(self.body, dict):
             return {name: self.body[name] for name in self.body if name not in _NOT_MATCHED}

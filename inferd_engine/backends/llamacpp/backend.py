@@ -303,5 +303,5 @@ class LlamaCpp(Backend):
         return self.open_stream(source, cancel=cancel, request_id=request_id)
 
 
-def _or(value: Any, default: Any) -> Any:  # noqa: ANN401 - the type of either
+def _or(value: Any, default: Any) -> Any:  # the type of either
     return default if value is None else value

@@ -61,10 +61,10 @@ class Sampler(Owner):
         seed = _RANDOM if sampling.seed is None else sampling.seed % _SEEDS
         self._add(llama.llama_sampler_init_dist(seed))
 
-    def _add(self, sampler: Any) -> None:  # noqa: ANN401
+    def _add(self, sampler: Any) -> None:
         self._llama.llama_sampler_chain_add(self.handle, sampler)
 
-    def _grammar(self, sampling: Sampling) -> Any:  # noqa: ANN401
+    def _grammar(self, sampling: Sampling) -> Any:
         llama, vocab = self._llama, self._model.vocab
         if "\0" in sampling.grammar:
             msg = "grammar holds a NUL character: llama.cpp would read no further"
@@ -110,7 +110,7 @@ class Sampler(Owner):
         return int(chosen.id)
 
 
-def _candidates(count: int) -> Any:  # noqa: ANN401 - an array of numpy's
+def _candidates(count: int) -> Any:  # an array of numpy's
     """Return room for llama.h's `llama_token_data` of each token."""
     import numpy as np  # noqa: PLC0415 - likewise
 

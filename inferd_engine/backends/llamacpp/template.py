@@ -29,7 +29,7 @@ def _refuse(message: str) -> NoReturn:
     raise TemplateError(message)
 
 
-def _to_json(value: Any, indent: int | None = None, **_: Any) -> str:  # noqa: ANN401
+def _to_json(value: Any, indent: int | None = None, **_: Any) -> str:
     """Write JSON as it is: Jinja's own filter escapes it for HTML."""
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
@@ -63,7 +63,7 @@ def prompt_from(
     *,
     template: str | None = None,
     chat_format: str | None = None,
-    **words: Any,  # noqa: ANN401 - for the template
+    **words: Any,  # for the template
 ) -> str:
     """Return the text that the model reads.
 

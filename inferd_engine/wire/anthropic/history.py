@@ -170,7 +170,7 @@ def _thought(block: ThinkingBlock) -> list[dict[str, Any]]:
     return []
 
 
-def _object(value: Any, place: str) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def _object(value: Any, place: str) -> dict[str, Any]:
     """Give a call's input as the object that it has to be; what is none is put into one."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):  # a custom tool of another backend takes text

@@ -156,7 +156,7 @@ def _tool(tool: Tool) -> dict[str, Any]:
     return {"name": tool.name, **described, "input_schema": schema, **strict}
 
 
-def _tool_choice(choice: Any, parallel: bool | None) -> dict[str, Any]:  # noqa: ANN401, FBT001
+def _tool_choice(choice: Any, parallel: bool | None) -> dict[str, Any]:  # noqa: FBT001
     """Give the choice in Anthropic's shape, with what is said of several calls at once in it."""
     kind = choice.get("type") if isinstance(choice, Mapping) else choice
     names = named_in(choice)
@@ -183,7 +183,7 @@ def _tool_choice(choice: Any, parallel: bool | None) -> dict[str, Any]:  # noqa:
     return {"tool_choice": wanted}
 
 
-def _response_format(wanted: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def _response_format(wanted: Any) -> dict[str, Any]:
     """Give the schema of an answer, in OpenAI's shape or inferd's, where Anthropic wants it."""
     kind = wanted.get("type") if isinstance(wanted, Mapping) else wanted
     if kind in (None, "text"):

@@ -181,7 +181,7 @@ def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     return parts
 
 
-def _arguments(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
+def _arguments(value: Any, place: str) -> str:
     """Return a call's arguments as the JSON text of an object, where they are one at all."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):  # a tool may take a plain string
@@ -194,7 +194,7 @@ def _arguments(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
         raise InvalidRequestError(msg) from None
 
 
-def _text_of(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
+def _text_of(value: Any, place: str) -> str:
     """Return the input of a custom call, which is text."""
     return value if isinstance(value, str) else _arguments(value, place)
 
@@ -216,7 +216,7 @@ def _taking_turns(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     yield last
 
 
-def _merged_content(first: Any, second: Any) -> Any:  # noqa: ANN401 - text or parts
+def _merged_content(first: Any, second: Any) -> Any:  # text or parts
     if isinstance(first, str) and isinstance(second, str):
         return f"{first}\n\n{second}"
     return [

@@ -155,7 +155,7 @@ def parameters_of(schema: Mapping[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _tool_choice(choice: Any) -> Any:  # noqa: ANN401 - JSON
+def _tool_choice(choice: Any) -> Any:
     """Return a choice in OpenAI's shape; an object that is nobody's else is sent as it is."""
     kind = choice.get("type") if isinstance(choice, Mapping) else None
     if ANY in (choice, kind):
@@ -166,7 +166,7 @@ def _tool_choice(choice: Any) -> Any:  # noqa: ANN401 - JSON
     return choice
 
 
-def _response_format(wanted: Any) -> Any:  # noqa: ANN401 - JSON
+def _response_format(wanted: Any) -> Any:
     """Return a response format in OpenAI's shape; inferd's has the schema beside the type."""
     if not isinstance(wanted, Mapping) or wanted.get("type") != _FORMAT or _FORMAT in wanted:
         return wanted

@@ -54,7 +54,7 @@ PAYLOADS = json.JSONDecoder(strict=False, parse_float=_finite_or_none, parse_con
 """What ``parse_payload`` decodes with; made once, which takes as long as a chunk."""
 
 
-def parse_json(text: str) -> Any:  # noqa: ANN401 - JSON
+def parse_json(text: str) -> Any:
     """Decode JSON; raw control characters in strings are fine, NaN and infinities are not.
 
     Raises:
@@ -64,7 +64,7 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 - JSON
     return _parsed(text, _JSON)
 
 
-def parse_payload(text: str) -> Any:  # noqa: ANN401 - JSON
+def parse_payload(text: str) -> Any:
     """Decode what a server wrote: the same, but NaN and infinities in it are null.
 
     Servers in Python write them among log probabilities; the text beside them is good.
@@ -76,7 +76,7 @@ def parse_payload(text: str) -> Any:  # noqa: ANN401 - JSON
     return _parsed(text, PAYLOADS)
 
 
-def _parsed(text: str, decoder: json.JSONDecoder) -> Any:  # noqa: ANN401 - JSON
+def _parsed(text: str, decoder: json.JSONDecoder) -> Any:
     if len(text) > MOST_VALUES:
         _check_cost(text)
     try:
