@@ -117,8 +117,7 @@ if not TYPE_CHECKING:  # with it in sight, every name would be there for a type 
         """Load a public name when it is first asked for."""
         home = _HOME_OF.get(name)
         if home is None:
-            msg = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(msg)
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(home), name)
         globals()[name] = value
         return value

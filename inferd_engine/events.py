@@ -261,8 +261,9 @@ class Completion:
                 stats=None if stats is None else _made(StreamStats, stats),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            msg = f"this is not what Completion.to_dict() gives: {type(error).__name__}: {error}"
-            raise InvalidRequestError(msg) from None
+            raise InvalidRequestError(
+                f"this is not what Completion.to_dict() gives: {type(error).__name__}: {error}"
+            ) from None
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Completion:

@@ -74,8 +74,7 @@ class EmbedResult:
         import numpy as np  # noqa: PLC0415 - who asks has it
 
         if copy is False:
-            msg = "the vectors are not one block of memory: a matrix of them is a copy"
-            raise ValueError(msg)
+            raise ValueError("the vectors are not one block of memory: a matrix of them is a copy")
         matrix = np.empty((len(self), self.dimensions), np.float32 if dtype is None else dtype)
         for row, vector in zip(matrix, self._vectors, strict=True):
             row[:] = vector if not isinstance(vector, array) else np.frombuffer(vector, np.float32)

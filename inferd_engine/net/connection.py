@@ -79,11 +79,11 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         except TimeoutError as error:
-            msg = f"Connection to {self.host} timed out"
-            raise ConnectTimeoutError(self, msg) from error
+            raise ConnectTimeoutError(self, f"Connection to {self.host} timed out") from error
         except OSError as error:
-            msg = f"Failed to establish a new connection: {error}"
-            raise NewConnectionError(self, msg) from error
+            raise NewConnectionError(
+                self, f"Failed to establish a new connection: {error}"
+            ) from error
         sys.audit("http.client.connect", self, self.host, self.port)
         return sock
 

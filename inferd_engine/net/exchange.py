@@ -162,8 +162,7 @@ class Exchange:
         """
         if self.cancelled:
             self._pull()
-            msg = "cancelled"
-            raise ConnectionAbortedError(msg)
+            raise ConnectionAbortedError("cancelled")
 
     def in_time(
         self,

@@ -56,15 +56,17 @@ def _pools_through(proxy: str) -> dict[str, Any]:
     if not scheme.startswith("socks"):
         return _POOLS
     if scheme not in _SOCKS:
-        msg = f"{scheme} is not a kind of SOCKS proxy: take one of {', '.join(_SOCKS)}"
-        raise requests.exceptions.InvalidSchema(msg)
+        raise requests.exceptions.InvalidSchema(
+            f"{scheme} is not a kind of SOCKS proxy: take one of {', '.join(_SOCKS)}"
+        )
     try:
         from inferd_engine.net import socks_connection as through  # noqa: PLC0415 - it is an extra
     except ImportError:
         through = None  # type: ignore[assignment]
     if through is None:
-        msg = "a SOCKS proxy needs PySocks: pip install 'inferd-engine[socks]'"
-        raise requests.exceptions.InvalidSchema(msg)
+        raise requests.exceptions.InvalidSchema(
+            "a SOCKS proxy needs PySocks: pip install 'inferd-engine[socks]'"
+        )
     clear, tls = through.SocksConnection, through.SocksTLSConnection
     return {
         "http": type("SocksPool", (OwningPool,), {"ConnectionCls": clear}),

@@ -60,11 +60,10 @@ def check_patched_early() -> None:
     """
     held = getattr(urllib3.util.ssl_, "SSLContext", ssl.SSLContext)
     if held is not ssl.SSLContext and held.__module__ == "ssl":
-        msg = (
+        raise InternalError(
             "ssl was replaced after requests had been imported (by gevent's monkey patching?): "
             "call monkey.patch_all() before anything else"
         )
-        raise InternalError(msg)
 
 
 def has_unread(sock: socket.socket | Any) -> bool:  # or a layer of TLS on one

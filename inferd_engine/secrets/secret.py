@@ -77,8 +77,7 @@ class Secret(str):
         """
         truth = self._hold()
         if truth is None:
-            msg = "a secret was left out of a pickle: give it again"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError("a secret was left out of a pickle: give it again")
         return truth if isinstance(truth, str) else truth()
 
     @property
@@ -143,11 +142,10 @@ def to_key(value: Key | None) -> Secret:
     if isinstance(value, Secret):
         return value
     if value is None or not (isinstance(value, str) or callable(value)):
-        msg = (
+        raise InvalidRequestError(
             f"api_key is a {type(value).__name__}: "
             "it has to be a str, empty for none, or a function that gives one"
         )
-        raise InvalidRequestError(msg)
     return Secret(value)
 
 
@@ -194,8 +192,9 @@ def to_dict(values: Mapping[str, Any] | None) -> dict[str, Any]:
     try:
         return dict(values or {})
     except (TypeError, ValueError):
-        msg = f"headers, extra_body and proxies are mappings, not {type(values).__name__}"
-        raise InvalidRequestError(msg) from None
+        raise InvalidRequestError(
+            f"headers, extra_body and proxies are mappings, not {type(values).__name__}"
+        ) from None
 
 
 def query_of(url: str) -> Secret | None:

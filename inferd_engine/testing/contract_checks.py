@@ -24,8 +24,9 @@ class Checks:
 
     def make_backend(self, script: ie.MockConfig) -> ie.Backend:
         """Return a backend that answers every request as the script says."""
-        msg = f"{type(self).__name__} needs a method make_backend(self, script: MockConfig)"
-        raise NotImplementedError(msg)
+        raise NotImplementedError(
+            f"{type(self).__name__} needs a method make_backend(self, script: MockConfig)"
+        )
 
     @contextlib.contextmanager
     def _backend(self, **script: Any) -> Iterator[ie.Backend]:  # of MockConfig
@@ -105,5 +106,4 @@ def error_of(call: Callable[[], object], what: str) -> BaseException:
         raise
     except Exception as error:  # noqa: BLE001 - which one is the question
         return error
-    msg = f"{what} raises nothing, and gives {given!r:.80}"
-    raise AssertionError(msg)
+    raise AssertionError(f"{what} raises nothing, and gives {given!r:.80}")

@@ -237,8 +237,9 @@ def _bounds(schema: Mapping[str, Any], low: str, high: str, place: str) -> tuple
     for word, value in ((low, least), (high, most)):
         is_number = isinstance(value, int) and not isinstance(value, bool)
         if value is not None and not (is_number and 0 <= value <= _MOST_REPEATED):
-            msg = f"{place}.{word} is {value!r}: it has to be between 0 and {_MOST_REPEATED}"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                f"{place}.{word} is {value!r}: it has to be between 0 and {_MOST_REPEATED}"
+            )
     if most is not None and most < least:
         raise InvalidRequestError(f"{place}.{high} is {most}, which is less than {low}")
     return least, most

@@ -47,11 +47,13 @@ def library() -> Any:  # a module without types
 
         llama = llama_cpp.llama_cpp
     except ImportError as error:
-        msg = "LlamaCpp needs llama-cpp-python: pip install 'inferd-engine[llamacpp]'"
-        raise UnsupportedError(msg) from error
+        raise UnsupportedError(
+            "LlamaCpp needs llama-cpp-python: pip install 'inferd-engine[llamacpp]'"
+        ) from error
     except (OSError, RuntimeError) as error:
-        msg = f"llama-cpp-python is there, but its library cannot be loaded: {error}"
-        raise UnsupportedError(msg) from error
+        raise UnsupportedError(
+            f"llama-cpp-python is there, but its library cannot be loaded: {error}"
+        ) from error
     _redirect_log(llama)
     llama.llama_backend_init()
     return llama

@@ -67,8 +67,9 @@ class Sampler(Owner):
     def _grammar(self, sampling: Sampling) -> Any:
         llama, vocab = self._llama, self._model.vocab
         if "\0" in sampling.grammar:
-            msg = "grammar holds a NUL character: llama.cpp would read no further"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                "grammar holds a NUL character: llama.cpp would read no further"
+            )
         text = sampling.grammar.encode("utf-8", "replace")
         forget_complaints()
         if sampling.lazy_from:
@@ -79,8 +80,9 @@ class Sampler(Owner):
         else:
             made = llama.llama_sampler_init_grammar(vocab, text, b"root")
         if not made:
-            msg = f"grammar is not one that llama.cpp can read (GBNF){complaints()}"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                f"grammar is not one that llama.cpp can read (GBNF){complaints()}"
+            )
         return made
 
     def next(self, context: Context) -> int:
@@ -104,8 +106,7 @@ class Sampler(Owner):
         llama.llama_sampler_apply(self.handle, ctypes.byref(array))
         chosen = array.data[array.selected] if array.selected >= 0 else None
         if chosen is None or math.isinf(chosen.logit):
-            msg = "the grammar lets none of the model's tokens follow"
-            raise InternalError(msg)
+            raise InternalError("the grammar lets none of the model's tokens follow")
         llama.llama_sampler_accept(self.handle, chosen.id)
         return int(chosen.id)
 

@@ -92,11 +92,10 @@ def _schema_of(wanted: Any) -> Any:
         schema = inner.get("schema") if isinstance(inner, Mapping) else None
         if schema is not None:
             return schema
-    msg = (
+    raise InvalidRequestError(
         f"response_format is {wanted!r}: take {{'type': 'json_object'}} or "
         "{'type': 'json_schema', 'schema': …}"
     )
-    raise InvalidRequestError(msg)
 
 
 def described(tools: Sequence[Tool]) -> list[dict[str, Any]]:

@@ -84,8 +84,7 @@ class Block:
             ValueError: It is no JSON, or there is no name.
         """
         if not self.name:
-            msg = "a tool call without a name"
-            raise ValueError(msg)
+            raise ValueError("a tool call without a name")
         if any(map(str.strip, self.parts)):
             return read_arguments(self.parts)
         return read_arguments([self.seed or "{}"])

@@ -139,8 +139,9 @@ class _Announced:
         try:
             yield from self._unpack(data)
         except Exception as error:  # noqa: BLE001 - each library has a class of its own
-            msg = f"the body is not {self._name!r}, as its header says: {error}"
-            raise ValueError(msg) from None
+            raise ValueError(
+                f"the body is not {self._name!r}, as its header says: {error}"
+            ) from None
 
 
 def _unpacker(name: str, head: bytes) -> Callable[[bytes], Iterator[bytes]]:
@@ -161,8 +162,11 @@ def _unpacker(name: str, head: bytes) -> Callable[[bytes], Iterator[bytes]]:
     else:
         found = None
     if found is None:
-        msg = f"the upstream sent its answer in the coding {printable(name, 40)!r}, unasked: {step}"
-        raise UpstreamError(msg, code="content_coding", retryable=False)
+        raise UpstreamError(
+            f"the upstream sent its answer in the coding {printable(name, 40)!r}, unasked: {step}",
+            code="content_coding",
+            retryable=False,
+        )
     return found
 
 

@@ -67,8 +67,9 @@ def history_from(
     for index, message in enumerate(messages):
         mapped += history.message(message, f"messages[{index}].content")
     if not mapped:
-        msg = "messages holds thoughts alone, which are not sent: say something"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            "messages holds thoughts alone, which are not sent: say something"
+        )
     return list(_taking_turns(mapped)) if dialect.strict_turns else mapped
 
 
@@ -125,10 +126,12 @@ class _History:
         if isinstance(block, (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)):
             switch = _SWITCHES.get(block.type)
             step = f": configure {switch} if the model takes it" if switch else ""
-            msg = f"{place} is of type {block.type}, which this backend does not send{step}"
-            raise AttachmentUnsupportedError(msg)
-        msg = f"{place} has the unknown block type {block.type!r}: remove it"
-        raise UnknownContentBlockError(msg)
+            raise AttachmentUnsupportedError(
+                f"{place} is of type {block.type}, which this backend does not send{step}"
+            )
+        raise UnknownContentBlockError(
+            f"{place} has the unknown block type {block.type!r}: remove it"
+        )
 
     def _call(self, block: ToolUseBlock, place: str) -> dict[str, Any]:
         self._names[block.tool_call_id] = block.name
@@ -147,8 +150,9 @@ class _History:
         text: list[str] = []
         for number, inner in enumerate(block.content):
             if not isinstance(inner, TextBlock):
-                msg = f"{place}.content[{number}] is {inner.type}: this upstream takes text alone"
-                raise NonTextToolResultError(msg)
+                raise NonTextToolResultError(
+                    f"{place}.content[{number}] is {inner.type}: this upstream takes text alone"
+                )
             text.append(inner.text)
         message = {
             "role": "tool",
@@ -190,8 +194,9 @@ def _arguments(value: Any, place: str) -> str:
     try:
         return json.dumps({} if value is None else value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        msg = f"{place}.input is something that JSON cannot hold: {error}"
-        raise InvalidRequestError(msg) from None
+        raise InvalidRequestError(
+            f"{place}.input is something that JSON cannot hold: {error}"
+        ) from None
 
 
 def _text_of(value: Any, place: str) -> str:

@@ -116,8 +116,7 @@ def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
         extra = merged(dialect.extra_body, resolved.extra_body)
         whole: dict[str, Any] = joined_in_value(merged(body, extra))
     except ValueError:
-        msg = "the request holds a value that is nested too deeply"
-        raise InvalidRequestError(msg) from None
+        raise InvalidRequestError("the request holds a value that is nested too deeply") from None
     return whole
 
 
@@ -136,8 +135,9 @@ def _sampling(resolved: ResolvedV2, max_tokens_field: str) -> dict[str, Any]:
 
 def _tool(tool: Tool, place: str, name_pattern: str) -> dict[str, Any]:
     if name_pattern and not re.fullmatch(name_pattern, tool.name):
-        msg = f"{place}.name is {tool.name!r}: this upstream takes names like {name_pattern}"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"{place}.name is {tool.name!r}: this upstream takes names like {name_pattern}"
+        )
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description

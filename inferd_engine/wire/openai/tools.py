@@ -101,8 +101,7 @@ class _Call:
             ValueError: It is no JSON, or there is no name.
         """
         if not self.name:
-            msg = "a tool call without a name"
-            raise ValueError(msg)
+            raise ValueError("a tool call without a name")
         return (
             join_surrogates("".join(self.parts)) if self.is_custom else read_arguments(self.parts)
         )

@@ -30,8 +30,7 @@ _TRY_BUDGET = 65536  # bytes that may be parsed in vain, beside a share of what 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        msg = f"{text[:40]} is not a number that JSON can hold"
-        raise ValueError(msg)
+        raise ValueError(f"{text[:40]} is not a number that JSON can hold")
     return number
 
 
@@ -45,8 +44,7 @@ def _none(_: str) -> None:
 
 
 def _no_constant(word: str) -> None:
-    msg = f"{word} is not JSON"
-    raise ValueError(msg)
+    raise ValueError(f"{word} is not JSON")
 
 
 _JSON = json.JSONDecoder(strict=False, parse_float=_finite, parse_constant=_no_constant)
@@ -82,8 +80,7 @@ def _parsed(text: str, decoder: json.JSONDecoder) -> Any:
     try:
         return decoder.decode(text)
     except RecursionError:
-        msg = "nested too deeply"
-        raise ValueError(msg) from None
+        raise ValueError("nested too deeply") from None
 
 
 def _check_cost(text: str) -> None:
@@ -95,11 +92,12 @@ def _check_cost(text: str) -> None:
     for size in (_BEGINNING, len(text)):
         part = text[:size]
         if _separators_in(part) > MOST_VALUES and _values_in(part) > MOST_VALUES:
-            msg = (
+            raise UpstreamError(
                 f"one event holds more than {MOST_VALUES} JSON values: "
-                "ask for less beside the text (log probabilities?), or for a stream"
+                "ask for less beside the text (log probabilities?), or for a stream",
+                code="event_too_large",
+                retryable=False,
             )
-            raise UpstreamError(msg, code="event_too_large", retryable=False)
 
 
 def _separators_in(text: str, start: int = 0, end: int | None = None) -> int:

@@ -36,8 +36,7 @@ def joined_in_value(value: Any) -> Any:
     try:
         return _joined(value)
     except RecursionError:
-        msg = "nested too deeply"
-        raise ValueError(msg) from None
+        raise ValueError("nested too deeply") from None
 
 
 def _joined(value: Any) -> Any:
