@@ -36,6 +36,23 @@ class Cancellable(Protocol):
 Member = TypeVar("Member", bound=Cancellable)
 
 
+def bounded(name: str, seconds: float) -> float:
+    """Return how long to wait at the most, as the system's clocks can bear it.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is NaN.
+    """
+    try:
+        is_nan = math.isnan(seconds)
+    except TypeError:
+        kind = type(seconds).__name__
+        raise TypeError(f"{name} is of type {kind}: it has to be a number of seconds") from None
+    if is_nan:
+        raise ValueError(f"{name} is NaN: it has to be a number of seconds")
+    return min(seconds, threading.TIMEOUT_MAX / 2)
+
+
 class LiveSet(Generic[Member]):
     """A set that keeps nothing alive and may be walked while anybody changes it.
 
@@ -112,13 +129,12 @@ class CancelToken:
         """Cancel in so many seconds, unless that was asked for again in between.
 
         Raises:
-            ValueError: ``seconds`` is not a number.
+            TypeError: ``seconds`` is not a number.
+            ValueError: It is NaN.
             InternalError: The thread that keeps the time cannot be started; raised from the next
                 call with this token, too.
         """
-        if math.isnan(seconds):
-            raise ValueError("seconds is NaN: it has to be a number")
-        self._deadline = time.monotonic() + min(seconds, threading.TIMEOUT_MAX / 2)
+        self._deadline = time.monotonic() + bounded("seconds", seconds)
         self._ring()
         self._keep_time()
 

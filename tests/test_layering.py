@@ -68,6 +68,7 @@ MAY_IMPORT = {
         "cancel",
         "stream",
         "backends.base",
+        "backends.settings",
         "backends.mock_script",
     ),
     "backends.over_http": _BACKEND,

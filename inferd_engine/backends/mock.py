@@ -18,10 +18,11 @@ import attrs
 
 from inferd_engine.backends.base import Backend, BackendCapabilities
 from inferd_engine.backends.mock_script import Script, ScriptSource
+from inferd_engine.backends.settings import check_count, check_delay, check_names
 from inferd_engine.errors import GenerateError
 from inferd_engine.events import TextDelta, Token
 from inferd_engine.frames import without_frames
-from inferd_engine.proto.v2 import ResolvedV2
+from inferd_engine.proto.v2 import ResolvedV2, check_resolved
 from inferd_engine.reprs import changed_fields, named, short_repr
 from inferd_engine.vectors import EmbedResult
 
@@ -41,11 +42,17 @@ MockAnswer = Union[MockScript, Callable[[ResolvedV2], MockScript]]
 
 
 def _to_tokens(value: Iterable[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+    return (value,) if isinstance(value, str) else _listed("tokens", value)
+
+
+def _listed(name: str, value: Iterable[Any]) -> tuple[Any, ...]:
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{name} is of type {type(value).__name__}: give a list")
+    return tuple(value)
 
 
 def _to_answers(value: Iterable[MockAnswer]) -> tuple[MockAnswer, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
+    return (value,) if isinstance(value, str) else _listed("answers", value)
 
 
 @attrs.frozen(slots=True)
@@ -72,9 +79,11 @@ class MockConfig:
         default=None,
         validator=attrs.validators.optional(attrs.validators.instance_of(GenerateError)),
     )
-    mid_stream_drop_after: int | None = None
-    token_delay: float = 0.0
-    buffer: int = 512
+    mid_stream_drop_after: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(check_count(0))
+    )
+    token_delay: float = attrs.field(default=0.0, validator=check_delay)
+    buffer: int = attrs.field(default=512, validator=check_count(0))
     answers: Sequence[MockAnswer] = attrs.field(default=(), converter=_to_answers)
 
     __repr__ = short_repr
@@ -177,6 +186,7 @@ class Mock(Backend):
         Raises:
             GenerateError: The script says so, or the mock is not ready.
         """
+        check_resolved(request)
         config = self.config
         script = self._script_for(
             request, cancel, config.tokens if config.events is None else config.events
@@ -223,6 +233,7 @@ class Mock(Backend):
 
 def _config_of(given: object, fields: dict[str, Any]) -> MockConfig:
     """Return a configuration for what ``Mock()`` was given."""
+    check_names(MockConfig, fields)
     if given is None:
         return MockConfig(**fields)
     if isinstance(given, MockConfig):

@@ -5,18 +5,39 @@ They are validators of attrs, for whatever class a backend is configured by.
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.proto.fields import KNOWN
 from inferd_engine.proto.values import check_integer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
 _LONGEST = 1e9  # seconds, 30 years: sockets refuse much more
+
+
+def check_names(config: type, given: Mapping[str, Any]) -> None:
+    """Refuse fields that a configuration does not have."""
+    names = [field.name for field in attrs.fields(config)]
+    for name in given:
+        if name in names:
+            continue
+        hint = "".join(f": did you mean {word}?" for word in close_to(name, names))
+        if name == "preset" and hasattr(config, "preset"):
+            hint = f": use {config.__name__}.preset(…)"
+        if name in KNOWN:
+            hint = f": it is an argument of a call, as in backend.stream(…, {name}=…)"
+        raise TypeError(f"{config.__name__} has no field {name!r}{hint}")
+
+
+def close_to(name: object, names: Iterable[str]) -> list[str]:
+    """Return the one name that may have been meant, or none."""
+    return difflib.get_close_matches(name, [*names], n=1) if isinstance(name, str) else []
 
 
 def check_word(_: Any, field: Any, value: object) -> None:
@@ -70,6 +91,13 @@ def check_seconds(_: Any, field: Any, value: object) -> None:
         raise InvalidRequestError(
             f"{field.name} is {value!r}: it has to be seconds above 0, or None for no limit"
         )
+
+
+def check_delay(_: Any, field: Any, value: object) -> None:
+    """Refuse what is not seconds, 0 or more."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (is_number and 0 <= value <= _LONGEST):  # type: ignore[operator]
+        raise InvalidRequestError(f"{field.name} is {value!r}: it has to be seconds, 0 or more")
 
 
 def seconds(default: float | None) -> Any:

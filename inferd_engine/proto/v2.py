@@ -58,7 +58,15 @@ from inferd_engine.proto.json_form import (
     tool_from_json,
     tool_to_dict,
 )
-from inferd_engine.proto.values import set_fields, several, take_list, to_real, to_whole
+from inferd_engine.proto.values import (
+    kind_of,
+    refuse,
+    set_fields,
+    several,
+    take_list,
+    to_real,
+    to_whole,
+)
 from inferd_engine.reprs import short_repr
 
 __all__ = [
@@ -243,3 +251,14 @@ _OPTIONAL = (
     "parallel_tool_calls",
     "thinking",
 )
+
+
+def check_resolved(request: object) -> None:
+    """Refuse what ``RequestV2.resolve()`` did not return: nobody has checked it.
+
+    Raises:
+        InvalidRequestError: It is something else.
+    """
+    if not isinstance(request, ResolvedV2):
+        hint = "give what RequestV2.resolve() returns, or call stream()"
+        refuse("the request", f"is {kind_of(request)}: {hint}")

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 
+from inferd_engine.cancel import bounded
 from inferd_engine.errors import (
     GenerateError,
     InternalError,
@@ -181,10 +182,12 @@ class TokenStream(Lifetime):
 
         Raises:
             UnsupportedError: The backend was made with ``buffer=0``: there is no worker.
+            TypeError: ``timeout`` is not a number.
+            GenerateError: The answer failed.
         """
         try:
             self._need_worker()
-            deadline = time.monotonic() + min(timeout, threading.TIMEOUT_MAX / 2)
+            deadline = time.monotonic() + bounded("timeout", timeout)
             while True:
                 for event in self._consumer.events:
                     return event
@@ -204,7 +207,7 @@ class TokenStream(Lifetime):
             UnsupportedError: The backend was made with ``buffer=0``: there is no worker.
         """
         self._need_worker()
-        return HeartbeatIterator(self, seconds)
+        return HeartbeatIterator(self, bounded("seconds", seconds))
 
     def _need_worker(self) -> None:
         if self._buffer is None:

@@ -304,3 +304,29 @@ def test_a_mock_goes_through_a_pickle():
     """A copy answers the same."""
     copy = pickle.loads(pickle.dumps(ie.Mock(["a", "b"])))
     assert copy.complete("x").text == "ab"
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"tokenz": 1}, TypeError, "did you mean tokens"),
+        ({"timeout": 5}, TypeError, "no field 'timeout'"),
+        ({"temperature": 0}, TypeError, "an argument of a call"),
+        ({"tokens": 5}, TypeError, "tokens is of type int"),
+        ({"answers": 5}, TypeError, "answers is of type int"),
+        ({"buffer": "a"}, ie.InvalidRequestError, "buffer"),
+        ({"token_delay": -1}, ie.InvalidRequestError, "token_delay"),
+        ({"mid_stream_drop_after": 1.5}, ie.InvalidRequestError, "mid_stream_drop_after"),
+    ],
+)
+def test_a_wrong_setting_is_named(given, error, said):
+    """Whoever writes a test is told which setting is wrong, when the mock is made."""
+    with pytest.raises(error, match=said):
+        ie.Mock(**given)
+
+
+@pytest.mark.parametrize("given", ["hi", None, ie.RequestV2([ie.user("hi")])])
+def test_what_nobody_checked_is_refused(given):
+    """A request goes to ``generate_v2`` by way of ``resolve()``."""
+    with pytest.raises(ie.InvalidRequestError, match=r"RequestV2.resolve\(\) returns"):
+        ie.Mock().generate_v2(given)

@@ -101,3 +101,23 @@ def test_an_early_exit_may_be_postponed():
         token.cancel_after(0.05)
         token.cancel_after(FOREVER)
         assert "".join(stream.text()) == "a"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "said"),
+    [
+        ("1", TypeError, "is of type str: it has to be a number of seconds"),
+        (None, TypeError, "is of type NoneType"),
+        (float("nan"), ValueError, "is NaN"),
+    ],
+)
+def test_what_is_not_a_number_of_seconds(wrong, error, said):
+    """Whoever waits says for how long, and is told at once if that is nothing to wait for."""
+    with pytest.raises(error, match=f"seconds {said}"):
+        ie.CancelToken().cancel_after(wrong)
+    with ie.Mock().stream("hi") as stream:
+        with pytest.raises(error, match=f"timeout {said}"):
+            stream.poll(wrong)
+        with pytest.raises(error, match=f"seconds {said}"):
+            stream.with_heartbeat(wrong)
+        assert [event.type for event in stream] == ["text", "done"]

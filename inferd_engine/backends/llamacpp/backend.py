@@ -21,6 +21,7 @@ from inferd_engine.backends.llamacpp.sampling import Sampler, Sampling
 from inferd_engine.backends.llamacpp.source import LlamaSource
 from inferd_engine.backends.llamacpp.template import knows_tools, prompt_from, tokens_of
 from inferd_engine.backends.llamacpp.tools import grammar_of
+from inferd_engine.backends.settings import check_names
 from inferd_engine.errors import (
     InternalError,
     InvalidRequestError,
@@ -30,6 +31,7 @@ from inferd_engine.errors import (
 )
 from inferd_engine.frames import without_frames
 from inferd_engine.proto.v1 import DEFAULT_TEMPERATURE, DEFAULT_TOP_K, DEFAULT_TOP_P
+from inferd_engine.proto.v2 import check_resolved
 from inferd_engine.reprs import changed_fields, named
 from inferd_engine.vectors import EmbedResult
 
@@ -68,6 +70,7 @@ class LlamaCpp(Backend):
                 f"LlamaCpp() takes a LlamaCppConfig or fields of one, not an object of type {kind}"
             )
         given: Any = fields
+        check_names(LlamaCppConfig, given)
         self.config = LlamaCppConfig(**given) if config is None else attrs.evolve(config, **given)
         self.buffer = self.config.buffer
         self._engine: Engine | None = Engine(self.config)
@@ -192,6 +195,7 @@ class LlamaCpp(Backend):
             NotReadyError: More than ``max_waiting`` requests wait already.
             GenerateError: As from ``load()``.
         """
+        check_resolved(request)
         loaded = self._loaded(cancel)
         config = self.config
         can_tell = knows_tools(loaded.model, config.chat_template, config.chat_format)

@@ -6,7 +6,6 @@ before it gets there, in the one dict that all frames share.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import re
@@ -14,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from inferd_engine.backends.settings import check_names
 from inferd_engine.frames import without_frames
-from inferd_engine.proto.fields import KNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
 
 # What is not set at all: it has the default, which is the environment's.
 _UNSET: dict[str, tuple[object, ...]] = {"api_key": (None,), "base_url": (None, "")}
@@ -44,7 +43,7 @@ def hiding(make: Callable[..., None]) -> Callable[..., None]:
     def init(self: object, **given: Any) -> None:
         try:
             hide(type(self), given)
-            _check_names(type(self), given)
+            check_names(type(self), given)
         except BaseException:
             del self  # it has no fields yet, and cannot be shown in a traceback
             raise
@@ -54,25 +53,6 @@ def hiding(make: Callable[..., None]) -> Callable[..., None]:
         make(self, **given)
 
     return init
-
-
-def _check_names(config: type, given: Mapping[str, Any]) -> None:
-    """Refuse fields that a configuration does not have."""
-    names = [field.name for field in attrs.fields(config)]
-    for name in given:
-        if name in names:
-            continue
-        hint = "".join(f": did you mean {word}?" for word in close_to(name, names))
-        if name == "preset":
-            hint = f": use {config.__name__}.preset(…)"
-        if name in KNOWN:
-            hint = f": it is an argument of a call, as in backend.stream(…, {name}=…)"
-        raise TypeError(f"{config.__name__} has no field {name!r}{hint}")
-
-
-def close_to(name: object, names: Iterable[str]) -> list[str]:
-    """Return the one name that may have been meant, or none."""
-    return difflib.get_close_matches(name, [*names], n=1) if isinstance(name, str) else []
 
 
 def documented(config: type, every: type) -> str:

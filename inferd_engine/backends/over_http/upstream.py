@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 import attrs
 
 from inferd_engine.backends.over_http.aws_region import aws_region
-from inferd_engine.backends.over_http.construction import close_to, documented, hide, hiding
+from inferd_engine.backends.over_http.construction import documented, hide, hiding
 from inferd_engine.backends.over_http.credentials import (
     check_base_url,
     check_header_name,
@@ -43,7 +43,7 @@ from inferd_engine.backends.over_http.credentials import (
     check_way,
     key_from_environment,
 )
-from inferd_engine.backends.settings import check_count, check_word, seconds
+from inferd_engine.backends.settings import check_count, check_word, close_to, seconds
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.reprs import short_repr
 from inferd_engine.secrets.secret import (

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import InvalidRequestError, UnsupportedError
 from inferd_engine.proto.tool_choice import ANY, AUTO, NONE, REQUIRED, named_in
+from inferd_engine.proto.v2 import check_resolved
 from inferd_engine.wire.anthropic.caching import mark
 from inferd_engine.wire.anthropic.history import history_from
 from inferd_engine.wire.openai.request import merged, parameters_of
@@ -85,6 +86,7 @@ def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
         UnsupportedError: The request says what this protocol has no words for.
         InvalidRequestError: Something else cannot be sent; the message names the place.
     """
+    check_resolved(resolved)
     _check_fields(resolved, dialect)
     system, messages = history_from(resolved.messages, resolved.attachments, dialect)
     body: dict[str, Any] = {

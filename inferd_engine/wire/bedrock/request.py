@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from inferd_engine.errors import AttachmentUnsupportedError, UnsupportedError
+from inferd_engine.proto.v2 import check_resolved
 from inferd_engine.wire.anthropic.request import body_from as messages_body_from
 from inferd_engine.wire.openai.request import merged
 
@@ -59,6 +60,7 @@ def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
         UnsupportedError: The request says what this protocol has no words for.
         InvalidRequestError: Something else cannot be sent; the message names the place.
     """
+    check_resolved(resolved)
     if resolved.parallel_tool_calls is False:
         raise UnsupportedError(
             "parallel_tool_calls is False, which Bedrock's Converse has no word for: leave it out"

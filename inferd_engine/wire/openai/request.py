@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.proto.tool_choice import ANY, REQUIRED, named_in
-from inferd_engine.proto.v2 import ResolvedV2
-from inferd_engine.proto.values import kind_of
+from inferd_engine.proto.v2 import ResolvedV2, check_resolved
 from inferd_engine.wire.openai.history import history_from
 from inferd_engine.wire.text.surrogates import joined_in_value
 
@@ -88,9 +87,7 @@ def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
         InvalidRequestError: A tool call's input is nothing that JSON can hold, or a tool has a
             name that the upstream refuses.
     """
-    if not isinstance(resolved, ResolvedV2):
-        hint = "give what RequestV2.resolve() returns, or call stream()"
-        raise InvalidRequestError(f"the request is {kind_of(resolved)}: {hint}")
+    check_resolved(resolved)
     streams = resolved.stream is not False
     body: dict[str, Any] = {
         "model": resolved.model or dialect.model,
