@@ -412,7 +412,7 @@ def test_cuts_that_litellm_hides(backend, upstream):
     page = b"<html><title>Login</title></html>"
     upstream.reply = Reply([page], headers={"Content-Type": "text/html"}, framing="length")
     assert backend.complete("Hello") == ie.Completion(
-        done=ie.Done(ie.StopReason.END_TURN, None, "stop")
+        done=ie.Done(ie.StopReason.END_TURN, None, "stop"), model="openai"
     )
 
 
