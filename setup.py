@@ -70,6 +70,8 @@ with tempfile.TemporaryDirectory(prefix="inferd_engine-") as scratch:
         options={
             "egg_info": {"egg_base": scratch},
             "build": {"build_base": scratch},
+            # the folder on the path, so that type checkers and editors find the sources too
+            "editable_wheel": {"mode": "compat"},
             "bdist_wheel": {"py_limited_api": "cp310" if WANTED else False},
         },
     )

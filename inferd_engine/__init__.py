@@ -18,6 +18,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine._version import __version__
+from inferd_engine.frames import without_frames as _without_frames
 
 # In the order in which an answer passes them.
 _HOMES = {
@@ -111,6 +112,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 if not TYPE_CHECKING:  # with it in sight, every name would be there for a type checker
 
+    @_without_frames  # a Ctrl-C in the middle of it, say
     def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
         """Load a public name when it is first asked for."""
         home = _HOME_OF.get(name)

@@ -24,14 +24,24 @@ layer (a user cannot act on a layer).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from typing_extensions import Unpack
+
     from inferd_engine.events import Completion
 
 DeadlinePhase = Literal["connect", "first_token", "idle", "total"]
+
+
+class _Common(TypedDict, total=False):
+    """What every error may be given by name."""
+
+    retryable: bool | None
+    request_id: str | None
+    partial: Completion | None
 
 
 class GenerateError(Exception):
@@ -162,7 +172,7 @@ class DeadlineError(UnavailableError, TimeoutError):
         message: str = "",
         *,
         phase: DeadlinePhase = "total",
-        **common: Any,  # noqa: ANN401 - GenerateError's
+        **common: Unpack[_Common],
     ) -> None:
         super().__init__(message, **common)
         self.phase = phase
@@ -197,7 +207,7 @@ class HttpStatusError(UnavailableError):
         headers: Mapping[str, str] | None = None,
         retry_after: float | None = None,
         code: str | None = None,
-        **common: Any,  # noqa: ANN401 - GenerateError's
+        **common: Unpack[_Common],
     ) -> None:
         super().__init__(message, **common)
         self.status = status
@@ -225,7 +235,7 @@ class UpstreamError(UnavailableError):
         *,
         upstream_message: str | None = None,
         code: str | None = None,
-        **common: Any,  # noqa: ANN401 - GenerateError's
+        **common: Unpack[_Common],
     ) -> None:
         super().__init__(message, **common)
         self.message = message if upstream_message is None else upstream_message
@@ -252,7 +262,7 @@ class ToolCallMalformedError(UnavailableError):
         tool_call_id: str = "",
         name: str = "",
         arguments: str = "",
-        **common: Any,  # noqa: ANN401 - GenerateError's
+        **common: Unpack[_Common],
     ) -> None:
         super().__init__(message, **common)
         self.tool_call_id = tool_call_id

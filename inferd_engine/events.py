@@ -241,6 +241,9 @@ class Completion:
         """
         try:
             done, stats = data.get("done"), data.get("stats")
+            for name in ("text", "thinking", "model"):
+                if not isinstance(data.get(name, ""), str):
+                    raise TypeError(f"{name} is not a str")  # noqa: TRY301 - told with the rest
             if done is not None:
                 usage = done.get("usage")
                 reason = StopReason(done["stop_reason"])

@@ -38,7 +38,9 @@ _R = TypeVar("_R")
 VARIABLE = "INFERD_ENGINE_DEBUG"
 # What is called by us and not by a user's function that we call: by the root of the module's name.
 _BELOW = sys.stdlib_module_names | {
-    *("inferd_engine", "attr", "msgspec", "requests", "sseclient", "urllib3"),
+    *("inferd_engine", "attr", "attrs", "msgspec", "requests", "sseclient", "urllib3"),
+    *("backports", "brotli", "brotlicffi", "certifi", "chardet", "charset_normalizer", "idna"),
+    *("PIL", "zstandard"),
     *("OpenSSL", "eventlet", "gevent", "greenlet", "socks"),  # in a socket's place
 }
 

@@ -169,3 +169,21 @@ def test_every_module_is_packaged():
     for folder in folders:
         assert (installed.parent / folder / "__init__.py").is_file()
     assert (installed / "py.typed").is_file()
+
+
+def test_an_editable_install_is_seen_by_type_checkers(source, tmp_path):
+    """It puts the folder on the path: a finder in its place is code that no type checker runs."""
+    make = (
+        "import sys; from setuptools.build_meta import build_editable; build_editable(sys.argv[1])"
+    )
+    subprocess.run(
+        [sys.executable, "-c", make, str(tmp_path)],
+        cwd=source,
+        env={**os.environ, "INFERD_ENGINE_NATIVE": "0"},
+        capture_output=True,
+        check=True,
+    )
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        (path,) = (name for name in wheel.namelist() if name.endswith(".pth"))
+        assert wheel.read(path).decode().strip() == str(source)
+        assert not any(name.endswith(".py") for name in wheel.namelist())

@@ -64,6 +64,8 @@ OBJECTS = {
     ],
     "Anthropic": [ie.Anthropic(ADDRESS, api_key="sk-1", model=LONG, betas=["beta"] * 99)],
     "AnthropicConfig": [ie.AnthropicConfig.preset("ollama", model=LONG)],
+    "LlamaCpp": [ie.LlamaCpp(model_path=f"{LONG}.gguf")],
+    "LlamaCppConfig": [ie.LlamaCppConfig(model_path=f"{LONG}.gguf")],
     "Bedrock": [ie.Bedrock(region="us-east-1", model=LONG, session_token="sk-1")],
     "BedrockConfig": [ie.BedrockConfig(region="us-east-1", model=LONG, api_key="sk-1")],
     "Mock": [ie.Mock([LONG] * 9), ie.Mock(LONG), ie.Mock()],
@@ -208,3 +210,17 @@ def test_what_values_show():
     assert repr(ie.Completion("Hi", done=ie.Done(ie.StopReason.END_TURN))) == (
         "<Completion 'Hi' end_turn>"
     )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ie.RequestV2.from_dict({"messages": [], "attachments": [{"kind": "image"}]}),
+        ie.ImageAttachment("i", 1, 1, None),
+        ie.AudioAttachment("a", 1, 5),
+        ie.VideoAttachment("v", ["not", "bytes"]),
+    ],
+)
+def test_what_is_wrong_can_be_shown(value):
+    """A value that resolve() will refuse is shown all the same: somebody looks for the reason."""
+    assert len(repr(value)) <= LONGEST

@@ -6,17 +6,20 @@ Each program is a file that a fresh Python runs, so that what is counted is what
 from __future__ import annotations
 
 import gc
+import importlib.metadata
 import os
 import re
 import signal
 import subprocess
 import sys
 import traceback
+import types
 from pathlib import Path
 
 import pytest
 
 import inferd_engine as ie
+from inferd_engine import frames
 from inferd_engine.testing import Reply, Stall, Upstream, chunk
 
 PACKAGE = str(Path(ie.__file__).parent)
@@ -160,6 +163,17 @@ PROGRAMS = {
         backend, _ = asking(buffer=0)
         backend.stream("Hi").poll(1)
     """,
+    "an event too large": 'ie.SSEDecoder(max_event_bytes=9).feed(b"data: " + b"x" * 99)',
+    "an error among the chunks": """
+        ie.ChunkAccumulator().ingest(b'{"error": {"message": "no"}}')
+    """,
+    "chunks without an end": "ie.ChunkAccumulator().finalize()",
+    "a name that is not there": "ie.OpenAICompat",
+    "struck while it loads": """
+        import sys
+        sys.modules["inferd_engine.backends.mock_script"] = None
+        ie.Mock()
+    """,
     "mock": 'ie.Mock(pre_stream_error=ie.NotReadyError("loading")).complete("Hi")',
     "mock that drops": 'ie.Mock(tokens=[*"abc"], mid_stream_drop_after=1).complete("Hi")',
 }
@@ -215,6 +229,42 @@ def test_debug_shows_all(tmp_path):
     lines = run(tmp_path, PROGRAMS["refused port"], INFERD_ENGINE_DEBUG="1")
     assert any(file.endswith("transport.py") for file in frames_in(lines))
     assert len(run(tmp_path, PROGRAMS["refused port"], INFERD_ENGINE_DEBUG="0")) <= DOZEN
+
+
+# Ours; what is there to build with; what nobody imports here.
+NOT_BELOW = {"inferd_engine", "cffi", "pycparser", "sockshandler"}
+
+
+def roots_of_what_we_need():
+    """Give the names that are imported of all that this package requires, as far as it is there."""
+    extras = {"compression", "socks", "vision"}
+    seen, todo = set(), ["inferd-engine"]
+    for wanted in todo:
+        try:
+            found = importlib.metadata.distribution(wanted)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for path in found.files or ():
+            if path.suffix == ".py" and ".." not in path.parts:
+                yield path.parts[0].removesuffix(".py")
+        for line in found.requires or ():
+            extra = re.search(r"extra == ['\"](.+?)['\"]", line)
+            name = re.match(r"[\w.-]+", line)[0]
+            chosen = not extra or (wanted == todo[0] and extra[1] in extras)
+            if chosen and name not in seen:
+                seen.add(name)
+                todo.append(name)
+
+
+def test_what_we_are_built_on_is_no_users():
+    """Frames of whatever is installed with this package are dropped, extras and all."""
+    roots = {root for root in roots_of_what_we_need() if root[0].isalpha()} - NOT_BELOW
+    assert {"requests", "urllib3", "idna", "attr"} <= roots
+    for root in roots:
+        fail = types.FunctionType(compile("1 / 0", root, "exec"), {"__name__": f"{root}.inner"})
+        with pytest.raises(ZeroDivisionError) as caught:
+            fail()
+        assert frames.users_frames(caught.value.__traceback__.tb_next) is None, root
 
 
 # --- what stays ----------------------------------------------------------------------------------

@@ -379,7 +379,7 @@ class Backend(abc.ABC):
             raise RequestCancelledError(msg)
 
     def _opened(self, stream: TokenStream) -> TokenStream:
-        """Give a stream out, unless ``stop()`` came while it was being made."""
+        """Return a stream, unless ``stop()`` came while it was being made."""
         if self._stopped:
             stream.close()
             self._check_ready()

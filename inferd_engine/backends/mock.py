@@ -68,7 +68,10 @@ class MockConfig:
     events: Sequence[TokenEventV2] | None = attrs.field(
         default=None, converter=attrs.converters.optional(tuple)
     )
-    pre_stream_error: GenerateError | None = None
+    pre_stream_error: GenerateError | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(attrs.validators.instance_of(GenerateError)),
+    )
     mid_stream_drop_after: int | None = None
     token_delay: float = 0.0
     buffer: int = 512
@@ -211,7 +214,7 @@ class Mock(Backend):
             if self.config.answers:
                 number = min(next(self._asked), len(self.config.answers) - 1)
                 answer, place = self.config.answers[number], f"answers[{number}]"
-        if callable(answer):
+        if callable(answer) and not isinstance(answer, type):
             answer = answer(cast("ResolvedV2", request))
         if isinstance(answer, GenerateError):
             raise answer.with_traceback(None)  # it may have been raised before
@@ -219,7 +222,7 @@ class Mock(Backend):
 
 
 def _config_of(given: object, fields: dict[str, Any]) -> MockConfig:
-    """Give a configuration for what ``Mock()`` was given."""
+    """Return a configuration for what ``Mock()`` was given."""
     if given is None:
         return MockConfig(**fields)
     if isinstance(given, MockConfig):

@@ -108,7 +108,7 @@ class ScriptSource(Source):
         return True
 
     def read(self, give_up: float | None) -> list[Event]:
-        """Give the next event, when it is due."""
+        """Return the next event, when it is due."""
         if self._delay and not self._is_due(give_up):
             return []
         if self._is_cancelled:

@@ -18,14 +18,13 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
+from inferd_engine.wire.text.printable import REORDERING
+
 if TYPE_CHECKING:
     from typing import TextIO
 
-# C0 but tab and line feed, DEL, C1 (0x9b alone begins a sequence); marks, embeddings, overrides and
-# isolates of the Unicode Bidirectional Algorithm (UAX 9, 2); halves of characters.
-_UNSAFE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+# C0 but tab and line feed, DEL, C1 (0x9b alone begins a sequence).
+_UNSAFE = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{REORDERING}]")
 _STANDARD = 3  # descriptors: stdin, stdout, stderr
 
 

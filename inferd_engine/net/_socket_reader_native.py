@@ -39,7 +39,7 @@ class NativeReader:
         return max(0, self._count) if self._decoder is None else self._chunks.consumed
 
     def read(self, size: int, seconds: float) -> bytes | None:
-        """Give what comes next; None if it is nothing yet, empty at the end."""
+        """Return what comes next; None if it is nothing yet, empty at the end."""
         decoder = self._decoder
         if decoder is not None and decoder.error is not None:
             raise decoder.error

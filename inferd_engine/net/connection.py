@@ -242,7 +242,7 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
 
 
 def _probing(seconds: float | None) -> list[tuple[int, int, int]]:
-    """Give the socket options that find out about a peer that has gone without a word.
+    """Return the socket options that find out about a peer that has gone without a word.
 
     After so many seconds of silence the kernel asks, and after as many again it gives up.  That
     keeps NATs from forgetting the connection while a model thinks, too.  ``TCP_USER_TIMEOUT``

@@ -117,12 +117,12 @@ class Deadlines:
             self._away = None
 
     def left(self) -> float | None:
-        """Give the seconds that a read may take, 0 or less if time is up; None for no limit."""
+        """Return the seconds that a read may take, 0 or less if time is up; None for no limit."""
         end = min(self._phase_end, self._token_end, self.total_end)
         return None if end == _NEVER else end - time.monotonic()
 
     def left_or_raise(self) -> float | None:
-        """Give the seconds that a read may take; None for no limit.
+        """Return the seconds that a read may take; None for no limit.
 
         Raises:
             TimeoutError: Time is up.
@@ -133,7 +133,7 @@ class Deadlines:
         return left
 
     def slice_or_raise(self) -> float:
-        """Give the seconds that one wait may take: what is left, and a slice at the most.
+        """Return the seconds that one wait may take: what is left, and a slice at the most.
 
         Raises:
             TimeoutError: Time is up.

@@ -55,7 +55,7 @@ class Receiver(Protocol):
         """Wait until there are some, outside of all parsing: what is raised in here costs none."""
 
     def receive(self, give_up: float | None = None) -> bytes | None:
-        """Give the next of them, empty at the end; None if none came until ``give_up``.
+        """Return the next of them, empty at the end; None if none came until ``give_up``.
 
         ``give_up`` is a moment, by ``time.monotonic()``.
         """
@@ -155,7 +155,7 @@ class Exchange:
             handle.close()
 
     def check(self) -> None:
-        """Look at the flag.
+        """Check the flag.
 
         Raises:
             ConnectionAbortedError: The exchange was ended.

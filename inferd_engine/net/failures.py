@@ -67,7 +67,7 @@ def _is_out_of_time(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Give an exception and what lies under it: causes, reasons, wrapped arguments, contexts.
+    """Return an exception and what lies under it: causes, reasons, wrapped arguments, contexts.
 
     What our caller is handling is the context of whatever is raised here, and no reason for it.
     """

@@ -44,7 +44,7 @@ class HiddenHead:
         return {name: value for name, value in given if not self.take(name, value)}
 
     def filled(self, head: bytes) -> memoryview:
-        """Give a head as it is sent.  No local here holds what is put together."""
+        """Return a head as it is sent.  No local here holds what is put together."""
         lines = (b"%s: %s\r\n" % (name.encode(), value.encode()) for name, value in self._headers)
         return memoryview(b"".join((self._with_query(head)[: -len(_END)], *lines, _END)))
 

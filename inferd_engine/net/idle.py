@@ -69,7 +69,7 @@ class Idle:
             raise queue.Full
 
     def get(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - urllib3's own
-        """Give the newest that is fit; those that are not are closed.
+        """Return the newest that is fit; those that are not are closed.
 
         Raises:
             queue.Empty: There is none.

@@ -51,7 +51,7 @@ _POOLS = {"http": OwningPool, "https": _OwningTLSPool}
 
 
 def _pools_through(proxy: str) -> dict[str, Any]:
-    """Give the pools for a proxy; SOCKS has connections of its own."""
+    """Return the pools for a proxy; SOCKS has connections of its own."""
     scheme = proxy.partition(":")[0].lower()
     if not scheme.startswith("socks"):
         return _POOLS

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def proxies_for(url: str, given: Mapping[str, str] | None, mask: Mask) -> dict[str, str]:
-    """Give the proxy of an address as requests takes it, or an empty mapping.
+    """Return the proxy of an address as requests takes it, or an empty mapping.
 
     Args:
         url: Where to.

@@ -52,7 +52,7 @@ _local = threading.local()
 
 
 def current_exchange() -> Exchange | None:
-    """Give the exchange that this thread serves."""
+    """Return the exchange that this thread serves."""
     return getattr(_local, "exchange", None)
 
 
@@ -116,7 +116,7 @@ class _GuardedFile(io.RawIOBase):
         self._reader = socket_reader(self._sock, chunks)
 
     def receive(self, size: int, give_up: float | None) -> bytes | None:
-        """Give what one read gives, empty at the end; None if nothing came until ``give_up``.
+        """Return what one read gives, empty at the end; None if nothing came until ``give_up``.
 
         When time is up, what has come already is given first, without waiting: nobody may have
         read for a while.  A read wakes after a slice: what was thrown into the thread meanwhile is
@@ -237,7 +237,7 @@ class GuardedResponse(http.client.HTTPResponse):
         return self._has_buffer
 
     def receive(self, give_up: float | None = None) -> bytes | None:
-        """Give what one read of the connection gives, taken out of its framing; empty at the end.
+        """Return what one read of the connection gives, taken out of its framing; empty at the end.
 
         None says that nothing came until ``give_up``.
         """
@@ -281,7 +281,7 @@ class GuardedResponse(http.client.HTTPResponse):
         return self.fp.read1(size) if self._buffered() else self._file.receive(size, give_up)
 
     def read1(self, n: int = -1) -> bytes:
-        """Do the same for urllib3, which decompresses what it gets."""
+        """Return what one read gives, to urllib3, which decompresses it."""
         return super().read1(n) if self._exchange is None else self.receive() or b""
 
 

@@ -37,7 +37,7 @@ class SocketReader(Protocol):
         """How many bytes the last read received and looked at, framing included."""
 
     def read(self, size: int, seconds: float) -> bytes | None:
-        """Give what comes next; None if it is nothing yet, empty at the end.
+        """Return what comes next; None if it is nothing yet, empty at the end.
 
         Nothing yet is the answer when time is up, but also before: after a signal, and when framing
         came and nothing else.  Whoever asks looks at the clock.
@@ -73,7 +73,7 @@ class PythonReader:
         self.taken = 0
 
     def read(self, size: int, seconds: float) -> bytes | None:
-        """Give what comes next; None if it is nothing yet, empty at the end."""
+        """Return what comes next; None if it is nothing yet, empty at the end."""
         chunks = self._chunks
         if chunks is not None and chunks.error is not None:
             raise chunks.error

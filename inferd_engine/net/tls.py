@@ -84,6 +84,6 @@ def has_unread(sock: socket.socket | Any) -> bool:  # noqa: ANN401 - or a layer 
 
 
 def _pending(part: Any) -> int:  # noqa: ANN401 - one of many kinds
-    """Give how many bytes it holds; some tell by a method, some by a number."""
+    """Return how many bytes it holds; some tell by a method, some by a number."""
     pending = getattr(part, "pending", 0)
     return pending() if callable(pending) else pending

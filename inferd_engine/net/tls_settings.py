@@ -1,4 +1,4 @@
-"""Look at TLS settings before they are used: a wrong one is the configuration's fault.
+"""Check TLS settings before they are used: a wrong one is the configuration's fault.
 
 requests and OpenSSL tell of a wrong file as if the network had failed, without its name, and of an
 encrypted private key by asking for its passphrase on the terminal, wherever that is.  So each file
@@ -25,7 +25,7 @@ _REMEMBERED = 64  # files; a program has a handful
 
 
 def verify_of(verify: Verify | None, url: str) -> Verify:
-    """Give what certificates are checked against: as it is set, else as the environment says.
+    """Return what certificates are checked against: as it is set, else as the environment says.
 
     Raises:
         InvalidRequestError: It names a file or a folder that cannot be used.
@@ -42,7 +42,7 @@ def verify_of(verify: Verify | None, url: str) -> Verify:
 
 
 def check_cert(cert: Cert | None) -> None:
-    """Look whether a client's certificate and its private key can be used.
+    """Check whether a client's certificate and its private key can be used.
 
     Raises:
         InvalidRequestError: They cannot; the message says why.
@@ -53,7 +53,7 @@ def check_cert(cert: Cert | None) -> None:
 
 
 def _state(place: str, path: str) -> tuple[int, ...]:
-    """Give what changes when a file does."""
+    """Return what changes when a file does."""
     try:
         found = os.stat(path)  # noqa: PTH116 - of a str
     except (OSError, ValueError) as error:

@@ -81,7 +81,7 @@ class Body:
                 self._receiver.wait()
 
     def read(self, give_up: float | None = None) -> bytes | None:
-        """Give the next block, as soon as there is one; empty at the end of the body.
+        """Return the next block, as soon as there is one; empty at the end of the body.
 
         Args:
             give_up: The moment from which on None is given, where ``can_wait`` is true.
@@ -114,7 +114,7 @@ class Body:
         return block
 
     def _decoded(self, give_up: float | None) -> bytes | None:
-        """Do the same for a body that may be compressed, or is."""
+        """Return the next block of a body that may be compressed, or is."""
         while True:
             for piece in self._pieces:
                 if piece:
@@ -180,14 +180,14 @@ class Transport:
         self._users = weakref.WeakSet([self])  # one that is dropped uses them no more
 
     def share(self) -> Transport:
-        """Give another user of the same connections."""
+        """Return another user of the same connections."""
         other = Transport(self._max_connections)
         other._adapters, other._users = self._adapters, self._users
         self._users.add(other)
         return other
 
     def _own_adapter(self) -> requests.adapters.HTTPAdapter:
-        """Give this process's adapter; a parent's is left alone, its sockets are the parent's."""
+        """Return this process's adapter; a parent's is left alone, its sockets are the parent's."""
         pid = os.getpid()
         adapter = self._adapters.get(pid)
         if adapter is None:

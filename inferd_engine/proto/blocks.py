@@ -15,7 +15,7 @@ import attrs
 from inferd_engine.frames import without_frames
 from inferd_engine.proto.roles import Role, to_role
 from inferd_engine.proto.values import several
-from inferd_engine.reprs import short_repr
+from inferd_engine.reprs import short_repr, shown_as
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -242,8 +242,8 @@ class Tool:
     __repr__ = short_repr
 
 
-def _shown(data: bytes | str) -> str:
-    return f"<{len(data)} {'characters' if isinstance(data, str) else 'bytes'}>"
+def _shown(data: object) -> str:
+    return f"<{len(data)} characters>" if isinstance(data, str) else shown_as(data)
 
 
 @attrs.frozen(slots=True)

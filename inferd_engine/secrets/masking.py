@@ -100,14 +100,14 @@ class Mask:
                     yield at, end
 
     def headers(self, headers: dict[str, str]) -> dict[str, str]:
-        """Do the same for all headers of an answer, which hold nothing in most cases."""
+        """Clean all headers of an answer, which hold nothing in most cases."""
         joined = "\n".join(headers.values())
         if self.text(joined) is joined:
             return headers
         return {name: self.text(value) for name, value in headers.items()}
 
     def value(self, value: Any) -> Any:  # noqa: ANN401 - whatever an error holds
-        """Do the same for the texts in a value."""
+        """Clean the texts in a value."""
         if type(value) is str:
             return self.text(value)
         if isinstance(value, (bytes, bytearray)):

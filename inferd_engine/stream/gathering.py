@@ -29,8 +29,9 @@ def check_whole(ending: Ending | None, request_id: str | None) -> None:
     if isinstance(ending, GenerateError):
         raise ending.with_traceback(None)  # it may have been raised before
     if isinstance(ending, Done) and ending.stop_reason is StopReason.ERROR:
-        word = shortened(ending.finish_reason or "")
-        msg = f"the upstream gave the answer up, in its words: {word}"
+        word = ending.finish_reason
+        said = f"in its words: {shortened(word)}" if word else "and did not say why"
+        msg = f"the upstream gave the answer up, {said}"
         raise StreamInterruptedError(msg, retryable=False, request_id=request_id)
 
 

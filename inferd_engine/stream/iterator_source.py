@@ -73,7 +73,7 @@ class IteratorSource(Source):
 
 
 def source_of(given: Source | Iterator[Event]) -> Source:
-    """Give a source as it is, and one for an iterator.
+    """Return a source as it is, and one for an iterator.
 
     Raises:
         TypeError: It is neither; the message says what to give instead.

@@ -112,7 +112,7 @@ class Source(abc.ABC):
 
 
 def _size(event: Event) -> int:
-    """Give about how many bytes an event holds."""
+    """Return about how many bytes an event holds."""
     if isinstance(event, (TextDelta, ThinkingDelta)):
         return len(event.delta)
     if isinstance(event, Token):
@@ -121,7 +121,7 @@ def _size(event: Event) -> int:
 
 
 def checked(found: object, source: Source) -> list[Event]:
-    """Give what a source's ``read()`` has given, as a list of ours, if it is what it has to be.
+    """Return what a source's ``read()`` has given, as a list of ours, if it is what it has to be.
 
     Raises:
         InternalError: It is not a list of events, or something comes after ``Done``.
@@ -139,7 +139,7 @@ def checked(found: object, source: Source) -> list[Event]:
 
 
 def check_event(event: object, place: str) -> None:
-    """Look whether something is an event.
+    """Check that something is an event.
 
     Raises:
         InternalError: It is not.

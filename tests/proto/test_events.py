@@ -193,6 +193,9 @@ def test_completion_goes_to_json_and_back(completion):
         {"text": "a", "done": 1},
         {"text": "a", "tool_uses": [{}]},
         {"text": "a", "tool_uses": 1},
+        {"text": 1},
+        {"text": "a", "thinking": []},
+        {"text": "a", "model": None},
         {"text": "a", "stats": {"ttft": 1}},
     ],
 )

@@ -213,6 +213,12 @@ def test_a_failure_is_told_in_few_words():
     assert caught.value.partial.finish_reason == word
 
 
+def test_a_failure_without_a_word_is_told():
+    """An answer that was given up without a finish word says so."""
+    with pytest.raises(ie.StreamInterruptedError, match="up, and did not say why"):
+        ie.Mock(events=[ie.Done(ie.StopReason.ERROR)]).complete("x")
+
+
 @pytest.mark.parametrize("away", [pickle.dumps, copy.copy, copy.deepcopy])
 def test_a_token_says_why_it_stays(away):
     """A token cannot go to another process, and says what to do instead."""

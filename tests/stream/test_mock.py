@@ -175,12 +175,20 @@ def test_an_error_at_the_end_breaks_the_answer_off():
         (["a", None], "piece 1 is of type NoneType"),
         (lambda _: 7, "piece 0 is of type int"),
         (lambda _: None, "piece 0 is of type NoneType"),
+        (ie.TransportError, "piece 0 is of type type"),
     ],
 )
 def test_what_is_no_answer(given, said):
     """What can be no answer is a TypeError that says where it is, not an empty answer."""
     with pytest.raises(TypeError, match=said):
         ie.Mock(given).stream("x")
+
+
+@pytest.mark.parametrize("given", ["down", ie.TransportError, OSError("down")])
+def test_what_is_no_error_of_ours(given):
+    """What a call is to raise is an error of ours, made already."""
+    with pytest.raises(TypeError, match="pre_stream_error"):
+        ie.Mock(pre_stream_error=given)
 
 
 def test_it_knows_what_it_was_asked():

@@ -29,6 +29,10 @@ print(ie.TextDelta("x").text)  # wrong
 print(backend.stream("x").done.usage)  # wrong
 print(backend.complete("x").texts)  # wrong
 ie.CancelToken().cancel_after("soon")  # wrong
+ie.HttpStatusError("x", stat=404)  # wrong
+ie.DeadlineError("x", phase="idel")  # wrong
+ie.Done("end_turn")  # wrong
+backend.generate_v2(ie.RequestV2(history))  # wrong
 ie.Mock(tokenz=["a"])  # wrong
 ie.Mock(7)  # wrong
 ie.Mock(answers=[7])  # wrong

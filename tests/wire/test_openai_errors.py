@@ -138,7 +138,7 @@ def test_a_page_of_open_titles_ends(opening):
     [
         (" a \n", "a"),
         ("a\x00\x1b[31mb\r\nc\x7f\x85d", "a [31mb c d"),
-        ("a\u202eb\u2066c\u200ed", "a b c d"),
+        ("a\u202eb\u2066c\u200ed\u061ce", "a b c d e"),
         ("é \U0001f600", "é \U0001f600"),
         ("", ""),
     ],

@@ -30,6 +30,7 @@ from inferd_engine.errors import (
 )
 from inferd_engine.frames import without_frames
 from inferd_engine.proto.v1 import DEFAULT_TEMPERATURE, DEFAULT_TOP_K, DEFAULT_TOP_P
+from inferd_engine.reprs import changed_fields, named
 from inferd_engine.vectors import EmbedResult
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class LlamaCpp(Backend):
         self._engine: Engine | None = Engine(self.config)
 
     def __repr__(self) -> str:
-        return f"<LlamaCpp {self._model_name}{' stopped' if self._stopped else ''}>"
+        config = getattr(self, "config", None)  # a constructor that failed has none yet
+        return named(type(self).__name__, changed_fields(config) if config else "")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.config,)

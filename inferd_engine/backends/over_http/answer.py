@@ -60,7 +60,7 @@ class Answer(Protocol):
         """Take the end of the body; give the events of what had no end of its own."""
 
     def rest(self) -> Iterator[tuple[TokenEventV2, int]]:
-        """Give what was held back to the end, each event with its size in bytes; set ``ending``."""
+        """Return what was held back to the end, with sizes in bytes; set ``ending``."""
 
     def fail(self, error: GenerateError, /) -> None:
         """End the answer with an error; what was given before stays given."""
@@ -147,11 +147,11 @@ class AnswerSource(Source):
         return events
 
     def weight(self, events: list[Event]) -> int:  # noqa: ARG002 - the bytes are known already
-        """Give the size of what was read last."""
+        """Return the size of what was read last."""
         return self._size
 
     def _read_aside(self) -> Sequence[Event]:
-        """Give what was read before there was a stream, or what is left after its end."""
+        """Return what was read before there was a stream, or what is left after its end."""
         if self._early:
             events, self._size = self._early.pop(0)
             return events
@@ -165,7 +165,7 @@ class AnswerSource(Source):
         return [ending]
 
     def _broken(self, error: GenerateError) -> Sequence[Event]:
-        """Give what can be saved of the last, unfinished event; the error comes after the rest."""
+        """Return what can be saved of the last, unfinished event; the error comes after it."""
         error = error.with_traceback(None)
         if isinstance(error, RequestCancelledError):
             raise error
@@ -183,7 +183,7 @@ class AnswerSource(Source):
         return self._exchange.mask.error(error)
 
     def out_of_time(self) -> GenerateError | None:
-        """Give the error if the whole request has taken too long."""
+        """Return the error if the whole request has taken too long."""
         deadlines = self._exchange.deadlines
         if self._rest is not None or time.monotonic() < deadlines.total_end:
             return None  # when all was received, the consumer may take its time

@@ -194,7 +194,7 @@ class AnyAnswer:
             raise self._page_error()
 
     def _sniff(self, data: bytes) -> bytes:
-        """Look for the first byte that is not blank; give all that came until then."""
+        """Find the first byte that is not blank; return all that came until then."""
         data = self._head + data
         body = data.removeprefix(BOM).lstrip(_BLANK)
         self._head = b""

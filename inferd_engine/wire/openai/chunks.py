@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from inferd_engine.errors import StreamInterruptedError
 from inferd_engine.events import Done, StopReason, Usage
+from inferd_engine.frames import without_frames
 from inferd_engine.reprs import shortened
 from inferd_engine.wire.openai.choices import Choices
 from inferd_engine.wire.openai.deltas import Deltas
@@ -118,6 +119,7 @@ class ChunkAccumulator:
         """Whether the answer has begun: text, a thought, a call."""
         return self._deltas.has_begun or bool(self._choices)
 
+    @without_frames
     def ingest(self, payload: bytes | str, event: str = "message") -> list[TokenEventV2]:
         """Take one payload; give the events that it holds.
 
@@ -167,6 +169,7 @@ class ChunkAccumulator:
             self._add_plain(events, deltas)
         return len(deltas)
 
+    @without_frames
     def finalize(self) -> list[TokenEventV2]:
         """End the answer: give the whole tool calls and ``Done``.
 
@@ -179,7 +182,7 @@ class ChunkAccumulator:
         return [*held, *(tool_use for tool_use, _ in self.tool_uses()), self.done()]
 
     def check_whole(self) -> None:
-        """Look whether the answer is whole.
+        """Check that the answer is whole.
 
         Raises:
             StreamInterruptedError: It was cut, or was no answer at all.

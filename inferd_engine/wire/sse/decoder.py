@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from inferd_engine._native import IMPLEMENTATION, IS_THERE
 from inferd_engine.errors import EventTooLargeError
+from inferd_engine.frames import without_frames
 from inferd_engine.wire.sse.fields import Fields, ServerSentEvent
 from inferd_engine.wire.sse.pure import PureFramer
 
@@ -152,6 +153,7 @@ class SSEDecoder:
         """All bytes since the last blank line: what ``close()`` would drop."""
         return (self._head or b"") + self._framer.pending
 
+    @without_frames
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Take the next bytes; give the events that they finish, in order.
 
