@@ -113,12 +113,11 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 if not TYPE_CHECKING:  # with it in sight, every name would be there for a type checker
 
     @_without_frames  # a Ctrl-C in the middle of it, say
-    def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
+    def __getattr__(name: str) -> Any:  # whatever has that name
         """Load a public name when it is first asked for."""
         home = _HOME_OF.get(name)
         if home is None:
-            msg = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(msg)
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(home), name)
         globals()[name] = value
         return value

@@ -89,11 +89,10 @@ class CancelToken:
         return f"<CancelToken{' cancelled' if self.cancelled else ''}>"
 
     def __reduce__(self) -> NoReturn:
-        msg = (
+        raise TypeError(
             "a CancelToken ends calls of its own process and cannot be pickled or copied: "
             "make one where the call is made, or give the backend a timeout"
         )
-        raise TypeError(msg)
 
     @property
     def cancelled(self) -> bool:
@@ -118,8 +117,7 @@ class CancelToken:
                 call with this token, too.
         """
         if math.isnan(seconds):
-            msg = "seconds is NaN: it has to be a number"
-            raise ValueError(msg)
+            raise ValueError("seconds is NaN: it has to be a number")
         self._deadline = time.monotonic() + min(seconds, threading.TIMEOUT_MAX / 2)
         self._ring()
         self._keep_time()
@@ -154,8 +152,10 @@ class CancelToken:
                 self._timers.pop(process, None)
                 if not isinstance(error, RuntimeError):
                     raise
-                msg = f"no thread can be started that keeps the time of cancel_after(): {error}"
-                raise InternalError(msg, retryable=True) from error
+                raise InternalError(
+                    f"no thread can be started that keeps the time of cancel_after(): {error}",
+                    retryable=True,
+                ) from error
 
     def _watch(self) -> None:
         while self._live and not self.cancelled and self._deadline is not None:

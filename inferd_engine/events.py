@@ -261,8 +261,9 @@ class Completion:
                 stats=None if stats is None else _made(StreamStats, stats),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            msg = f"this is not what Completion.to_dict() gives: {type(error).__name__}: {error}"
-            raise InvalidRequestError(msg) from None
+            raise InvalidRequestError(
+                f"this is not what Completion.to_dict() gives: {type(error).__name__}: {error}"
+            ) from None
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Completion:
@@ -297,14 +298,14 @@ class Completion:
         return MessageV2(Role.ASSISTANT, tuple(blocks))
 
 
-def _plain(_: object, __: object, value: Any) -> Any:  # noqa: ANN401 - attrs' signature
+def _plain(_: object, __: object, value: Any) -> Any:
     """Return a value as JSON has it: a list for a tuple, the word of a stop reason."""
     if isinstance(value, StopReason):
         return value.value
     return list(value) if isinstance(value, tuple) else value
 
 
-def _made(kind: Any, data: Mapping[str, Any]) -> Any:  # noqa: ANN401 - one of the classes above
+def _made(kind: Any, data: Mapping[str, Any]) -> Any:  # one of the classes above
     """Make a value of its JSON; unknown fields are ignored."""
     names = [field.name for field in attrs.fields(kind)]
     return kind(**{name: data[name] for name in names if name in data})

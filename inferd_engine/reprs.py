@@ -25,7 +25,7 @@ def shortened(text: str, most: int = _TEXT) -> str:
     return repr(text if len(text) <= most else text[: most - 1] + "…")
 
 
-def short_repr(value: Any) -> str:  # noqa: ANN401 - of an attrs class
+def short_repr(value: Any) -> str:  # of an attrs class
     """Return a repr on one line, for an attrs class: ``__repr__ = short_repr``."""
     return named(type(value).__name__, changed_fields(value))
 
@@ -36,7 +36,7 @@ def named(name: str, shown: str) -> str:
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 2]}…)"
 
 
-def changed_fields(value: Any) -> str:  # noqa: ANN401 - of an attrs class
+def changed_fields(value: Any) -> str:  # of an attrs class
     """Return the fields of a value that are to be shown, as keyword arguments."""
     shown = []
     for field in attrs.fields(type(value)):
@@ -48,7 +48,7 @@ def changed_fields(value: Any) -> str:  # noqa: ANN401 - of an attrs class
     return ", ".join(shown)
 
 
-def _is_default(field: Any, held: object) -> bool:  # noqa: ANN401 - attrs'
+def _is_default(field: Any, held: object) -> bool:  # attrs'
     """Whether a value is what it is if nothing is said; what is empty says nothing either."""
     if field.default is attrs.NOTHING:
         return False
@@ -57,7 +57,7 @@ def _is_default(field: Any, held: object) -> bool:  # noqa: ANN401 - attrs'
     return type(held) in (str, int, float, bool, tuple, type(None)) and held == field.default
 
 
-def shown_as(value: Any) -> str:  # noqa: ANN401 - whatever a field holds
+def shown_as(value: Any) -> str:  # whatever a field holds
     """Return a value as it is shown inside of a repr."""
     if isinstance(value, enum.Enum):
         return repr(value.value)
@@ -71,7 +71,7 @@ def shown_as(value: Any) -> str:  # noqa: ANN401 - whatever a field holds
     return line if len(line) <= _TEXT else f"{line[: _TEXT - 1]}…"
 
 
-def _container(values: Any) -> str:  # noqa: ANN401 - a mapping, or a sequence
+def _container(values: Any) -> str:  # a mapping, or a sequence
     """Return how many values there are, or the only one."""
     if len(values) != 1:
         return f"<{len(values)} items>"

@@ -69,13 +69,12 @@ class EmbedResult:
         said = f"model={shortened(self.model)}, input_tokens={self.input_tokens}"
         return named("EmbedResult", f"{size}, {said}")
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:  # noqa: ANN401, FBT001
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:  # noqa: FBT001
         """Give numpy a matrix, a row for each text: what ``numpy.asarray(result)`` asks for."""
         import numpy as np  # noqa: PLC0415 - who asks has it
 
         if copy is False:
-            msg = "the vectors are not one block of memory: a matrix of them is a copy"
-            raise ValueError(msg)
+            raise ValueError("the vectors are not one block of memory: a matrix of them is a copy")
         matrix = np.empty((len(self), self.dimensions), np.float32 if dtype is None else dtype)
         for row, vector in zip(matrix, self._vectors, strict=True):
             row[:] = vector if not isinstance(vector, array) else np.frombuffer(vector, np.float32)

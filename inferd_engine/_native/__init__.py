@@ -24,11 +24,10 @@ try:
 except ImportError as error:
     ffi = lib = CHARS = new_chars = None
     if _switch == "1":
-        msg = (
+        raise ImportError(
             "INFERD_ENGINE_NATIVE=1, but the C part is not there: install inferd_engine on a "
             "machine with a C compiler, for a Python with the GIL, or unset the variable"
-        )
-        raise ImportError(msg) from error
+        ) from error
 else:
     ffi, lib = _ffi, _lib
     CHARS = ffi.typeof("char[]")

@@ -90,7 +90,7 @@ class Backend(abc.ABC):
     _live: LiveSet[Cancellable]
     _stopped: bool
 
-    def __new__(cls, *_: Any, **__: Any) -> Self:  # noqa: ANN401 - __init__'s
+    def __new__(cls, *_: Any, **__: Any) -> Self:  # __init__'s
         """Make what every backend needs, though its ``__init__`` may not call the one here."""
         self = super().__new__(cls)
         self._live = LiveSet()  # calls that wait for headers, and streams that are open
@@ -196,8 +196,7 @@ class Backend(abc.ABC):
         Raises:
             UnsupportedError: This backend makes none.
         """
-        msg = f"the backend {self.name!r} makes no embeddings"
-        raise UnsupportedError(msg)
+        raise UnsupportedError(f"the backend {self.name!r} makes no embeddings")
 
     @without_frames
     def embeddings(
@@ -365,18 +364,17 @@ class Backend(abc.ABC):
     def _check_ready(self) -> None:
         """Refuse to be asked when there is nobody to answer."""
         if self._stopped:
-            msg = f"the backend {self.name!r} was stopped: make a new one"
-            raise NotReadyError(msg, retryable=False)
+            raise NotReadyError(
+                f"the backend {self.name!r} was stopped: make a new one", retryable=False
+            )
         if not self.ready():
-            msg = f"the backend {self.name!r} is not ready"
-            raise NotReadyError(msg)
+            raise NotReadyError(f"the backend {self.name!r} is not ready")
 
     def _check_call(self, cancel: CancelToken | None) -> None:
         """Refuse a call when there is nobody to answer, or nobody who wants the answer."""
         self._check_ready()
         if cancel is not None and cancel.cancelled:
-            msg = "the call was cancelled before it was made"
-            raise RequestCancelledError(msg)
+            raise RequestCancelledError("the call was cancelled before it was made")
 
     def _opened(self, stream: TokenStream) -> TokenStream:
         """Return a stream, unless ``stop()`` came while it was being made."""

@@ -237,5 +237,6 @@ def _config_of(given: object, fields: dict[str, Any]) -> MockConfig:
     if isinstance(given, GenerateError) or callable(given):
         return MockConfig(**{"answers": [given], **fields})
     kind = type(given).__name__
-    msg = f"Mock() takes an answer, such as a str, or a MockConfig, not an object of type {kind}"
-    raise TypeError(msg)
+    raise TypeError(
+        f"Mock() takes an answer, such as a str, or a MockConfig, not an object of type {kind}"
+    )

@@ -52,8 +52,7 @@ class Script:
         for number, piece in enumerate(pieces):
             if not isinstance(piece, _PIECES):
                 what = f"{place}: piece {number} is of type {type(piece).__name__}"
-                msg = f"{what}; give a str, an event, or an error at the end"
-                raise TypeError(msg)
+                raise TypeError(f"{what}; give a str, an event, or an error at the end")
             if isinstance(piece, (Done, GenerateError)):
                 ending = piece
                 break
@@ -112,8 +111,7 @@ class ScriptSource(Source):
         if self._delay and not self._is_due(give_up):
             return []
         if self._is_cancelled:
-            msg = "the mock's stream was closed"
-            raise RequestCancelledError(msg)
+            raise RequestCancelledError("the mock's stream was closed")
         number, self._next = self._next, self._next + 1
         self._due = time.monotonic() + self._delay
         if number < len(self._events):

@@ -169,5 +169,8 @@ def check_whole(stream: ie.TokenStream) -> None:
     """Raise if the upstream gave the answer up: it is not to look whole."""
     done = stream.done
     if done is not None and done.stop_reason == ie.StopReason.ERROR:
-        msg = f"the upstream gave the answer up: {done.finish_reason}"
-        raise ie.StreamInterruptedError(msg, retryable=False, request_id=stream.request_id)
+        raise ie.StreamInterruptedError(
+            f"the upstream gave the answer up: {done.finish_reason}",
+            retryable=False,
+            request_id=stream.request_id,
+        )

@@ -93,8 +93,7 @@ def asked_from(options: argparse.Namespace) -> Asked:
     known = _request_fields()
     for key, value in options.option:
         if key in _ELSEWHERE:
-            msg = f"-o {key}=… is given as {_ELSEWHERE[key]}"
-            raise ie.InvalidRequestError(msg)
+            raise ie.InvalidRequestError(f"-o {key}=… is given as {_ELSEWHERE[key]}")
         if key not in known and key not in _SETTINGS:
             _note_if_close(key, (*known, *_SETTINGS))
             body[key] = value

@@ -55,12 +55,11 @@ def _attachment(name: str, place: str) -> ie.Attachment:
     for attachment in attachments:
         if _is_known(attachment):
             return attachment
-    msg = (
+    raise ie.InvalidRequestError(
         f"attachment {place}: neither an image (PNG, JPEG, WebP, GIF) nor a sound (WAV, MP3) "
         "nor a PDF; "
         f"a text is piped in: < {place}"
     )
-    raise ie.InvalidRequestError(msg)
 
 
 def _is_known(attachment: ie.Attachment) -> bool:
@@ -76,5 +75,6 @@ def _read(place: str) -> bytes:
     try:
         return Path(place).expanduser().read_bytes()
     except (OSError, RuntimeError, ValueError) as error:
-        msg = f"attachment {place} cannot be read: {getattr(error, 'strerror', None) or error}"
-        raise ie.InvalidRequestError(msg) from None
+        raise ie.InvalidRequestError(
+            f"attachment {place} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None

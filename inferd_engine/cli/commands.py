@@ -39,8 +39,9 @@ def command_of(line: str) -> Callable[[Conversation], bool | None] | None:
     if name not in _COMMANDS:
         close = difflib.get_close_matches(name, _COMMANDS, 1)
         hint = f"did you mean /{close[0]}?" if close else "/help lists them"
-        msg = f"there is no command /{name}: {hint} (a blank in front makes it a question)"
-        raise ie.InvalidRequestError(msg)
+        raise ie.InvalidRequestError(
+            f"there is no command /{name}: {hint} (a blank in front makes it a question)"
+        )
     command = _COMMANDS[name]
     return lambda conversation: command(conversation, argument)
 
@@ -78,19 +79,18 @@ def _clear(conversation: Conversation, argument: str) -> None:
 def _save(conversation: Conversation, argument: str) -> None:
     path = _path(argument, "/save")
     if not conversation.history:
-        msg = "there is nothing to save: no question was answered yet"
-        raise ie.InvalidRequestError(msg)
+        raise ie.InvalidRequestError("there is nothing to save: no question was answered yet")
     request = ie.RequestV2(conversation.messages, attachments=conversation.attachments)
     text = json.dumps(request.to_dict(), ensure_ascii=False, indent=1) + "\n"
     try:
         with path.open("w" if str(path) in conversation.files else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        msg = f"{argument} is there already, and not from this conversation: take another name"
-        raise ie.InvalidRequestError(msg) from None
+        raise ie.InvalidRequestError(
+            f"{argument} is there already, and not from this conversation: take another name"
+        ) from None
     except OSError as error:
-        msg = f"{argument} cannot be written: {error.strerror}"
-        raise ie.InvalidRequestError(msg) from None
+        raise ie.InvalidRequestError(f"{argument} cannot be written: {error.strerror}") from None
     conversation.files.add(str(path))
     say(f"saved to {argument}: /load {argument} goes on from there")
 
@@ -101,11 +101,11 @@ def _load(conversation: Conversation, argument: str) -> None:
         request = ie.RequestV2.from_dict(json.loads(decoded(path.read_bytes(), argument)))
         request.resolve()
     except OSError as error:
-        msg = f"{argument} cannot be read: {error.strerror}"
-        raise ie.InvalidRequestError(msg) from None
+        raise ie.InvalidRequestError(f"{argument} cannot be read: {error.strerror}") from None
     except json.JSONDecodeError as error:
-        msg = f"{argument} is not JSON, line {error.lineno}: give a file that /save has written"
-        raise ie.InvalidRequestError(msg) from None
+        raise ie.InvalidRequestError(
+            f"{argument} is not JSON, line {error.lineno}: give a file that /save has written"
+        ) from None
     conversation.take(request)
     conversation.files.add(str(path))
     say(f"{len(conversation.history)} messages")
@@ -113,8 +113,7 @@ def _load(conversation: Conversation, argument: str) -> None:
 
 def _path(argument: str, command: str) -> Path:
     if not argument:
-        msg = f"{command} wants a file: {command} FILE"
-        raise ie.InvalidRequestError(msg)
+        raise ie.InvalidRequestError(f"{command} wants a file: {command} FILE")
     try:
         return Path(argument).expanduser()
     except RuntimeError:
@@ -132,8 +131,9 @@ def _bye(_: Conversation, argument: str) -> bool:
 
 def _take_nothing(command: str, argument: str) -> None:
     if argument:
-        msg = f"{command} stands alone (a blank in front makes it a question)"
-        raise ie.InvalidRequestError(msg)
+        raise ie.InvalidRequestError(
+            f"{command} stands alone (a blank in front makes it a question)"
+        )
 
 
 _COMMANDS: dict[str, Callable[[Conversation, str], bool | None]] = {

@@ -119,8 +119,7 @@ class Conversation:
             GenerateError: There was no question, or no whole answer.
         """
         if self._asked is None:
-            msg = "nothing was asked yet"
-            raise ie.InvalidRequestError(msg)
+            raise ie.InvalidRequestError("nothing was asked yet")
         del self.history[self._before :]
         self._turn(self._asked)
 

@@ -28,16 +28,18 @@ def llamacpp_from(options: argparse.Namespace, asked: Asked) -> ie.LlamaCpp:
     """
     for name in _OF_UPSTREAMS:
         if getattr(options, name) not in (None, []):
-            msg = f"--{name.replace('_', '-')} is for an upstream, and --llamacpp needs none"
-            raise ie.InvalidRequestError(msg)
+            raise ie.InvalidRequestError(
+                f"--{name.replace('_', '-')} is for an upstream, and --llamacpp needs none"
+            )
     settings: dict[str, Any] = {**asked.settings}
     settings |= settings.pop("extra_body", {})
     known = {field.name for field in attrs.fields(ie.LlamaCppConfig)}
     unknown = sorted(settings.keys() - known)
     if unknown:
         names = ", ".join(sorted(known))
-        msg = f"-o {unknown[0]}=… is nothing that --llamacpp knows: it takes {names}"
-        raise ie.InvalidRequestError(msg)
+        raise ie.InvalidRequestError(
+            f"-o {unknown[0]}=… is nothing that --llamacpp knows: it takes {names}"
+        )
     if options.timeout is not None:
         settings["timeout"] = options.timeout
     return ie.LlamaCpp(**{**settings, "model_path": options.llamacpp})

@@ -99,11 +99,11 @@ def _run(words: list[str]) -> int:
     return code
 
 
-def _command(name: str) -> Any:  # noqa: ANN401 - a module
+def _command(name: str) -> Any:  # a module
     return importlib.import_module(f"inferd_engine.cli.{name}")
 
 
-def _parser(name: str, command: Any) -> Parser:  # noqa: ANN401 - a module
+def _parser(name: str, command: Any) -> Parser:  # a module
     from inferd_engine.cli.options import Parser  # noqa: PLC0415 - argparse, when it is needed
 
     parser = Parser(f"inferd-engine {name}", COMMANDS[name], command.EPILOG)

@@ -39,8 +39,7 @@ class Parser(argparse.ArgumentParser):
         Raises:
             InvalidRequestError: Always.
         """
-        msg = f"{message}\ntry: {self.prog} --help"
-        raise ie.InvalidRequestError(msg)
+        raise ie.InvalidRequestError(f"{message}\ntry: {self.prog} --help")
 
     def parse_words(self, words: list[str]) -> argparse.Namespace:
         """Read the words after the command; behind ``--`` all are taken as they are.
@@ -124,8 +123,7 @@ def key_and_value(text: str) -> tuple[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        msg = "is not KEY=VALUE, such as top_p=0.9"
-        raise argparse.ArgumentTypeError(msg)
+        raise argparse.ArgumentTypeError("is not KEY=VALUE, such as top_p=0.9")
     try:
         return key.strip(), json.loads(value)
     except (ValueError, RecursionError):
@@ -135,6 +133,7 @@ def key_and_value(text: str) -> tuple[str, Any]:
 def _header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
-        msg = "is not 'NAME: VALUE' (it is not shown here: it may hold a key)"
-        raise argparse.ArgumentTypeError(msg)
+        raise argparse.ArgumentTypeError(
+            "is not 'NAME: VALUE' (it is not shown here: it may hold a key)"
+        )
     return name.strip(), value.strip()

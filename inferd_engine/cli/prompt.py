@@ -49,8 +49,7 @@ def prompt_from(words: Sequence[str], *, reads_stdin: bool = True) -> str:
         texts.insert(0 if place == 0 else 1, _piped(impatient=bool(texts)))
     prompt = "\n\n".join(text for text in texts if text.strip())
     if not prompt:
-        msg = "the prompt is empty: give it as words, or pipe it in"
-        raise ie.InvalidRequestError(msg)
+        raise ie.InvalidRequestError("the prompt is empty: give it as words, or pipe it in")
     return prompt
 
 
@@ -94,8 +93,7 @@ def stdin_bytes() -> bytes:
     except OSError as error:
         if error.errno is None:  # a stand-in of a test runner or an editor, which reads nothing
             return b""
-        msg = f"stdin cannot be read: {error.strerror}"
-        raise ie.InvalidRequestError(msg) from None
+        raise ie.InvalidRequestError(f"stdin cannot be read: {error.strerror}") from None
 
 
 def argument_text(text: str, place: str) -> str:
@@ -125,11 +123,10 @@ def decoded(data: bytes, place: str) -> str:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        msg = (
+        raise ie.InvalidRequestError(
             f"{place} is not UTF-8: byte 0x{data[error.start]:02x} at position {error.start}, in "
             f"line {line}; {_way_out(data)}"
-        )
-        raise ie.InvalidRequestError(msg) from None
+        ) from None
 
 
 def _way_out(data: bytes) -> str:

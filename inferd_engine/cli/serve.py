@@ -72,15 +72,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        msg = "is not a whole number above 0"
-        raise argparse.ArgumentTypeError(msg)
+        raise argparse.ArgumentTypeError("is not a whole number above 0")
     return int(text)
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) >= 1 << 16:
-        msg = "is not a port: 0 to 65535"
-        raise argparse.ArgumentTypeError(msg)
+        raise argparse.ArgumentTypeError("is not a port: 0 to 65535")
     return int(text)
 
 
@@ -119,17 +117,15 @@ def _key(options: argparse.Namespace) -> str:
     variable = options.served_key_from
     key = os.environ.get(variable, "") if variable else ""
     if variable is not None and not key:
-        msg = (
+        raise ie.InvalidRequestError(
             "--key-from names a variable that is not set, or is empty "
             "(it is not shown here: it may be the key itself)"
         )
-        raise ie.InvalidRequestError(msg)
     if not key and not _is_here(options.host):
-        msg = (
+        raise ie.InvalidRequestError(
             f"{options.host} can be reached from other machines, which have to send a key: "
             "put one into a variable, and name that with --key-from VARIABLE"
         )
-        raise ie.InvalidRequestError(msg)
     return key
 
 
@@ -150,7 +146,7 @@ class _OnThisMachine:
     def __init__(self, app: OpenAIApp) -> None:
         self._app = app
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:  # noqa: ANN401 - WSGI
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:  # WSGI
         host = environ.get("HTTP_HOST", "")
         name = (
             host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
@@ -169,8 +165,9 @@ def _listener(host: str, port: int) -> socket.socket:
         return socket.create_server(address[:2], family=family, backlog=1024)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
-        msg = f"cannot listen on {host}, port {port}: {why}; another --port, or 0, may do"
-        raise ie.InvalidRequestError(msg) from None
+        raise ie.InvalidRequestError(
+            f"cannot listen on {host}, port {port}: {why}; another --port, or 0, may do"
+        ) from None
 
 
 def _url_of(listener: socket.socket) -> str:

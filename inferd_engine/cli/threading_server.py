@@ -34,7 +34,7 @@ class _Reader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - a writable buffer
+    def readinto(self, buffer: Any) -> int:  # a writable buffer
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
@@ -51,7 +51,7 @@ class _Writer(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: Any) -> int:  # noqa: ANN401 - a buffer
+    def write(self, data: Any) -> int:  # a buffer
         self._connection.settimeout(WRITE_SECONDS)
         self._connection.sendall(data)
         return len(data)
@@ -106,7 +106,7 @@ class _Handler(WSGIRequestHandler):
 class _Answering(ServerHandler):
     server_software = "inferd-engine"
 
-    def log_exception(self, exc_info: Any) -> None:  # noqa: ANN401 - of sys.exc_info()
+    def log_exception(self, exc_info: Any) -> None:  # of sys.exc_info()
         """Log what is our fault, and not that a client has left."""
         if not isinstance(exc_info[1], OSError):
             super().log_exception(exc_info)
@@ -124,7 +124,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
         self.set_app(app)
         self._room = threading.BoundedSemaphore(threads)
 
-    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+    def process_request(self, request: Any, client_address: Any) -> None:
         self._room.acquire()
         try:
             super().process_request(request, client_address)
@@ -132,13 +132,13 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
             self._room.release()
             raise
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._room.release()
 
-    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401
+    def shutdown_request(self, request: Any) -> None:
         """Close the connection: everything has been sent."""
         self.close_request(request)
 

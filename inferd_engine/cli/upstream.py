@@ -82,7 +82,7 @@ def config_class(options: argparse.Namespace) -> type[Config]:
 def backend_from(
     options: argparse.Namespace,
     asked: Asked | None = None,
-    **settings: Any,  # noqa: ANN401 - fields of a configuration
+    **settings: Any,  # fields of a configuration
 ) -> Asking:
     """Make the backend that the command line and the environment name.
 
@@ -104,10 +104,9 @@ def backend_from(
     if asked is not None:
         for name in asked.settings:
             if name not in known:
-                msg = (
+                raise ie.InvalidRequestError(
                     f"-o {name}=… is nothing that an upstream of --protocol {options.protocol} has"
                 )
-                raise ie.InvalidRequestError(msg)
         fields.update(asked.settings)
     config = _keyed(options, fields)
     if isinstance(config, ie.AnthropicConfig):
@@ -151,11 +150,10 @@ def _keyed(options: argparse.Namespace, fields: dict[str, Any]) -> Config:
     if variable is None:
         return _config_or_hint(options, fields)
     if not os.environ.get(variable):
-        msg = (
+        raise ie.InvalidRequestError(
             "--key-from names a variable that is not set, or is empty "
             "(it is not shown here: it may be the key itself)"
         )
-        raise ie.InvalidRequestError(msg)
     try:
         return _config(options, {**fields, "api_key_variable": variable})
     except ie.InvalidRequestError:
@@ -169,7 +167,6 @@ def _config_or_hint(options: argparse.Namespace, fields: dict[str, Any]) -> Conf
         return _config(options, fields)
     except ie.InvalidRequestError as error:
         _config(options, {**fields, "api_key": ""})  # raises, unless it was about the key
-        msg = (
+        raise ie.InvalidRequestError(
             f"{error}\nhere: --key-from VARIABLE sends the key in that variable, --key-from '' none"
-        )
-        raise ie.InvalidRequestError(msg) from None
+        ) from None

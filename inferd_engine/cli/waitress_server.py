@@ -31,7 +31,7 @@ class _RequestTimeoutError(Error):
 class _BoundedParser(HTTPRequestParser):
     """A request that has to be whole in time."""
 
-    def __init__(self, adj: Any) -> None:  # noqa: ANN401 - waitress's settings
+    def __init__(self, adj: Any) -> None:  # waitress's settings
         super().__init__(adj)
         self._began = time.monotonic()
 

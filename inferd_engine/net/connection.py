@@ -62,7 +62,7 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
     """What is secret in the head that is being made."""
     _probed_after: float | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's own
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # urllib3's own
         # What a program has put there, and not what was there when urllib3 was imported.
         kwargs.setdefault(
             "socket_options", urllib3.connection.HTTPConnection.default_socket_options
@@ -79,11 +79,11 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         except TimeoutError as error:
-            msg = f"Connection to {self.host} timed out"
-            raise ConnectTimeoutError(self, msg) from error
+            raise ConnectTimeoutError(self, f"Connection to {self.host} timed out") from error
         except OSError as error:
-            msg = f"Failed to establish a new connection: {error}"
-            raise NewConnectionError(self, msg) from error
+            raise NewConnectionError(
+                self, f"Failed to establish a new connection: {error}"
+            ) from error
         sys.audit("http.client.connect", self, self.host, self.port)
         return sock
 
@@ -123,7 +123,7 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
         if exchange is not None and self.sock is not None:
             self.sock.settimeout(exchange.deadlines.left_or_raise())
 
-    def send(self, data: Any) -> None:  # noqa: ANN401 - http.client's own
+    def send(self, data: Any) -> None:  # http.client's own
         """Send in pieces of a TLS record, and no longer at a time than a slice."""
         exchange, sock = self._exchange, self.sock
         if exchange is None or sock is None or not isinstance(data, bytes):
@@ -152,7 +152,7 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
             exchange.deadlines.sending()
             self._give_time_left()
 
-    def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's own
+    def request(self, *args: Any, **kwargs: Any) -> None:  # urllib3's own
         """Send a request, for the exchange of this thread."""
         exchange = current_exchange()
         if exchange is not None and self._exchange is None and self._handle is not None:
@@ -171,7 +171,7 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
         if exchange.tcp_keepalive != self._probed_after:
             self._probe(exchange.tcp_keepalive, handle)
 
-    def getresponse(self) -> Any:  # noqa: ANN401 - urllib3's own
+    def getresponse(self) -> Any:  # urllib3's own
         """Wait for the status line and the headers."""
         with self._on_trial():
             response = super().getresponse()
@@ -202,7 +202,7 @@ class OwnedConnection(urllib3.connection.HTTPConnection):
             headers = self._head.without(headers)
         super().set_tunnel(host, port, headers, scheme)
 
-    def putrequest(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's own
+    def putrequest(self, *args: Any, **kwargs: Any) -> None:  # urllib3's own
         """Begin a request's head."""
         if self._exchange is not None:
             self._head = HiddenHead(self._exchange.query)

@@ -94,7 +94,7 @@ class _Attempt:
             self.close()
             raise
 
-    def begin(self, address: Any) -> None:  # noqa: ANN401 - a family's own
+    def begin(self, address: Any) -> None:  # a family's own
         """Begin to connect."""
         try:
             self.sock.settimeout(0.0)
@@ -105,7 +105,7 @@ class _Attempt:
             self.close()
             raise
 
-    def connect(self, address: Any, seconds: float | None) -> None:  # noqa: ANN401
+    def connect(self, address: Any, seconds: float | None) -> None:
         """Connect, for so many seconds at the most."""
         try:
             self.sock.settimeout(seconds)

@@ -162,14 +162,13 @@ class Exchange:
         """
         if self.cancelled:
             self._pull()
-            msg = "cancelled"
-            raise ConnectionAbortedError(msg)
+            raise ConnectionAbortedError("cancelled")
 
     def in_time(
         self,
-        sock: Any,  # noqa: ANN401 - a socket, or whatever serves as one
+        sock: Any,  # a socket, or whatever serves as one
         act: Callable[..., _Done],
-        *arguments: Any,  # noqa: ANN401 - those of act
+        *arguments: Any,  # those of act
     ) -> _Done:
         """Do what waits on a socket, a slice at a time, until it is done or time is up.
 

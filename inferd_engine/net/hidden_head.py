@@ -31,7 +31,7 @@ class HiddenHead:
         self._query = query
         self._headers: list[tuple[str, HeaderValue]] = []
 
-    def take(self, name: str, *values: Any) -> bool:  # noqa: ANN401 - http.client's own
+    def take(self, name: str, *values: Any) -> bool:  # http.client's own
         """Keep a header if it is secret; say whether it was."""
         if len(values) == 1 and isinstance(values[0], HeaderValue):
             self._headers.append((name, values[0]))

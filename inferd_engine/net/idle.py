@@ -49,7 +49,7 @@ class Idle:
         self._connections: list[Any] = []
         self._distrusted_until = -math.inf
 
-    def put(self, connection: Any, *_: object, **__: object) -> None:  # noqa: ANN401 - urllib3's
+    def put(self, connection: Any, *_: object, **__: object) -> None:  # urllib3's
         """Keep a connection; None, with which urllib3 counts, is nothing to keep.
 
         Raises:
@@ -68,7 +68,7 @@ class Idle:
                 return  # somebody has taken it, or closed it
             raise queue.Full
 
-    def get(self, *_: object, **__: object) -> Any:  # noqa: ANN401 - urllib3's own
+    def get(self, *_: object, **__: object) -> Any:  # urllib3's own
         """Return the newest that is fit; those that are not are closed.
 
         Raises:
@@ -92,7 +92,7 @@ class Idle:
         self._maxsize = 0
         self._clear()
 
-    def is_moment_after(self, connection: Any) -> bool:  # noqa: ANN401 - one of urllib3's
+    def is_moment_after(self, connection: Any) -> bool:  # one of urllib3's
         """Whether it was given back only a moment ago."""
         return time.monotonic() - float(connection.idle_since) < A_MOMENT
 
@@ -101,7 +101,7 @@ class Idle:
         self._distrusted_until = time.monotonic() + DISTRUST
         self._clear()
 
-    def _is_fit(self, connection: Any) -> bool:  # noqa: ANN401 - one of urllib3's
+    def _is_fit(self, connection: Any) -> bool:  # one of urllib3's
         if not connection.is_connected:
             if self.is_moment_after(connection):
                 self.distrust()

@@ -46,7 +46,7 @@ def is_intercepted() -> bool:
     return not hasattr(socket.socket, "dup")  # no socket of any kind: HTTPretty's
 
 
-def _is_replaced(owner: Any, name: str, home: str) -> bool:  # noqa: ANN401 - a module or a class
+def _is_replaced(owner: Any, name: str, home: str) -> bool:  # a module or a class
     """Whether what has a name in it does not come from where it should."""
     return getattr(getattr(owner, name, None), "__module__", None) != home
 
@@ -60,7 +60,9 @@ def _let_be_written() -> None:
             dumper.add_representer(HeaderValue, lambda to, value: to.represent_str(str(value)))
 
 
-def send_publicly(request: requests.PreparedRequest, **settings: Any) -> requests.Response:  # noqa: ANN401 - those of an adapter's send()
+def send_publicly(
+    request: requests.PreparedRequest, **settings: Any
+) -> requests.Response:  # those of an adapter's send()
     """Send a request as a program that uses requests would, through what was replaced.
 
     Args:

@@ -31,7 +31,7 @@ class OwningPool(urllib3.connectionpool.HTTPConnectionPool):
     ConnectionCls = OwnedConnection
     QueueCls = Idle  # type: ignore[assignment]  # it need not be a queue
 
-    def _put_conn(self, conn: Any) -> None:  # noqa: ANN401 - urllib3's own
+    def _put_conn(self, conn: Any) -> None:  # urllib3's own
         if conn is None:
             return
         try:
@@ -56,15 +56,17 @@ def _pools_through(proxy: str) -> dict[str, Any]:
     if not scheme.startswith("socks"):
         return _POOLS
     if scheme not in _SOCKS:
-        msg = f"{scheme} is not a kind of SOCKS proxy: take one of {', '.join(_SOCKS)}"
-        raise requests.exceptions.InvalidSchema(msg)
+        raise requests.exceptions.InvalidSchema(
+            f"{scheme} is not a kind of SOCKS proxy: take one of {', '.join(_SOCKS)}"
+        )
     try:
         from inferd_engine.net import socks_connection as through  # noqa: PLC0415 - it is an extra
     except ImportError:
         through = None  # type: ignore[assignment]
     if through is None:
-        msg = "a SOCKS proxy needs PySocks: pip install 'inferd-engine[socks]'"
-        raise requests.exceptions.InvalidSchema(msg)
+        raise requests.exceptions.InvalidSchema(
+            "a SOCKS proxy needs PySocks: pip install 'inferd-engine[socks]'"
+        )
     clear, tls = through.SocksConnection, through.SocksTLSConnection
     return {
         "http": type("SocksPool", (OwningPool,), {"ConnectionCls": clear}),
@@ -88,12 +90,12 @@ class OwningAdapter(requests.adapters.HTTPAdapter):
                         idle.close()
         super().close()
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' own
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # requests' own
         """Let direct connections be ours."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # noqa: ANN401 - requests' own
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:  # requests' own
         """Let connections through proxies be ours."""
         pools = None if proxy in self.proxy_manager else _pools_through(proxy)
         manager = super().proxy_manager_for(proxy, **kwargs)
@@ -104,10 +106,10 @@ class OwningAdapter(requests.adapters.HTTPAdapter):
     def get_connection_with_tls_context(
         self,
         request: requests.PreparedRequest,
-        verify: Any,  # noqa: ANN401 - requests' own
+        verify: Any,  # requests' own
         proxies: Mapping[str, str] | None = None,
-        cert: Any = None,  # noqa: ANN401 - requests' own
-    ) -> Any:  # noqa: ANN401 - requests' own
+        cert: Any = None,  # requests' own
+    ) -> Any:  # requests' own
         """Find a pool; a proxy's password is told here and in no frame that lasts."""
         told = {scheme: revealed(proxy) for scheme, proxy in (proxies or {}).items()}
         return super().get_connection_with_tls_context(request, verify, told, cert)
@@ -123,7 +125,7 @@ class LoneAdapter(requests.adapters.HTTPAdapter):
     Which of its connections are fit for another call cannot be told there.
     """
 
-    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - requests' own
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:  # requests' own
         """Send a request over a connection that is closed after its answer."""
         request.headers["Connection"] = "close"
         return requests.adapters.HTTPAdapter().send(request, *args, **kwargs)

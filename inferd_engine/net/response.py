@@ -89,7 +89,7 @@ class _GuardedFile(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - a writable buffer
+    def readinto(self, buffer: Any) -> int | None:  # a writable buffer
         if self.is_shut:
             return None
         exchange, sock = self._exchange, self._sock
@@ -177,7 +177,7 @@ class GuardedResponse(http.client.HTTPResponse):
     http.client and urllib3 do for each chunk of it costs more than all that comes after.
     """
 
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._exchange = current_exchange()
         self.is_clean = False

@@ -31,7 +31,7 @@ _PORT = 1080  # that of SOCKS, by IANA's register
 class _Talk(socks.socksocket):  # type: ignore[misc]  # it has no types
     """A socket that PySocks speaks with the proxy over."""
 
-    def recv_into(self, *arguments: Any) -> int:  # noqa: ANN401 - socket's own
+    def recv_into(self, *arguments: Any) -> int:  # socket's own
         """Receive within the deadlines: all that PySocks reads comes in here."""
         exchange = current_exchange()
         receive: Callable[..., int] = super().recv_into

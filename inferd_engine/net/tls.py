@@ -38,7 +38,7 @@ class PatientSocket(ssl.SSLSocket):
             raise
 
 
-def patient_context(connection: Any) -> Any:  # noqa: ANN401 - urllib3's own
+def patient_context(connection: Any) -> Any:  # urllib3's own
     """Make what urllib3 makes for a connection that was given no context, with our socket class."""
     need = urllib3.util.ssl_.resolve_cert_reqs(connection.cert_reqs)
     context = urllib3.util.ssl_.create_urllib3_context(cert_reqs=need)
@@ -60,14 +60,13 @@ def check_patched_early() -> None:
     """
     held = getattr(urllib3.util.ssl_, "SSLContext", ssl.SSLContext)
     if held is not ssl.SSLContext and held.__module__ == "ssl":
-        msg = (
+        raise InternalError(
             "ssl was replaced after requests had been imported (by gevent's monkey patching?): "
             "call monkey.patch_all() before anything else"
         )
-        raise InternalError(msg)
 
 
-def has_unread(sock: socket.socket | Any) -> bool:  # noqa: ANN401 - or a layer of TLS on one
+def has_unread(sock: socket.socket | Any) -> bool:  # or a layer of TLS on one
     """Whether a layer of TLS holds something that was received and not read.
 
     The layers are those of ``ssl``, of urllib3 for TLS inside of TLS, and of pyOpenSSL.
@@ -83,7 +82,7 @@ def has_unread(sock: socket.socket | Any) -> bool:  # noqa: ANN401 - or a layer 
     return False
 
 
-def _pending(part: Any) -> int:  # noqa: ANN401 - one of many kinds
+def _pending(part: Any) -> int:  # one of many kinds
     """Return how many bytes it holds; some tell by a method, some by a number."""
     pending = getattr(part, "pending", 0)
     return pending() if callable(pending) else pending

@@ -108,5 +108,4 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def _refuse(place: str, path: str, why: str) -> NoReturn:
-    msg = f"{place} names {path!r}, {why}"
-    raise InvalidRequestError(msg) from None
+    raise InvalidRequestError(f"{place} names {path!r}, {why}") from None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def running_kernel() -> Any | None:  # noqa: ANN401 - IPython's shell, which is not imported
+def running_kernel() -> Any | None:  # IPython's shell, which is not imported
     """Return the shell of the kernel that runs this; None if none does."""
     get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = None if get_shell is None else get_shell()
@@ -30,7 +30,7 @@ def running_kernel() -> Any | None:  # noqa: ANN401 - IPython's shell, which is 
 class Output:
     """A place on the page, below the cell that runs, whose contents can be replaced."""
 
-    def __init__(self, shell: Any) -> None:  # noqa: ANN401 - IPython's
+    def __init__(self, shell: Any) -> None:  # IPython's
         self._shell = shell
         self._transient = {"display_id": uuid.uuid4().hex}
         self._is_there = False
@@ -48,7 +48,7 @@ class Output:
 
 
 @functools.lru_cache(maxsize=1)  # a process has one shell
-def _shown_by_cell(shell: Any) -> list[ie.Completion]:  # noqa: ANN401 - IPython's
+def _shown_by_cell(shell: Any) -> list[ie.Completion]:  # IPython's
     """Return the answers that the cell has shown; the next one empties the list."""
     shown: list[ie.Completion] = []
 

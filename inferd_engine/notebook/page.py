@@ -38,8 +38,7 @@ class Look:
     @thinking.validator
     def _check_thinking(self, _: object, value: object) -> None:
         if value not in get_args(Fold):
-            msg = f'thinking is "folded", "open" or "hidden", not {value!r}'
-            raise ValueError(msg)
+            raise ValueError(f'thinking is "folded", "open" or "hidden", not {value!r}')
 
     def bundle(self, answer: ie.Completion, *below: str) -> Mapping[str, str]:
         """Return what a front end is given, by MIME type: an answer, and lines below it."""

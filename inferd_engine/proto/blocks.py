@@ -354,7 +354,7 @@ class UnknownAttachment:
     __repr__ = short_repr
 
     @property
-    def id(self) -> Any:  # noqa: ANN401 - whatever the JSON has
+    def id(self) -> Any:  # whatever the JSON has
         """What content blocks refer to it by."""
         return self.fields.get("id")
 

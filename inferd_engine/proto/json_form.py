@@ -49,7 +49,7 @@ def message_to_dict(message: MessageV2) -> dict[str, Any]:
     return {"role": str(message.role), "content": [block_to_dict(b) for b in message.content]}
 
 
-def message_from_dict(data: Any, place: str) -> MessageV2:  # noqa: ANN401 - JSON
+def message_from_dict(data: Any, place: str) -> MessageV2:
     """Read a message."""
     role = take(data, "role", place)
     return MessageV2(role, blocks_from_json(take(data, "content", place), f"{place}.content"))
@@ -66,7 +66,7 @@ def stop_from_json(data: Mapping[str, Any]) -> str | Sequence[str]:
     return stop if isinstance(stop, str) else list_or_none(data, "stop")
 
 
-def blocks_from_json(content: Any, place: str) -> tuple[ContentBlock, ...]:  # noqa: ANN401 - JSON
+def blocks_from_json(content: Any, place: str) -> tuple[ContentBlock, ...]:
     """Read a message's content: text, or blocks."""
     if isinstance(content, str):
         return to_blocks(content)
@@ -75,7 +75,7 @@ def blocks_from_json(content: Any, place: str) -> tuple[ContentBlock, ...]:  # n
     return tuple(_block_from_dict(item, f"{place}[{i}]") for i, item in enumerate(content))
 
 
-def _block_from_dict(data: Any, place: str) -> ContentBlock:  # noqa: ANN401 - JSON
+def _block_from_dict(data: Any, place: str) -> ContentBlock:
     kind = take(data, "type", place)
     block = KNOWN_BLOCKS.get(str(kind))
     if block is None:
@@ -91,7 +91,7 @@ def _block_from_dict(data: Any, place: str) -> ContentBlock:  # noqa: ANN401 - J
     return made
 
 
-def tool_from_json(data: Any) -> Any:  # noqa: ANN401 - JSON; a Tool, if it is one
+def tool_from_json(data: Any) -> Any:  # JSON; a Tool, if it is one
     """Read a tool in inferd's shape or in OpenAI's; what has neither is given as it is."""
     if not isinstance(data, dict):
         return data
@@ -108,7 +108,7 @@ def tool_from_json(data: Any) -> Any:  # noqa: ANN401 - JSON; a Tool, if it is o
     )
 
 
-def tool_from_dict(data: Any, place: str) -> Tool:  # noqa: ANN401 - JSON
+def tool_from_dict(data: Any, place: str) -> Tool:
     """Read a tool.
 
     Raises:
@@ -144,7 +144,7 @@ def attachment_to_dict(attachment: Attachment) -> dict[str, Any]:
     return {"kind": attachment.kind, **fields, "bytes": base64.b64encode(data).decode("ascii")}
 
 
-def attachment_from_dict(data: Any, place: str) -> Attachment:  # noqa: ANN401 - JSON
+def attachment_from_dict(data: Any, place: str) -> Attachment:
     """Read an attachment; one of an unknown kind or without bytes is kept for ``resolve()``."""
     kind = take(data, "kind", place)
     attachment = KNOWN_ATTACHMENTS.get(str(kind))
@@ -160,7 +160,7 @@ def attachment_from_dict(data: Any, place: str) -> Attachment:  # noqa: ANN401 -
     return made
 
 
-def _attached(data: Mapping[str, Any], place: str) -> Any:  # noqa: ANN401 - bytes, a URL, or None
+def _attached(data: Mapping[str, Any], place: str) -> Any:  # bytes, a URL, or None
     encoded = data.get("bytes")
     if encoded is None:
         url = data.get("url")

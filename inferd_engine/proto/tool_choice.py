@@ -19,7 +19,7 @@ AUTO, NONE, REQUIRED, ANY = "auto", "none", "required", "any"
 _WORDS = (AUTO, NONE, REQUIRED, ANY)
 
 
-def named_in(choice: Any) -> list[Any]:  # noqa: ANN401 - JSON
+def named_in(choice: Any) -> list[Any]:
     """Return the names of the tools that a choice names."""
     if isinstance(choice, str):
         return [] if choice in _WORDS else [choice]
@@ -33,7 +33,7 @@ def named_in(choice: Any) -> list[Any]:  # noqa: ANN401 - JSON
     return [] if name is None else [name]
 
 
-def names_of(tools: Any) -> list[Any]:  # noqa: ANN401 - JSON
+def names_of(tools: Any) -> list[Any]:
     """Return the names of tools in JSON; a tool of the upstream's own goes by its type."""
     found = tools if isinstance(tools, (list, tuple)) else ()
     return [
@@ -45,7 +45,7 @@ def names_of(tools: Any) -> list[Any]:  # noqa: ANN401 - JSON
     ]
 
 
-def complaint_of(choice: Any, names: Collection[str]) -> str | None:  # noqa: ANN401 - JSON
+def complaint_of(choice: Any, names: Collection[str]) -> str | None:
     """Say why a choice cannot bind; None if it can.
 
     Args:
@@ -67,5 +67,5 @@ def complaint_of(choice: Any, names: Collection[str]) -> str | None:  # noqa: AN
     return None
 
 
-def _word_of(choice: Any) -> Any:  # noqa: ANN401 - JSON
+def _word_of(choice: Any) -> Any:
     return choice if isinstance(choice, str) else choice.get("type")

@@ -159,5 +159,5 @@ class Request:
 _OPTIONAL = ("temperature", "top_p", "top_k", "max_tokens", "stream", "image_token_budget")
 
 
-def _default(value: Any, default: Any) -> Any:  # noqa: ANN401 - the type of either
+def _default(value: Any, default: Any) -> Any:  # the type of either
     return default if value is None else value

@@ -20,7 +20,7 @@ def refuse(place: str, what: str) -> NoReturn:
     raise InvalidRequestError(f"{place} {what}") from None
 
 
-def several(values: Any) -> tuple[Any, ...]:  # noqa: ANN401 - what is wrong is named later
+def several(values: Any) -> tuple[Any, ...]:  # what is wrong is named later
     """Return values as a tuple; one that stands alone is the only one."""
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         return (values,)
@@ -98,7 +98,7 @@ def set_fields(request: object, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(request, name)) is not None}
 
 
-def take(data: object, key: str, place: str) -> Any:  # noqa: ANN401 - JSON
+def take(data: object, key: str, place: str) -> Any:
     """Take a field that has to be there out of decoded JSON.
 
     Raises:

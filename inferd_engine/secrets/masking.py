@@ -106,7 +106,7 @@ class Mask:
             return headers
         return {name: self.text(value) for name, value in headers.items()}
 
-    def value(self, value: Any) -> Any:  # noqa: ANN401 - whatever an error holds
+    def value(self, value: Any) -> Any:  # whatever an error holds
         """Clean the texts in a value."""
         if type(value) is str:
             return self.text(value)

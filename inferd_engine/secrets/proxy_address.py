@@ -23,11 +23,11 @@ def check_proxy(place: str, address: object) -> None:
     scheme = shown.partition("://")[0].lower() if "://" in shown else "http"
     if scheme not in _PROXY_SCHEMES:
         known = ", ".join(_PROXY_SCHEMES)
-        msg = f"{place} names an unknown kind of proxy: take one of {known} (it is not shown here)"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"{place} names an unknown kind of proxy: take one of {known} (it is not shown here)"
+        )
     if not is_host(host):
-        msg = f"{place} is not the address of a proxy (it is not shown here)"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(f"{place} is not the address of a proxy (it is not shown here)")
     if isinstance(address, Secret) and not address.is_left_out:
         _check_user_info(place, address, host)
 
@@ -35,8 +35,9 @@ def check_proxy(place: str, address: object) -> None:
 def _check_user_info(place: str, address: Secret, host: str) -> None:
     """Refuse a password that ends the host for others: a part of it would be looked up as one."""
     if host_of_proxy(address.reveal()) != host:
-        msg = f"{place} holds a user or a password that has to be percent-encoded"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"{place} holds a user or a password that has to be percent-encoded"
+        )
 
 
 def proxy_secrets(address: str) -> Iterator[str]:

@@ -77,8 +77,7 @@ class Secret(str):
         """
         truth = self._hold()
         if truth is None:
-            msg = "a secret was left out of a pickle: give it again"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError("a secret was left out of a pickle: give it again")
         return truth if isinstance(truth, str) else truth()
 
     @property
@@ -143,20 +142,19 @@ def to_key(value: Key | None) -> Secret:
     if isinstance(value, Secret):
         return value
     if value is None or not (isinstance(value, str) or callable(value)):
-        msg = (
+        raise InvalidRequestError(
             f"api_key is a {type(value).__name__}: "
             "it has to be a str, empty for none, or a function that gives one"
         )
-        raise InvalidRequestError(msg)
     return Secret(value)
 
 
-def to_secret(value: Any) -> Any:  # noqa: ANN401 - what is not a str is left for the check to name
+def to_secret(value: Any) -> Any:  # what is not a str is left for the check to name
     """Hide a text; one that is hidden already stays as it is."""
     return Secret(value) if isinstance(value, str) and not isinstance(value, Secret) else value
 
 
-def to_address(url: Any) -> Any:  # noqa: ANN401 - what is not a str is left for the check to name
+def to_address(url: Any) -> Any:  # what is not a str is left for the check to name
     """Hide what is secret in an address: its query, and what must not be there."""
     if not isinstance(url, str) or isinstance(url, Secret):
         return url
@@ -182,7 +180,7 @@ def to_proxies(values: Mapping[str, str] | None) -> dict[str, str] | None:
     return {scheme: to_proxy(address) for scheme, address in to_dict(values).items()}
 
 
-def to_proxy(address: Any) -> Any:  # noqa: ANN401 - what is not a str is left for the check to name
+def to_proxy(address: Any) -> Any:  # what is not a str is left for the check to name
     """Hide the user and the password in a proxy's address."""
     if not isinstance(address, str) or isinstance(address, Secret) or "@" not in address:
         return address
@@ -194,8 +192,9 @@ def to_dict(values: Mapping[str, Any] | None) -> dict[str, Any]:
     try:
         return dict(values or {})
     except (TypeError, ValueError):
-        msg = f"headers, extra_body and proxies are mappings, not {type(values).__name__}"
-        raise InvalidRequestError(msg) from None
+        raise InvalidRequestError(
+            f"headers, extra_body and proxies are mappings, not {type(values).__name__}"
+        ) from None
 
 
 def query_of(url: str) -> Secret | None:

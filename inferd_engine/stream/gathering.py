@@ -31,8 +31,9 @@ def check_whole(ending: Ending | None, request_id: str | None) -> None:
     if isinstance(ending, Done) and ending.stop_reason is StopReason.ERROR:
         word = ending.finish_reason
         said = f"in its words: {shortened(word)}" if word else "and did not say why"
-        msg = f"the upstream gave the answer up, {said}"
-        raise StreamInterruptedError(msg, retryable=False, request_id=request_id)
+        raise StreamInterruptedError(
+            f"the upstream gave the answer up, {said}", retryable=False, request_id=request_id
+        )
 
 
 def keep_partial(error: GenerateError, seen: Sequence[Event]) -> None:

@@ -42,8 +42,7 @@ class IteratorSource(Source):
         self._name = getattr(events, "__qualname__", type(events).__name__)
         is_used = getattr(events, "gi_frame", self) is None  # a generator that has ended
         if is_used or _open.setdefault(id(events), self) is not self:
-            msg = f"{self._name} has had a stream already: {_READ_ONCE}"
-            raise InternalError(msg)
+            raise InternalError(f"{self._name} has had a stream already: {_READ_ONCE}")
 
     def read(self, give_up: float | None) -> list[Event]:  # noqa: ARG002 - it cannot be kept
         """Wait for the next event.
@@ -82,13 +81,13 @@ def source_of(given: Source | Iterator[Event]) -> Source:
     if isinstance(given, Source):
         mine = object()
         if vars(given).setdefault("_stream", mine) is not mine:
-            msg = f"this {type(given).__name__} has had a stream already: {_READ_ONCE}"
-            raise InternalError(msg)
+            raise InternalError(
+                f"this {type(given).__name__} has had a stream already: {_READ_ONCE}"
+            )
         return given
     if hasattr(type(given), "__next__"):
         return IteratorSource(given)
-    msg = f"open_stream() takes a Source or an iterator of events, not {_advice(given)}"
-    raise TypeError(msg)
+    raise TypeError(f"open_stream() takes a Source or an iterator of events, not {_advice(given)}")
 
 
 def _advice(given: object) -> str:

@@ -128,13 +128,15 @@ def checked(found: object, source: Source) -> list[Event]:
     """
     place = f"{type(source).__name__}.read()"
     if not isinstance(found, (list, tuple)):
-        msg = f"{place} gave {_shown(found)}: it has to give a list of events, maybe an empty one"
-        raise InternalError(msg)
+        raise InternalError(
+            f"{place} gave {_shown(found)}: it has to give a list of events, maybe an empty one"
+        )
     for number, event in enumerate(found, 1):
         check_event(event, place)
         if isinstance(event, Done) and number < len(found):
-            msg = f"{place} gave {_shown(found[number])} after Done: Done has to be the last"
-            raise InternalError(msg)
+            raise InternalError(
+                f"{place} gave {_shown(found[number])} after Done: Done has to be the last"
+            )
     return [event for event in found if not is_empty(event)]
 
 
@@ -145,8 +147,9 @@ def check_event(event: object, place: str) -> None:
         InternalError: It is not.
     """
     if not isinstance(event, _EVENTS):
-        msg = f"{place} gave {_shown(event)}: give events, such as TextDelta(…), and Done(…) last"
-        raise InternalError(msg)
+        raise InternalError(
+            f"{place} gave {_shown(event)}: give events, such as TextDelta(…), and Done(…) last"
+        )
 
 
 def is_empty(event: Event) -> bool:

@@ -119,14 +119,14 @@ class TokenStream(Lifetime):
         moved by assignments alone, between which no handler runs.
         """
         if self._pid != os.getpid():
-            msg = "this stream belongs to the process that was forked: make a new one in this one"
-            raise InternalError(msg)
+            raise InternalError(
+                "this stream belongs to the process that was forked: make a new one in this one"
+            )
         me, consumer = threading.current_thread(), self._consumer
         if not consumer.entry.take(me) or consumer.is_inside:
             if self._endings:
                 return False  # whoever has closed it is letting go of the source
-            msg = "the stream is being read by somebody else: one consumer at a time"
-            raise RuntimeError(msg)
+            raise RuntimeError("the stream is being read by somebody else: one consumer at a time")
         try:
             consumer.is_inside = True
             if operator.length_hint(consumer.events):
@@ -208,8 +208,7 @@ class TokenStream(Lifetime):
 
     def _need_worker(self) -> None:
         if self._buffer is None:
-            msg = "there is no worker here: make the backend with buffer above 0"
-            raise UnsupportedError(msg)
+            raise UnsupportedError("there is no worker here: make the backend with buffer above 0")
 
     # --- the answer as a whole -------------------------------------------------------------------
 
@@ -239,8 +238,9 @@ class TokenStream(Lifetime):
         try:
             seen += self
             if self.cancelled:
-                msg = "the stream was closed before the answer was whole"
-                raise RequestCancelledError(msg, request_id=self.request_id)
+                raise RequestCancelledError(
+                    "the stream was closed before the answer was whole", request_id=self.request_id
+                )
             self.check_whole()
         except GenerateError as error:
             keep_partial(error, seen)
@@ -287,11 +287,10 @@ class TokenStream(Lifetime):
         check_whole(self._endings.get("ending"), self.request_id)
 
     def __reduce__(self) -> NoReturn:
-        msg = (
+        raise TypeError(
             "a stream reads a connection of its own process and cannot be pickled or copied: "
             "collect() it, and send what that returns"
         )
-        raise TypeError(msg)
 
     def __repr__(self) -> str:
         ending = self._endings.get("ending")

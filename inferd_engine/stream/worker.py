@@ -76,8 +76,10 @@ def start_worker(reading: Reading, buffer: EventBuffer, consumer: Consumer) -> N
     except RuntimeError as error:
         if error.__context__ is not None:
             raise error.__context__ from None  # a handler's: see ``Consumer._await``
-        msg = f"no worker thread can be started ({error}): buffer=0 streams without one"
-        raise InternalError(msg, retryable=True) from error
+        raise InternalError(
+            f"no worker thread can be started ({error}): buffer=0 streams without one",
+            retryable=True,
+        ) from error
 
 
 def read_ahead(reading: Reading, buffer: EventBuffer) -> None:

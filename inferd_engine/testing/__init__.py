@@ -58,12 +58,11 @@ __all__ = [*_HOME_OF]  # noqa: PLE0604 - they are all str
 
 if not TYPE_CHECKING:  # with it in sight, every name would be there for a type checker
 
-    def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
+    def __getattr__(name: str) -> Any:  # whatever has that name
         """Load a public name when it is first asked for."""
         home = _HOME_OF.get(name)
         if home is None:
-            msg = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(msg)
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(home), name)
         globals()[name] = value
         return value

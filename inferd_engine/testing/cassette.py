@@ -71,17 +71,13 @@ class Cassette:
     ) -> None:
         self.path = Path(path)
         if mode not in get_args(Mode):
-            msg = f"mode is one of {', '.join(get_args(Mode))}, not {mode!r}"
-            raise ValueError(msg)
+            raise ValueError(f"mode is one of {', '.join(get_args(Mode))}, not {mode!r}")
         if split not in get_args(Split):
-            msg = f"split is one of {', '.join(get_args(Split))}, not {split!r}"
-            raise ValueError(msg)
+            raise ValueError(f"split is one of {', '.join(get_args(Split))}, not {split!r}")
         if not 0 <= speed < float("inf"):
-            msg = f"speed is how many times as fast as recorded, or 0, not {speed!r}"
-            raise ValueError(msg)
+            raise ValueError(f"speed is how many times as fast as recorded, or 0, not {speed!r}")
         if mode == "record" and upstream is None:
-            msg = "mode='record' wants upstream=: the base URL of the real upstream"
-            raise ValueError(msg)
+            raise ValueError("mode='record' wants upstream=: the base URL of the real upstream")
         self._address = None if upstream is None else Address(upstream)
         self._mode: Mode = mode
         self._speed, self._split = speed, split
@@ -99,8 +95,7 @@ class Cassette:
             RuntimeError: The cassette was not entered.
         """
         if self._server is None or self._deck is None:
-            msg = "the cassette has an address inside of its with block"
-            raise RuntimeError(msg)
+            raise RuntimeError("the cassette has an address inside of its with block")
         return self._server.url + self._deck.base
 
     @property
@@ -121,8 +116,9 @@ class Cassette:
         if may_record and self._address is not None:
             return _Recorder(self.path, self._address)
         if not is_there:
-            msg = f"there is no cassette {self.path}: record it, with upstream= and mode='once'"
-            raise FileNotFoundError(msg)
+            raise FileNotFoundError(
+                f"there is no cassette {self.path}: record it, with upstream= and mode='once'"
+            )
         return _Player(self.path, self._speed, self._split)
 
     def __exit__(
@@ -160,8 +156,7 @@ class Cassette:
             anew = (
                 "" if self.is_recording else "\n(mode='record', or pytest --inferd-record, records)"
             )
-            msg = f"{self.path}: {said}{anew}"
-            raise CassetteError(msg)
+            raise CassetteError(f"{self.path}: {said}{anew}")
 
     def _stop(self) -> None:
         if self._server is not None and self._deck is not None:

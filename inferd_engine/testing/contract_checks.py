@@ -24,11 +24,12 @@ class Checks:
 
     def make_backend(self, script: ie.MockConfig) -> ie.Backend:
         """Return a backend that answers every request as the script says."""
-        msg = f"{type(self).__name__} needs a method make_backend(self, script: MockConfig)"
-        raise NotImplementedError(msg)
+        raise NotImplementedError(
+            f"{type(self).__name__} needs a method make_backend(self, script: MockConfig)"
+        )
 
     @contextlib.contextmanager
-    def _backend(self, **script: Any) -> Iterator[ie.Backend]:  # noqa: ANN401 - of MockConfig
+    def _backend(self, **script: Any) -> Iterator[ie.Backend]:  # of MockConfig
         """Make a backend; stop it at the end."""
         backend = self.make_backend(ie.MockConfig(**script))
         try:
@@ -37,7 +38,7 @@ class Checks:
             in_time(backend.stop, "stop()")
 
     @contextlib.contextmanager
-    def _stream(self, **script: Any) -> Iterator[ie.TokenStream]:  # noqa: ANN401 - of MockConfig
+    def _stream(self, **script: Any) -> Iterator[ie.TokenStream]:  # of MockConfig
         """Ask a backend; close the stream, and stop the backend, at the end."""
         with self._backend(**script) as backend:
             stream = in_time(lambda: backend.stream("Hi"), "stream()")
@@ -79,7 +80,7 @@ class Waited:
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
-    def result(self, what: str, limit: float | None = None) -> Any:  # noqa: ANN401 - what it gives
+    def result(self, what: str, limit: float | None = None) -> Any:  # what it gives
         """Give what it gave, or raise what it raised."""
         assert self.is_over(LIMIT if limit is None else limit), f"{what} does not return"
         if self._raised is not None:
@@ -105,5 +106,4 @@ def error_of(call: Callable[[], object], what: str) -> BaseException:
         raise
     except Exception as error:  # noqa: BLE001 - which one is the question
         return error
-    msg = f"{what} raises nothing, and gives {given!r:.80}"
-    raise AssertionError(msg)
+    raise AssertionError(f"{what} raises nothing, and gives {given!r:.80}")

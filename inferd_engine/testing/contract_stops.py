@@ -179,8 +179,7 @@ class Stops(Checks):
             except KeyboardInterrupt:
                 assert stream.cancelled, "the stream is open"
                 return
-        msg = "KeyboardInterrupt did not go up"
-        raise AssertionError(msg)
+        raise AssertionError("KeyboardInterrupt did not go up")
 
 
 def _opened(backend: ie.Backend, token: ie.CancelToken) -> ie.TokenStream:
@@ -221,8 +220,7 @@ class _Handler:
     def _handle(self, *_: object) -> None:
         self._calls += 1
         if self._calls > 1:
-            msg = "the consumer goes on waiting"
-            raise AssertionError(msg)
+            raise AssertionError("the consumer goes on waiting")
         self._run()  # type: ignore[operator]
 
     def _send(self) -> None:

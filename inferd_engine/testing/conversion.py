@@ -76,14 +76,15 @@ def cassette_from_har(source: PathLike, path: PathLike, *, upstream: str = "") -
     )
 
 
-def _loaded(text: str) -> Any:  # noqa: ANN401 - YAML
+def _loaded(text: str) -> Any:  # YAML
     if text.lstrip().startswith("{"):
         return json.loads(text)
     try:
         import yaml  # noqa: PLC0415 - needed for this alone
     except ModuleNotFoundError:
-        msg = "PyYAML reads vcrpy's files: pip install pyyaml"
-        raise ModuleNotFoundError(msg, name="yaml") from None
+        raise ModuleNotFoundError(
+            "PyYAML reads vcrpy's files: pip install pyyaml", name="yaml"
+        ) from None
     try:
         return yaml.safe_load(text)  # what a tag would run is refused
     except yaml.YAMLError as error:
@@ -113,8 +114,7 @@ def _written(
             request.path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             kept.append(interaction)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        msg = f"{source} is not what this recorder writes: {error!r}"
-        raise ValueError(msg) from None
+        raise ValueError(f"{source} is not what this recorder writes: {error!r}") from None
     done = [_masked(interaction, scrubber) for interaction in kept]
     base = "" if address is None else without_accounts(scrubber.text(address.path))
     tape.write(Path(path), base, done)
@@ -198,13 +198,13 @@ def _headers(pairs: Iterable[tuple[str, Any]]) -> dict[str, str]:
     return named
 
 
-def _bytes(data: Any) -> bytes:  # noqa: ANN401 - of YAML
+def _bytes(data: Any) -> bytes:  # of YAML
     if data is None:
         return b""
     return bytes(data) if isinstance(data, (bytes, bytearray)) else str(data).encode()
 
 
-def _body(data: Any) -> Any:  # noqa: ANN401 - JSON, or text
+def _body(data: Any) -> Any:  # JSON, or text
     text = _bytes(data).decode("utf-8", "backslashreplace")
     if not text:
         return None

@@ -70,7 +70,7 @@ class FastForward:
     ) -> None:
         self._held.close()
 
-    def _replace(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:  # noqa: ANN401
+    def _replace(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
         original = getattr(owner, name)
         setattr(owner, name, functools.wraps(original)(wrap(original)))
         self._held.callback(setattr, owner, name, original)
@@ -83,20 +83,20 @@ class FastForward:
         return faster
 
     def _waiting(self, wait: Callable[[Any, float], bool]) -> Callable[[Any, float], bool]:
-        def faster(token: Any, seconds: float) -> bool:  # noqa: ANN401 - a CancelToken
+        def faster(token: Any, seconds: float) -> bool:  # a CancelToken
             self.slept.append(seconds)
             return wait(token, seconds / self._speed)
 
         return faster
 
     def _shortened(self, call: Callable[[Any, float], None]) -> Callable[[Any, float], None]:
-        def faster(token: Any, seconds: float) -> None:  # noqa: ANN401 - a CancelToken
+        def faster(token: Any, seconds: float) -> None:  # a CancelToken
             call(token, seconds / self._speed)
 
         return faster
 
     def _limited(self, make: Callable[..., None]) -> Callable[..., None]:
-        def faster(clocks: Any, **limits: float | None) -> None:  # noqa: ANN401 - Deadlines
+        def faster(clocks: Any, **limits: float | None) -> None:  # Deadlines
             make(clocks, **{name: self._limit(name, limits[name]) for name in limits})
 
         return faster

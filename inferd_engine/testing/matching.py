@@ -31,7 +31,7 @@ def fits(recorded: str, asked: str) -> bool:
     return asked.endswith(last) and at + len(last) <= len(asked)
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401 - JSON
+def plain(value: Any) -> Any:
     """Return JSON with 1.0 written as 1: clients differ."""
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
@@ -40,12 +40,12 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - JSON
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def difference(recorded: Any, asked: Any) -> str | None:  # noqa: ANN401 - JSON
+def difference(recorded: Any, asked: Any) -> str | None:
     """Name the first place where two bodies differ; None if they do not."""
     return next(_differences(recorded, asked, "body"), None)
 
 
-def _differences(recorded: Any, asked: Any, place: str) -> Iterator[str]:  # noqa: ANN401 - JSON
+def _differences(recorded: Any, asked: Any, place: str) -> Iterator[str]:
     if isinstance(recorded, dict) and isinstance(asked, dict):
         for name in dict.fromkeys([*recorded, *asked]):
             if name in recorded and name in asked:

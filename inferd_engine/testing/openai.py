@@ -29,7 +29,7 @@ def chunk(
     *,
     finish_reason: str | None = None,
     usage: tuple[int, int] | None = None,
-    **delta: Any,  # noqa: ANN401 - JSON
+    **delta: Any,
 ) -> bytes:
     """Return one ``chat.completion.chunk`` as a server-sent event.
 
@@ -77,7 +77,7 @@ def text_reply(
     delay: float = 0.0,
     finish_reason: str = "stop",
     usage: tuple[int, int] | None = None,
-    **reply: Any,  # noqa: ANN401 - fields of Reply
+    **reply: Any,  # fields of Reply
 ) -> Reply:
     """Stream a text.
 
@@ -97,7 +97,7 @@ def stream_reply(
     delay: float = 0.0,
     finish_reason: str = "stop",
     usage: tuple[int, int] | None = None,
-    **reply: Any,  # noqa: ANN401 - fields of Reply
+    **reply: Any,  # fields of Reply
 ) -> Reply:
     """Stream what ``chunk()`` made, then the finish reason, usage and ``[DONE]``."""
     steps: list[Step] = []
@@ -111,10 +111,10 @@ def stream_reply(
 
 def tool_call_reply(
     name: str,
-    arguments: Any,  # noqa: ANN401 - JSON
+    arguments: Any,
     *,
     tool_call_id: str = "call_1",
-    **reply: Any,  # noqa: ANN401 - fields of Reply
+    **reply: Any,  # fields of Reply
 ) -> Reply:
     """Stream one tool call, its arguments in small pieces."""
     return stream_reply(
@@ -122,7 +122,7 @@ def tool_call_reply(
     )
 
 
-def tool_call_chunks(name: str, arguments: Any, tool_call_id: str) -> list[bytes]:  # noqa: ANN401
+def tool_call_chunks(name: str, arguments: Any, tool_call_id: str) -> list[bytes]:
     """Return the chunks of one tool call, as OpenAI cuts it."""
     text = json.dumps(arguments, ensure_ascii=False)
     function: dict[str, Any] = {"name": name, "arguments": ""}
@@ -137,13 +137,13 @@ def tool_call_chunks(name: str, arguments: Any, tool_call_id: str) -> list[bytes
     return [chunk(tool_calls=[call]) for call in calls]
 
 
-def error_reply(status: int, message: str, **reply: Any) -> Reply:  # noqa: ANN401 - of Reply
+def error_reply(status: int, message: str, **reply: Any) -> Reply:  # of Reply
     """Refuse the request as OpenAI does."""
     error = {"message": message, "type": "invalid_request_error", "param": None, "code": None}
     return json_reply({"error": error}, status, **reply)
 
 
-def _text_of(content: Any) -> str:  # noqa: ANN401 - JSON
+def _text_of(content: Any) -> str:
     """Return the text of a message's content, which may be a list of parts."""
     if isinstance(content, list):
         return "".join(_text_of(part.get("text")) for part in content)

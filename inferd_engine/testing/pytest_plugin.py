@@ -113,12 +113,13 @@ def inferd_cassette(request: pytest.FixtureRequest) -> Iterator[Callable[..., Ca
         name: str | None = None,
         *,
         upstream: str | None = None,
-        **options: Any,  # noqa: ANN401 - of Cassette
+        **options: Any,  # of Cassette
     ) -> Cassette:
         path = _path_of(request, name)
         if path in opened:
-            msg = f"the test has opened {path.name} already: give the second cassette a name"
-            raise ValueError(msg)
+            raise ValueError(
+                f"the test has opened {path.name} already: give the second cassette a name"
+            )
         mode = request.config.getoption("--inferd-record")
         if mode == "record" and upstream is None:
             mode = "once"  # it can be replayed, and nothing else
@@ -151,8 +152,7 @@ def _path_of(request: pytest.FixtureRequest, name: str | None) -> Path:
         return folder / request.path.stem / f"{_file_name(test)}.jsonl"
     path = folder / (name if name.endswith(".jsonl") else f"{name}.jsonl")
     if not name or ".." in path.parts or folder not in path.parents:
-        msg = f"a cassette's name is a file below {folder}, not {name!r}"
-        raise ValueError(msg)
+        raise ValueError(f"a cassette's name is a file below {folder}, not {name!r}")
     return path
 
 

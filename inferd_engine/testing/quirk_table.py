@@ -43,8 +43,9 @@ def quirk_reply(quirk: str) -> Reply:
     line = _table().get(quirk)
     if line is None:
         close = difflib.get_close_matches(str(quirk).upper(), _table(), n=3, cutoff=0.3)
-        msg = f"there is no quirk {quirk!r}; quirks() has them all, {', '.join(close)} are close"
-        raise ValueError(msg)
+        raise ValueError(
+            f"there is no quirk {quirk!r}; quirks() has them all, {', '.join(close)} are close"
+        )
     body = base64.b64decode(line.get("body_base64", "")) or line.get("body", "").encode()
     size = 1 if line.get("split") == "every_byte" else max(1, len(body))
     steps: list[Step] = [body[at : at + size] for at in range(0, len(body), size)]

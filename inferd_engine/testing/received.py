@@ -39,7 +39,7 @@ class Received:
         self.gone_at: float | None = None
 
     @functools.cached_property
-    def json(self) -> Any:  # noqa: ANN401 - JSON
+    def json(self) -> Any:
         """The body, decoded."""
         return json.loads(self.body)
 

@@ -61,11 +61,13 @@ class Address:
     def __init__(self, url: str) -> None:
         parts = urllib.parse.urlsplit(str(url))
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            msg = f"upstream is a URL like https://api.openai.com, not {_shown(str(url))!r}"
-            raise ValueError(msg)
+            raise ValueError(
+                f"upstream is a URL like https://api.openai.com, not {_shown(str(url))!r}"
+            )
         if parts.username is not None:
-            msg = "upstream has a user in its URL: let the client send an Authorization header"
-            raise ValueError(msg)
+            raise ValueError(
+                "upstream has a user in its URL: let the client send an Authorization header"
+            )
         self.is_tls = parts.scheme == "https"
         self.host: str = parts.hostname
         self.port = parts.port
@@ -214,8 +216,9 @@ class Recording(Action):
         try:
             connection = self._address.connect()
         except OSError as error:
-            msg = f"upstream cannot be reached at {self._address.host}: {error}"
-            raise Unrecordable(msg) from error
+            raise Unrecordable(
+                f"upstream cannot be reached at {self._address.host}: {error}"
+            ) from error
         self._socket = connection.sock
         with contextlib.closing(connection):
             if self._is_left:
@@ -270,8 +273,9 @@ class _Undo:
 
     def __init__(self, coding: str) -> None:
         if coding not in ("identity", "gzip", "x-gzip", "deflate"):
-            msg = f"upstream compresses with {coding}, unasked: what it says cannot be searched"
-            raise Unrecordable(msg)
+            raise Unrecordable(
+                f"upstream compresses with {coding}, unasked: what it says cannot be searched"
+            )
         is_plain = coding == "identity"
         self._inflate = None if is_plain else zlib.decompressobj(zlib.MAX_WBITS | 32)
 

@@ -87,7 +87,7 @@ def _check_status(status: object) -> None:
         raise ValueError(f"status is {status}, not 200 to 999; send a 1xx as bytes, in before=")
 
 
-def _check_headers(headers: Any) -> None:  # noqa: ANN401 - that is the question
+def _check_headers(headers: Any) -> None:  # that is the question
     if not hasattr(headers, "items"):
         raise TypeError(f"headers is {kind_of(headers)}, not a mapping of names to values")
     for name, value in headers.items():
@@ -98,14 +98,14 @@ def _check_headers(headers: Any) -> None:  # noqa: ANN401 - that is the question
                 raise ValueError(f"headers[{name!r}]: {part!r} does not fit one line of latin-1")
 
 
-def event(data: Any, event: str | None = None) -> bytes:  # noqa: ANN401 - JSON, or text as it is
+def event(data: Any, event: str | None = None) -> bytes:  # JSON, or text as it is
     """Return one server-sent event; what is no str is sent as JSON."""
     text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
     name = f"event: {event}\n" if event else ""
     return (name + "".join(f"data: {line}\n" for line in text.split("\n")) + "\n").encode()
 
 
-def json_reply(value: Any, status: int = 200, **reply: Any) -> Reply:  # noqa: ANN401 - JSON
+def json_reply(value: Any, status: int = 200, **reply: Any) -> Reply:
     """Answer with one JSON document."""
     headers = with_default(reply.pop("headers", {}), "Content-Type", "application/json")
     body = json.dumps(value, ensure_ascii=False).encode()

@@ -102,7 +102,7 @@ class Scrubber:
         pairs = urllib.parse.parse_qsl(query)
         self.learn(value for name, value in pairs if name not in _QUERY)
 
-    def learn_body(self, body: Any) -> None:  # noqa: ANN401 - JSON
+    def learn_body(self, body: Any) -> None:
         """Take what says whose request it is for secrets."""
         if isinstance(body, dict):
             self.learn(_texts([body.get(name) for name in _BODY_FIELDS]))
@@ -118,7 +118,7 @@ class Scrubber:
             self._json(request.body),
         )
 
-    def _json(self, value: Any) -> Any:  # noqa: ANN401 - JSON
+    def _json(self, value: Any) -> Any:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list):
@@ -217,7 +217,7 @@ def _of_basic(value: str) -> list[str]:
     return [user, password]
 
 
-def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, (list, dict)):
@@ -225,7 +225,7 @@ def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
             yield from _texts(item)
 
 
-def _named_like_secrets(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+def _named_like_secrets(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         for name, item in value.items():
             if isinstance(item, str) and _NAMED_LIKE_SECRETS.search(name):

@@ -46,7 +46,7 @@ class Request:
     body: Any = None
 
     @functools.cached_property
-    def meant(self) -> Any:  # noqa: ANN401 - JSON
+    def meant(self) -> Any:
         """The body, without what makes no difference."""
         if isinstance(self.body, dict):
             return {name: self.body[name] for name in self.body if name not in _NOT_MATCHED}
@@ -145,15 +145,15 @@ def read(path: Path) -> tuple[str, list[Interaction]]:
             if line:
                 _take(json.loads(line), interactions)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        msg = f"{path}, line {number}: this is not a cassette's line: {error!r}"
-        raise ValueError(msg) from None
+        raise ValueError(
+            f"{path}, line {number}: this is not a cassette's line: {error!r}"
+        ) from None
     return base, interactions
 
 
 def _base_of(line: dict[str, Any]) -> str:
     if line["cassette"] != VERSION:
-        msg = f"this version reads cassettes of version {VERSION}: record it anew"
-        raise ValueError(msg)
+        raise ValueError(f"this version reads cassettes of version {VERSION}: record it anew")
     return str(line["base"])
 
 
@@ -172,5 +172,4 @@ def _take(line: dict[str, Any], interactions: list[Interaction]) -> None:
     elif kind == "end":
         last.ended, last.how = line["t"], line["how"]
     else:
-        msg = f"there is no kind {kind!r}"
-        raise ValueError(msg)
+        raise ValueError(f"there is no kind {kind!r}")

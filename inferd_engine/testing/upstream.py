@@ -161,7 +161,7 @@ class Upstream:
 
     # --- connections -----------------------------------------------------------------------------
 
-    def _start(self, target: Callable[..., None], *args: Any) -> None:  # noqa: ANN401
+    def _start(self, target: Callable[..., None], *args: Any) -> None:
         thread = threading.Thread(target=target, args=args, name="test-upstream", daemon=True)
         thread.start()
         self._threads = [*filter(threading.Thread.is_alive, self._threads), thread]

@@ -200,8 +200,9 @@ def _texts(stream: ie.TokenStream) -> Iterator[bytes]:
     for piece in stream.text():
         yield piece.encode("utf-8", "replace")  # halves of characters, which UTF-8 cannot hold
     if stream.cancelled:
-        msg = "the stream was closed before the answer was whole"
-        raise ie.RequestCancelledError(msg, request_id=stream.request_id)
+        raise ie.RequestCancelledError(
+            "the stream was closed before the answer was whole", request_id=stream.request_id
+        )
 
 
 def id_of(stream: ie.TokenStream) -> str:
@@ -221,11 +222,10 @@ def _protocol(protocol: str | Protocol, stream: ie.TokenStream) -> Protocol:
     if protocol == "ag-ui":
         return AgUi(uuid.uuid4().hex, answer_id)
     if isinstance(protocol, type) or not isinstance(protocol, Protocol):
-        msg = (
+        raise ie.InvalidRequestError(
             f"protocol is {protocol!r}: take 'inferd', 'openai', 'vercel' or 'ag-ui', "
             "or an object with headers, start(), event() and end()"
         )
-        raise ie.InvalidRequestError(msg)
     return protocol
 
 
@@ -236,8 +236,7 @@ def check_heartbeat(heartbeat: float) -> None:
         InvalidRequestError: It is not above 0.
     """
     if not heartbeat > 0:
-        msg = f"heartbeat is {heartbeat!r}: give seconds above 0"
-        raise ie.InvalidRequestError(msg)
+        raise ie.InvalidRequestError(f"heartbeat is {heartbeat!r}: give seconds above 0")
 
 
 def _events(stream: ie.TokenStream, heartbeat: float | None) -> _Events:

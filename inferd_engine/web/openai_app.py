@@ -148,8 +148,7 @@ class OpenAIApp:
     def _check_method(method: str, allowed: str) -> None:
         allowed_too = "GET, HEAD" if allowed == "GET" else allowed
         if method not in allowed_too.split(", "):
-            msg = f"This address takes {allowed}."
-            raise _RefusedError(405, msg, ("Allow", allowed_too))
+            raise _RefusedError(405, f"This address takes {allowed}.", ("Allow", allowed_too))
 
     @staticmethod
     def _check_origin(environ: dict[str, Any]) -> None:
@@ -163,8 +162,12 @@ class OpenAIApp:
         scheme, _, given = authorization.partition(" ")
         is_right = hmac.compare_digest(given.strip().encode("latin-1", "replace"), self._key)
         if scheme.lower() != "bearer" or not is_right:
-            msg = "The API key is missing or wrong."
-            raise _RefusedError(401, msg, ("WWW-Authenticate", "Bearer"), code="invalid_api_key")
+            raise _RefusedError(
+                401,
+                "The API key is missing or wrong.",
+                ("WWW-Authenticate", "Bearer"),
+                code="invalid_api_key",
+            )
 
     def _read(self, environ: dict[str, Any]) -> bytes:
         """Return a request's body, which is bounded."""
@@ -197,8 +200,9 @@ class OpenAIApp:
     def _refuse_size(self, size: int) -> None:
         if size < 0:
             raise _RefusedError(400, "Content-Length is below 0.")
-        msg = f"The body is larger than {self._max_body_bytes} bytes."
-        raise _RefusedError(413, msg, code="request_too_large")
+        raise _RefusedError(
+            413, f"The body is larger than {self._max_body_bytes} bytes.", code="request_too_large"
+        )
 
     # --- what is answered ------------------------------------------------------------------------
 
@@ -273,6 +277,5 @@ def _collected(stream: ie.TokenStream, environ: dict[str, Any]) -> tuple[ie.Comp
     if isinstance(ending, ie.GenerateError):
         raise ending
     if ending is None:
-        msg = "the answer was stopped before it was whole"
-        raise ie.RequestCancelledError(msg)
+        raise ie.RequestCancelledError("the answer was stopped before it was whole")
     return ie.Completion.of(seen), ending

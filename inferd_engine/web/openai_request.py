@@ -87,8 +87,7 @@ class Asked:
 
 
 def _refuse(place: str, what: str) -> NoReturn:
-    msg = f"{place} {what}"
-    raise ie.InvalidRequestError(msg)
+    raise ie.InvalidRequestError(f"{place} {what}")
 
 
 def _no_constant(word: str) -> NoReturn:

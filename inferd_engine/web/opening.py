@@ -42,12 +42,10 @@ def answer_of(
     """
     if isinstance(source, ie.TokenStream):
         if prompt is not None or fields:
-            msg = "a stream was asked already: give it alone, or a backend and a prompt"
-            raise TypeError(msg)
+            raise TypeError("a stream was asked already: give it alone, or a backend and a prompt")
         return sse(source, heartbeat=heartbeat, protocol=protocol)
     if prompt is None:
-        msg = "there is no prompt: give a backend and a prompt, or a stream"
-        raise TypeError(msg)
+        raise TypeError("there is no prompt: give a backend and a prompt, or a stream")
     try:
         stream = source.stream(prompt, **fields)
     except ie.GenerateError as error:

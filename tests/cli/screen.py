@@ -150,8 +150,7 @@ class Terminal:
     def _wait(self, predicate, what):
         with self._changed:
             if not self._changed.wait_for(predicate, SOON):
-                msg = f"{what} did not come; the screen is\n{self.text}"
-                raise AssertionError(msg)
+                raise AssertionError(f"{what} did not come; the screen is\n{self.text}")
 
 
 def _line(row, columns):

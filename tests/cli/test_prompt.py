@@ -166,8 +166,7 @@ class Unreadable(io.RawIOBase):
         return True
 
     def readinto(self, _):
-        msg = "there is nothing to read here"
-        raise io.UnsupportedOperation(msg)
+        raise io.UnsupportedOperation("there is nothing to read here")
 
 
 @pytest.mark.parametrize(

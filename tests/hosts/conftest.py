@@ -11,5 +11,4 @@ TOOLS = {"test_pyinstaller.py": "PyInstaller", "test_tox.py": "tox", "test_uv.py
 collect_ignore = [file for file, tool in TOOLS.items() if importlib.util.find_spec(tool) is None]
 if collect_ignore and os.environ.get("INFERD_ENGINE_HOSTS") == "1":
     missing = ", ".join(TOOLS[file] for file in collect_ignore)
-    msg = f"INFERD_ENGINE_HOSTS=1, but these modules are not there: {missing}"
-    raise ModuleNotFoundError(msg)
+    raise ModuleNotFoundError(f"INFERD_ENGINE_HOSTS=1, but these modules are not there: {missing}")

@@ -26,8 +26,10 @@ runpy.run_module("llama_cpp.server", run_name="__main__", alter_sys=True)
 
 if importlib.util.find_spec("llama_cpp") is None:
     if os.environ.get("INFERD_ENGINE_LLAMA") == "1":
-        msg = "INFERD_ENGINE_LLAMA=1, but llama_cpp is not there: install llama-cpp-python[server]"
-        raise ModuleNotFoundError(msg, name="llama_cpp")
+        raise ModuleNotFoundError(
+            "INFERD_ENGINE_LLAMA=1, but llama_cpp is not there: install llama-cpp-python[server]",
+            name="llama_cpp",
+        )
     collect_ignore_glob = ["test_*.py"]
 
 

@@ -56,8 +56,7 @@ def meaning_of(body):
     text, finish_reason, usage = "", None, None
     *events, done, rest = body.decode("ascii").split("\n\n")
     if (done, rest) != ("data: [DONE]", ""):
-        msg = f"the stream ends with {body[-40:]!r}"
-        raise ValueError(msg)
+        raise ValueError(f"the stream ends with {body[-40:]!r}")
     for event in events:
         chunk = json.loads(event.removeprefix("data: "))
         (choice,) = chunk["choices"]

@@ -16,8 +16,9 @@ from server_process import ServerProcess, show_logs
 
 if importlib.util.find_spec("xllamacpp") is None:
     if os.environ.get("INFERD_ENGINE_LLAMA_SERVER") == "1":
-        msg = "INFERD_ENGINE_LLAMA_SERVER=1, but xllamacpp is not there: install it"
-        raise ModuleNotFoundError(msg, name="xllamacpp")
+        raise ModuleNotFoundError(
+            "INFERD_ENGINE_LLAMA_SERVER=1, but xllamacpp is not there: install it", name="xllamacpp"
+        )
     collect_ignore_glob = ["test_*.py"]
 
 

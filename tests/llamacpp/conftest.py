@@ -18,8 +18,10 @@ import inferd_engine as ie
 
 if importlib.util.find_spec("llama_cpp") is None:
     if os.environ.get("INFERD_ENGINE_LLAMACPP") == "1":
-        msg = "INFERD_ENGINE_LLAMACPP=1, but llama_cpp is not there: install llama-cpp-python"
-        raise ModuleNotFoundError(msg, name="llama_cpp")
+        raise ModuleNotFoundError(
+            "INFERD_ENGINE_LLAMACPP=1, but llama_cpp is not there: install llama-cpp-python",
+            name="llama_cpp",
+        )
     collect_ignore_glob = ["test_*.py"]
 else:
     faulthandler.enable()  # llama.cpp ends the process where something cannot be

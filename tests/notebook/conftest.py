@@ -28,8 +28,9 @@ missing = {
 }
 collect_ignore = [file for file, tools in missing.items() if tools]
 if collect_ignore and os.environ.get("INFERD_ENGINE_NOTEBOOK") == "1":
-    msg = f"INFERD_ENGINE_NOTEBOOK=1, but these modules are not there: {missing}"
-    raise ModuleNotFoundError(msg)
+    raise ModuleNotFoundError(
+        f"INFERD_ENGINE_NOTEBOOK=1, but these modules are not there: {missing}"
+    )
 
 SOON = 30.0  # seconds: an upper bound, on a loaded machine, of what takes milliseconds
 SPEC = {

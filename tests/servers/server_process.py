@@ -69,8 +69,7 @@ class ServerProcess:
         while not self.is_ready():
             gone = self._process.poll()
             if gone is not None or time.monotonic() > deadline:
-                msg = f"the server does not answer (exit code {gone}):\n{self.log()}"
-                raise RuntimeError(msg)
+                raise RuntimeError(f"the server does not answer (exit code {gone}):\n{self.log()}")
             time.sleep(POLL_SECONDS)
 
     def is_ready(self):

@@ -502,7 +502,7 @@ def test_attachments_are_refused(block, kind):
     message = said("user", ie.TextBlock("a"), block)
     with pytest.raises(ie.AttachmentUnsupportedError) as caught:
         mapped(ie.user("a"), message, attachments=ATTACHMENTS)
-    assert str(caught.value).startswith(f"messages[1].content[1] shows {kind}")
+    assert str(caught.value).startswith(f"messages[1].content[1] is of type {kind}")
 
 
 def test_attachments_that_nobody_shows_are_no_matter():

@@ -32,11 +32,11 @@ _CACHES = (False, True, "5m", "1h")
 _DIALECT = [field.name for field in attrs.fields(Dialect)]
 
 
-def _to_betas(value: Sequence[str]) -> Any:  # noqa: ANN401 - what is none is left for the check
+def _to_betas(value: Sequence[str]) -> Any:  # what is none is left for the check
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _check_betas(_: Any, field: Any, value: tuple[str, ...]) -> None:  # noqa: ANN401
+def _check_betas(_: Any, field: Any, value: tuple[str, ...]) -> None:
     for beta in value:
         if not isinstance(beta, str) or not beta.isascii() or not beta.isprintable() or not beta:
             raise InvalidRequestError(

@@ -28,11 +28,11 @@ _TEXT_ALONE: dict[str, Any] = {"vision": False, "documents": False}
 _SWITCH: dict[str, Any] = {"thinking_style": "enabled"}
 
 
-def _local(server: LocalServer, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def _local(server: LocalServer, **fields: Any) -> dict[str, Any]:
     return {"base_url": server.url, "api_key_variable": "", "documents": False, **fields}
 
 
-def _provider(variable: str, base_url: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def _provider(variable: str, base_url: str, **fields: Any) -> dict[str, Any]:
     return {"base_url": base_url, "api_key_variable": variable, **fields}
 
 

@@ -57,7 +57,7 @@ def sign(request: PreparedRequest, config: BedrockConfig) -> None:
         request.headers[name] = HeaderValue(value) if hidden else value
 
 
-def _credentials(config: BedrockConfig) -> Any:  # noqa: ANN401 - botocore's
+def _credentials(config: BedrockConfig) -> Any:  # botocore's
     if config.access_key_id:
         from botocore.credentials import ReadOnlyCredentials  # noqa: PLC0415
 
@@ -73,7 +73,7 @@ def _credentials(config: BedrockConfig) -> Any:  # noqa: ANN401 - botocore's
 
 
 @functools.lru_cache(maxsize=32)  # one for each profile: they renew themselves, in any thread
-def _chain(profile: str) -> Any:  # noqa: ANN401 - botocore's
+def _chain(profile: str) -> Any:  # botocore's
     from botocore.session import Session  # noqa: PLC0415
 
     return Session(profile=profile or None).get_credentials()

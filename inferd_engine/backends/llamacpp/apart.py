@@ -85,8 +85,9 @@ class Apart(Generic[Result]):
         try:
             self._thread.start()
         except RuntimeError as error:
-            msg = f"no thread can be started for {self._what}: {error}"
-            raise InternalError(msg, retryable=True) from error
+            raise InternalError(
+                f"no thread can be started for {self._what}: {error}", retryable=True
+            ) from error
 
     def _run(self) -> None:
         try:

@@ -64,10 +64,9 @@ class LlamaCpp(Backend):
     ) -> None:
         if config is not None and not isinstance(config, LlamaCppConfig):
             kind = type(config).__name__
-            msg = (
+            raise TypeError(
                 f"LlamaCpp() takes a LlamaCppConfig or fields of one, not an object of type {kind}"
             )
-            raise TypeError(msg)
         given: Any = fields
         self.config = LlamaCppConfig(**given) if config is None else attrs.evolve(config, **given)
         self.buffer = self.config.buffer
@@ -131,8 +130,9 @@ class LlamaCpp(Backend):
         self._check_call(cancel)
         engine = self._engine
         if engine is None:
-            msg = f"the backend {self.name!r} was stopped: make a new one"
-            raise NotReadyError(msg, retryable=False)
+            raise NotReadyError(
+                f"the backend {self.name!r} was stopped: make a new one", retryable=False
+            )
         loaded = engine.load(cancel, self._live)
         self._check_call(cancel)
         return loaded
@@ -156,8 +156,9 @@ class LlamaCpp(Backend):
             GenerateError: As from ``load()``.
         """
         if request.image_token_budget is not None:
-            msg = "image_token_budget is set, but this backend reads no images yet: leave it out"
-            raise UnsupportedError(msg)
+            raise UnsupportedError(
+                "image_token_budget is set, but this backend reads no images yet: leave it out"
+            )
         loaded = self._loaded(None)
         messages = [{"role": str(m.role), "content": m.content} for m in request.messages]
         sampling = Sampling(
@@ -232,12 +233,10 @@ class LlamaCpp(Backend):
             GenerateError: As from ``load()``.
         """
         if not self.config.embed:
-            msg = "this backend was made without vectors: give embed=True"
-            raise UnsupportedError(msg)
+            raise UnsupportedError("this backend was made without vectors: give embed=True")
         embedder = self._loaded(cancel).embedder
         if embedder is None:
-            msg = "the model was loaded without embed=True"
-            raise InternalError(msg)
+            raise InternalError("the model was loaded without embed=True")
         prefix = self.config.task_prefixes.get(request.task or "", "")
         texts = embedder.tokens_of(request.input, prefix)
         work = Apart(
@@ -249,8 +248,7 @@ class LlamaCpp(Backend):
         if work.error is not None:
             raise work.error
         if work.result is None:
-            msg = "the call was cancelled while vectors were made"
-            raise RequestCancelledError(msg)
+            raise RequestCancelledError("the call was cancelled while vectors were made")
         return EmbedResult(work.result, self._model_name, sum(map(len, texts)))
 
     def _prompt(
@@ -277,15 +275,13 @@ class LlamaCpp(Backend):
         request_id: str = "",
     ) -> TokenStream:
         if not loaded.has_memory:
-            msg = "this model makes vectors and no text: ask it with embed()"
-            raise UnsupportedError(msg)
+            raise UnsupportedError("this model makes vectors and no text: ask it with embed()")
         tokens = tokens_of(loaded.model, prompt)
         if not tokens or len(tokens) >= loaded.size:
-            msg = (
+            raise InvalidRequestError(
                 f"the prompt has {len(tokens)} tokens, and the context has room for {loaded.size} "
                 "with the answer: shorten the messages, or give a larger n_ctx"
             )
-            raise InvalidRequestError(msg)
         config = self.config
         source = LlamaSource(
             loaded,
@@ -303,5 +299,5 @@ class LlamaCpp(Backend):
         return self.open_stream(source, cancel=cancel, request_id=request_id)
 
 
-def _or(value: Any, default: Any) -> Any:  # noqa: ANN401 - the type of either
+def _or(value: Any, default: Any) -> Any:  # the type of either
     return default if value is None else value

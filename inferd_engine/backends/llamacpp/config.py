@@ -28,36 +28,39 @@ _SPLITTING = (False, True, "inside")
 _HEX_DIGITS = 64  # of a SHA-256
 
 
-def _to_path(value: str | os.PathLike[str]) -> Any:  # noqa: ANN401 - what is no path is for the check
+def _to_path(value: str | os.PathLike[str]) -> Any:  # what is no path is for the check
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def _check_path(_: Any, field: Any, value: Any) -> None:  # noqa: ANN401
+def _check_path(_: Any, field: Any, value: Any) -> None:
     if not isinstance(value, str) or not value or "\0" in value:
-        msg = f"{field.name} is {value!r}: it has to be the path of a GGUF file"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"{field.name} is {value!r}: it has to be the path of a GGUF file"
+        )
 
 
-def _check_sha256(_: Any, field: Any, value: object) -> None:  # noqa: ANN401
+def _check_sha256(_: Any, field: Any, value: object) -> None:
     digits = value.lower() if isinstance(value, str) else "?"
     if digits and (len(digits) != _HEX_DIGITS or set(digits) - set("0123456789abcdef")):
-        msg = f"{field.name} is {value!r}: it has to be the 64 hexadecimal digits of a SHA-256"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"{field.name} is {value!r}: it has to be the 64 hexadecimal digits of a SHA-256"
+        )
 
 
-def _optional(check: Callable[[Any, Any, Any], None]) -> Any:  # noqa: ANN401
+def _optional(check: Callable[[Any, Any, Any], None]) -> Any:
     return attrs.field(default=None, validator=attrs.validators.optional(check))
 
 
-def _check_layers(_: Any, field: Any, value: object) -> None:  # noqa: ANN401
+def _check_layers(_: Any, field: Any, value: object) -> None:
     check_integer(field.name, value, -1, "a whole number, or -1 for all", required=True)
 
 
-def _check_prefixes(_: Any, field: Any, value: Mapping[str, object]) -> None:  # noqa: ANN401
+def _check_prefixes(_: Any, field: Any, value: Mapping[str, object]) -> None:
     for task, prefix in value.items():
         if task not in EMBED_TASKS or not isinstance(prefix, str):
-            msg = f"{field.name}: {task!r} is {prefix!r}: give a str for one of inferd's task words"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                f"{field.name}: {task!r} is {prefix!r}: give a str for one of inferd's task words"
+            )
 
 
 class LlamaCppFields(TypedDict, total=False):

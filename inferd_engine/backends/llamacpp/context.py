@@ -57,8 +57,10 @@ class Context(Owner):
         forget_complaints()
         self.own(llama.llama_init_from_model(model.handle, params), llama.llama_free)
         if not self.handle:
-            msg = f"there is not the memory for a context of n_ctx={n_ctx} tokens{complaints()}"
-            raise NotReadyError(msg, retryable=False)
+            raise NotReadyError(
+                f"there is not the memory for a context of n_ctx={n_ctx} tokens{complaints()}",
+                retryable=False,
+            )
         self._memory = llama.llama_get_memory(self.handle)
         self.size: int = llama.llama_n_ctx(self.handle)
 
@@ -106,11 +108,9 @@ class Context(Owner):
             self.known += piece
             return len(piece)
         if result == _ABORTED:
-            msg = "the answer was stopped"
-            raise RequestCancelledError(msg)
+            raise RequestCancelledError("the answer was stopped")
         what = "the context is full" if result == _FULL else f"llama_decode returned {result}"
-        msg = f"llama.cpp cannot go on: {what}{complaints()}"
-        raise InternalError(msg)
+        raise InternalError(f"llama.cpp cannot go on: {what}{complaints()}")
 
     def _cut(self) -> None:
         """Take out of the cache what is not known, or all where llama.cpp cannot take a part."""
@@ -126,8 +126,8 @@ def _check_memory(needed: float, n_ctx: int) -> None:
     except (AttributeError, ValueError, OSError):
         return  # nobody can tell
     if needed > there:
-        msg = (
+        raise NotReadyError(
             f"a context of n_ctx={n_ctx} tokens takes {needed / 2**30:.1f} GiB, and this machine "
-            f"has {there / 2**30:.1f}: give a smaller n_ctx or cache_type"
+            f"has {there / 2**30:.1f}: give a smaller n_ctx or cache_type",
+            retryable=False,
         )
-        raise NotReadyError(msg, retryable=False)

@@ -67,8 +67,10 @@ class Embedder(Owner):
         forget_complaints()
         self.own(llama.llama_init_from_model(model.handle, params), llama.llama_free)
         if not self.handle:
-            msg = f"there is not the memory for embed_n_ctx={size} tokens{complaints()}"
-            raise NotReadyError(msg, retryable=False)
+            raise NotReadyError(
+                f"there is not the memory for embed_n_ctx={size} tokens{complaints()}",
+                retryable=False,
+            )
         llama.llama_set_embeddings(self.handle, True)  # noqa: FBT003 - C's
         self._memory = llama.llama_get_memory(self.handle)
         self._batch = Batch(size)
@@ -84,11 +86,10 @@ class Embedder(Owner):
         for index, text in enumerate(texts):
             tokens = self._model.tokenize(prefix + text)
             if len(tokens) > self.size:
-                msg = (
+                raise InvalidRequestError(
                     f"input[{index}] has {len(tokens)} tokens, and embed_n_ctx is {self.size}: "
                     "shorten the text, or give a larger embed_n_ctx"
                 )
-                raise InvalidRequestError(msg)
             found.append(tokens)
         return found
 
@@ -104,8 +105,9 @@ class Embedder(Owner):
         """
         count = dimensions or self._width
         if count > self._width:
-            msg = f"dimensions is {count}, and this model makes vectors of {self._width}"
-            raise UnsupportedError(msg)
+            raise UnsupportedError(
+                f"dimensions is {count}, and this model makes vectors of {self._width}"
+            )
         while not self._turn.acquire(timeout=_SLICE):
             _check_wanted(flag)
         try:
@@ -131,21 +133,22 @@ class Embedder(Owner):
         _check_wanted(flag)
         found = llama.llama_get_embeddings_seq(self.handle, 0) if result == 0 else None
         if not found:
-            msg = f"llama.cpp made no vector (llama_decode returned {result}){complaints()}"
-            raise InternalError(msg)
+            raise InternalError(
+                f"llama.cpp made no vector (llama_decode returned {result}){complaints()}"
+            )
         return list(found[: self._width])
 
 
 def _check_wanted(flag: AbortFlag) -> None:
     if flag:
-        msg = "the call was cancelled while its vectors were made"
-        raise RequestCancelledError(msg)
+        raise RequestCancelledError("the call was cancelled while its vectors were made")
 
 
 def _normed(vector: list[float]) -> array[float]:
     """Return a vector of the length 1 in the same direction."""
     length = math.sqrt(math.fsum(value * value for value in vector))
     if not math.isfinite(length) or length == 0:
-        msg = "the model made a vector that has no direction: NaN, infinite, or all zeros"
-        raise InternalError(msg)
+        raise InternalError(
+            "the model made a vector that has no direction: NaN, infinite, or all zeros"
+        )
     return array("f", [value / length for value in vector])

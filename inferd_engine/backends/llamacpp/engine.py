@@ -67,11 +67,11 @@ class Engine:
             InvalidRequestError: The file is not what it has to be.
         """
         if self._pid not in (None, os.getpid()):
-            msg = (
+            raise NotReadyError(
                 "the model was loaded before this process was forked, and cannot compute here: "
-                "make a LlamaCpp in each process, or start processes with 'spawn'"
+                "make a LlamaCpp in each process, or start processes with 'spawn'",
+                retryable=False,
             )
-            raise NotReadyError(msg, retryable=False)
         if self.loaded is not None:
             return self.loaded
         with waiting(live, cancel) as waiter:
@@ -90,8 +90,7 @@ class Engine:
                 self._forget()  # the next who asks begins anew
             if loading.error is not None and not loading.flag:
                 raise copy.copy(loading.error)  # there may be others who wait, and are given theirs
-        msg = "the call was cancelled while the model was loaded"
-        raise RequestCancelledError(msg)
+        raise RequestCancelledError("the call was cancelled while the model was loaded")
 
     def _start(self, loading: Apart[Loaded]) -> None:
         self._pid = os.getpid()

@@ -57,7 +57,7 @@ class JsonGrammar:
         rules = {"root": root, **self._rules, **_PRIMITIVES}
         return "".join(f"{name} ::= {rule}\n" for name, rule in rules.items())
 
-    def rule_of(self, schema: Any, place: str) -> str:  # noqa: ANN401 - JSON
+    def rule_of(self, schema: Any, place: str) -> str:
         """Return a rule for what a schema describes.
 
         Args:
@@ -77,7 +77,7 @@ class JsonGrammar:
         except RecursionError:
             raise InvalidRequestError(f"{place} refers to itself without end") from None
 
-    def _rule(self, schema: Any, place: str) -> str:  # noqa: ANN401
+    def _rule(self, schema: Any, place: str) -> str:
         """Return what stands for a schema inside of another rule."""
         if schema is True or schema == {}:
             return "value"
@@ -125,7 +125,7 @@ class JsonGrammar:
             whole = _merged(whole, known, f"{place}.allOf")
         return whole
 
-    def _typed(self, schema: Mapping[str, Any], kind: Any, place: str) -> str:  # noqa: ANN401
+    def _typed(self, schema: Mapping[str, Any], kind: Any, place: str) -> str:
         if kind not in _TYPES and kind is not None:
             raise InvalidRequestError(f"{place}.type is {kind!r}: take one of {', '.join(_TYPES)}")
         if kind == "object":
@@ -159,7 +159,7 @@ class JsonGrammar:
             first, later = self._add(first), self._add(later)
         return f'"{{" ws {first} "}}"'
 
-    def _free_object(self, inner: Any, place: str) -> str:  # noqa: ANN401
+    def _free_object(self, inner: Any, place: str) -> str:
         if inner is False:
             return '"{" ws "}"'
         value = self._rule(inner, f"{place}.additionalProperties")
@@ -185,7 +185,7 @@ class JsonGrammar:
         items = f'{item} ("," ws {item}){rest}'
         return f'"[" ws {items if least else f"({items})?"} "]"'
 
-    def _found(self, reference: Any, place: str) -> Any:  # noqa: ANN401
+    def _found(self, reference: Any, place: str) -> Any:
         """Return the schema that a reference within the schema means (RFC 6901)."""
         if isinstance(reference, str) and reference.startswith("#"):
             found = self._root
@@ -209,7 +209,7 @@ def _kind(schema: Mapping[str, Any]) -> str | None:
     return "string" if {"minLength", "maxLength"} & {*schema} else None
 
 
-def _merged(first: Mapping[str, Any], second: Any, place: str) -> dict[str, Any]:  # noqa: ANN401
+def _merged(first: Mapping[str, Any], second: Any, place: str) -> dict[str, Any]:
     """Return a schema that says what both say."""
     if second is True:
         return {**first}
@@ -237,8 +237,9 @@ def _bounds(schema: Mapping[str, Any], low: str, high: str, place: str) -> tuple
     for word, value in ((low, least), (high, most)):
         is_number = isinstance(value, int) and not isinstance(value, bool)
         if value is not None and not (is_number and 0 <= value <= _MOST_REPEATED):
-            msg = f"{place}.{word} is {value!r}: it has to be between 0 and {_MOST_REPEATED}"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                f"{place}.{word} is {value!r}: it has to be between 0 and {_MOST_REPEATED}"
+            )
     if most is not None and most < least:
         raise InvalidRequestError(f"{place}.{high} is {most}, which is less than {low}")
     return least, most
@@ -249,7 +250,7 @@ def _times(schema: Mapping[str, Any], low: str, high: str, place: str) -> str:
     return f"{{{least},{'' if most is None else most}}}"
 
 
-def _literal(value: Any) -> str:  # noqa: ANN401
+def _literal(value: Any) -> str:
     """Return the JSON of a value, as a literal of a grammar."""
     return quoted(json.dumps(value, ensure_ascii=False))
 

@@ -36,7 +36,7 @@ _kept: list[Any] = []  # what C refers to: it has to live as long as the process
 
 
 @functools.cache
-def library() -> Any:  # noqa: ANN401 - a module without types
+def library() -> Any:  # a module without types
     """Return llama-cpp-python's module of C functions, ready to be used.
 
     Raises:
@@ -47,21 +47,23 @@ def library() -> Any:  # noqa: ANN401 - a module without types
 
         llama = llama_cpp.llama_cpp
     except ImportError as error:
-        msg = "LlamaCpp needs llama-cpp-python: pip install 'inferd-engine[llamacpp]'"
-        raise UnsupportedError(msg) from error
+        raise UnsupportedError(
+            "LlamaCpp needs llama-cpp-python: pip install 'inferd-engine[llamacpp]'"
+        ) from error
     except (OSError, RuntimeError) as error:
-        msg = f"llama-cpp-python is there, but its library cannot be loaded: {error}"
-        raise UnsupportedError(msg) from error
+        raise UnsupportedError(
+            f"llama-cpp-python is there, but its library cannot be loaded: {error}"
+        ) from error
     _redirect_log(llama)
     llama.llama_backend_init()
     return llama
 
 
-def _redirect_log(llama: Any) -> None:  # noqa: ANN401
+def _redirect_log(llama: Any) -> None:
     level = logging.DEBUG
 
     @llama.llama_log_callback  # type: ignore[untyped-decorator]
-    def log(kind: int, text: bytes, _: Any) -> None:  # noqa: ANN401
+    def log(kind: int, text: bytes, _: Any) -> None:
         nonlocal level
         level = level if kind == _CONTINUED else _LEVELS.get(kind, logging.DEBUG)
         line = text.decode("utf-8", "replace").strip()
@@ -103,7 +105,7 @@ class Owner:
 
     handle: Any = None
 
-    def own(self, handle: Any, free: Callable[[Any], object]) -> None:  # noqa: ANN401
+    def own(self, handle: Any, free: Callable[[Any], object]) -> None:
         """Have this from now on; nothing is had of what could not be made."""
         self.handle, self._free, self._pid, self._getpid = handle, free, os.getpid(), os.getpid
 
@@ -132,7 +134,7 @@ class AbortFlag:
 
 
 @functools.cache
-def abort_callback() -> Any:  # noqa: ANN401 - a function pointer of ctypes
+def abort_callback() -> Any:  # a function pointer of ctypes
     """Return what llama.cpp asks whether to go on: in C, or in Python where the C part is not."""
     callback = library().ggml_abort_callback
     if IMPLEMENTATION == "native":

@@ -55,8 +55,9 @@ class Model(Owner):
         self.own(handle, llama.llama_model_free)
         if not self.handle:
             _check_wanted(flag)
-            msg = f"model_path: {self.path!r} cannot be loaded{complaints()}"
-            raise NotReadyError(msg, retryable=False)
+            raise NotReadyError(
+                f"model_path: {self.path!r} cannot be loaded{complaints()}", retryable=False
+            )
         self.vocab = llama.llama_model_get_vocab(self.handle)
         self.n_vocab: int = llama.llama_vocab_n_tokens(self.vocab)
 
@@ -115,8 +116,7 @@ class Model(Owner):
 
 def _check_wanted(flag: AbortFlag) -> None:
     if flag:
-        msg = "the model was not loaded: nobody waits for it any more"
-        raise RequestCancelledError(msg)
+        raise RequestCancelledError("the model was not loaded: nobody waits for it any more")
 
 
 def _check_file(config: LlamaCppConfig, flag: AbortFlag) -> None:
@@ -126,12 +126,14 @@ def _check_file(config: LlamaCppConfig, flag: AbortFlag) -> None:
         with Path(path).open("rb") as file:
             head = file.read(8)
             if head[:4] != _MAGIC:
-                msg = f"model_path: {path!r} is not a GGUF file: it does not begin with GGUF"
-                raise InvalidRequestError(msg)
+                raise InvalidRequestError(
+                    f"model_path: {path!r} is not a GGUF file: it does not begin with GGUF"
+                )
             version = struct.unpack("<I", head[4:].ljust(4, b"\0"))[0]
             if version not in _VERSIONS:
-                msg = f"model_path: {path!r} is GGUF version {version}, which llama.cpp cannot read"
-                raise InvalidRequestError(msg)
+                raise InvalidRequestError(
+                    f"model_path: {path!r} is GGUF version {version}, which llama.cpp cannot read"
+                )
             if not config.model_sha256:
                 return
             file.seek(0)
@@ -140,11 +142,11 @@ def _check_file(config: LlamaCppConfig, flag: AbortFlag) -> None:
                 _check_wanted(flag)
                 digest.update(block)
     except OSError as error:
-        msg = f"model_path: {path!r} cannot be read: {error.strerror or error}"
-        raise InvalidRequestError(msg) from None
+        raise InvalidRequestError(
+            f"model_path: {path!r} cannot be read: {error.strerror or error}"
+        ) from None
     if not hmac.compare_digest(digest.hexdigest(), config.model_sha256.lower()):
-        msg = (
+        raise InvalidRequestError(
             f"model_path: {path!r} has the SHA-256 {digest.hexdigest()}, "
             f"and model_sha256 is {config.model_sha256}"
         )
-        raise InvalidRequestError(msg)

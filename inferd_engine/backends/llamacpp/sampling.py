@@ -61,14 +61,15 @@ class Sampler(Owner):
         seed = _RANDOM if sampling.seed is None else sampling.seed % _SEEDS
         self._add(llama.llama_sampler_init_dist(seed))
 
-    def _add(self, sampler: Any) -> None:  # noqa: ANN401
+    def _add(self, sampler: Any) -> None:
         self._llama.llama_sampler_chain_add(self.handle, sampler)
 
-    def _grammar(self, sampling: Sampling) -> Any:  # noqa: ANN401
+    def _grammar(self, sampling: Sampling) -> Any:
         llama, vocab = self._llama, self._model.vocab
         if "\0" in sampling.grammar:
-            msg = "grammar holds a NUL character: llama.cpp would read no further"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                "grammar holds a NUL character: llama.cpp would read no further"
+            )
         text = sampling.grammar.encode("utf-8", "replace")
         forget_complaints()
         if sampling.lazy_from:
@@ -79,8 +80,9 @@ class Sampler(Owner):
         else:
             made = llama.llama_sampler_init_grammar(vocab, text, b"root")
         if not made:
-            msg = f"grammar is not one that llama.cpp can read (GBNF){complaints()}"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                f"grammar is not one that llama.cpp can read (GBNF){complaints()}"
+            )
         return made
 
     def next(self, context: Context) -> int:
@@ -104,13 +106,12 @@ class Sampler(Owner):
         llama.llama_sampler_apply(self.handle, ctypes.byref(array))
         chosen = array.data[array.selected] if array.selected >= 0 else None
         if chosen is None or math.isinf(chosen.logit):
-            msg = "the grammar lets none of the model's tokens follow"
-            raise InternalError(msg)
+            raise InternalError("the grammar lets none of the model's tokens follow")
         llama.llama_sampler_accept(self.handle, chosen.id)
         return int(chosen.id)
 
 
-def _candidates(count: int) -> Any:  # noqa: ANN401 - an array of numpy's
+def _candidates(count: int) -> Any:  # an array of numpy's
     """Return room for llama.h's `llama_token_data` of each token."""
     import numpy as np  # noqa: PLC0415 - likewise
 

@@ -76,8 +76,9 @@ class Slots:
         most = self._max_waiting
         if most is not None and ticket.context is None and len(self._waiting) > most:
             ticket.leave()
-            msg = f"the model is busy, and as many requests wait for it as may: max_waiting={most}"
-            raise NotReadyError(msg)
+            raise NotReadyError(
+                f"the model is busy, and as many requests wait for it as may: max_waiting={most}"
+            )
         return ticket
 
     def take_back(self, context: Context | None, ticket: Ticket) -> None:

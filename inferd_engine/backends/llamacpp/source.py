@@ -96,8 +96,7 @@ class Clock:
         if phase is None:
             return None
         what = {"total": "the answer", "first_token": "the first token", "idle": "a token"}[phase]
-        msg = f"{what} took longer than {self._limits[phase]} s"
-        return DeadlineError(msg, phase=phase)
+        return DeadlineError(f"{what} took longer than {self._limits[phase]} s", phase=phase)
 
     def stop(self) -> None:
         """Keep no more time, and let go of what was to be called."""
@@ -171,8 +170,7 @@ class LlamaSource(Source):
 
     def _check_flag(self) -> None:
         if self._flag:
-            msg = "the answer was stopped"
-            raise RequestCancelledError(msg)
+            raise RequestCancelledError("the answer was stopped")
 
     def _wait(self) -> list[Event]:
         """Wait for a context."""

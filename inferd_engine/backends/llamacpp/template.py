@@ -29,7 +29,7 @@ def _refuse(message: str) -> NoReturn:
     raise TemplateError(message)
 
 
-def _to_json(value: Any, indent: int | None = None, **_: Any) -> str:  # noqa: ANN401
+def _to_json(value: Any, indent: int | None = None, **_: Any) -> str:
     """Write JSON as it is: Jinja's own filter escapes it for HTML."""
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
@@ -53,8 +53,9 @@ def rendered(source: str, words: Mapping[str, Any]) -> str:
         environment.globals["strftime_now"] = time.strftime
         return environment.from_string(source).render(**words)
     except (JinjaError, ValueError, TypeError, LookupError, ArithmeticError) as error:
-        msg = f"the chat template fails on these messages: {type(error).__name__}: {error}"
-        raise InvalidRequestError(msg) from None
+        raise InvalidRequestError(
+            f"the chat template fails on these messages: {type(error).__name__}: {error}"
+        ) from None
 
 
 def prompt_from(
@@ -63,7 +64,7 @@ def prompt_from(
     *,
     template: str | None = None,
     chat_format: str | None = None,
-    **words: Any,  # noqa: ANN401 - for the template
+    **words: Any,  # for the template
 ) -> str:
     """Return the text that the model reads.
 
@@ -81,8 +82,9 @@ def prompt_from(
         return _formatted(chat_format, messages)
     source = template if template is not None else model.template
     if source is None:
-        msg = "the model has no chat template: give chat_format='chatml', say, or chat_template"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            "the model has no chat template: give chat_format='chatml', say, or chat_template"
+        )
     llama, vocab = library(), model.vocab
     known = {
         "messages": [_as_templates_want(message) for message in messages],
@@ -141,8 +143,9 @@ def _formatted(name: str, messages: Sequence[Mapping[str, Any]]) -> str:
             size,
         )
         if length < 0:
-            msg = f"chat_format is {name!r}: take one of llama.cpp's, such as 'chatml' or 'llama3'"
-            raise InvalidRequestError(msg)
+            raise InvalidRequestError(
+                f"chat_format is {name!r}: take one of llama.cpp's, such as 'chatml' or 'llama3'"
+            )
         if length <= size:
             return text.raw[:length].decode("utf-8", "replace")
         size = length

@@ -27,7 +27,7 @@ _THOUGHT = '([^<] | "<" [^/])* "</think>" [ \\n]{0,4} '
 _FREE_JSON = {"json_object": "object", "json": "object"}
 
 
-def word_of(choice: Any) -> str:  # noqa: ANN401 - JSON
+def word_of(choice: Any) -> str:
     """Return what a choice says: ``"auto"``, ``"none"`` or ``"required"``."""
     kind = choice.get("type") if isinstance(choice, Mapping) else choice
     if named_in(choice) or ANY in (choice, kind):
@@ -78,7 +78,7 @@ def _call(grammar: JsonGrammar, tool: Tool, place: str) -> str:
     return f'"{CALL_BEGIN}" ws "{{" ws {pairs} "}}" ws "{CALL_END}"'
 
 
-def _schema_of(wanted: Any) -> Any:  # noqa: ANN401 - JSON
+def _schema_of(wanted: Any) -> Any:
     """Return the schema that a response format asks for; None for text."""
     if wanted is None:
         return None
@@ -92,11 +92,10 @@ def _schema_of(wanted: Any) -> Any:  # noqa: ANN401 - JSON
         schema = inner.get("schema") if isinstance(inner, Mapping) else None
         if schema is not None:
             return schema
-    msg = (
+    raise InvalidRequestError(
         f"response_format is {wanted!r}: take {{'type': 'json_object'}} or "
         "{'type': 'json_schema', 'schema': …}"
     )
-    raise InvalidRequestError(msg)
 
 
 def described(tools: Sequence[Tool]) -> list[dict[str, Any]]:

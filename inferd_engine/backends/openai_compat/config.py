@@ -38,7 +38,7 @@ _ENCODINGS = (None, "float", "base64")
 _DIALECT = [field.name for field in attrs.fields(Dialect)]
 
 
-def _check_prefixes(_: Any, field: Any, value: Mapping[str, str]) -> None:  # noqa: ANN401
+def _check_prefixes(_: Any, field: Any, value: Mapping[str, str]) -> None:
     for task, prefix in value.items():
         if task not in EMBED_TASKS:
             known = ", ".join(EMBED_TASKS)

@@ -29,11 +29,11 @@ _BASE64: dict[str, Any] = {"encoding_format": "base64"}  # of vectors: they are 
 _NAMES: dict[str, Any] = {"tool_name_pattern": "[A-Za-z0-9_-]{1,64}"}
 
 
-def _local(server: LocalServer, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def _local(server: LocalServer, **fields: Any) -> dict[str, Any]:
     return {"base_url": f"{server.url}/v1", "api_key_variable": "", **fields}
 
 
-def _provider(variable: str, base_url: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def _provider(variable: str, base_url: str, **fields: Any) -> dict[str, Any]:
     return {"base_url": base_url, "api_key_variable": variable, **fields}
 
 

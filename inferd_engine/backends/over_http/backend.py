@@ -48,7 +48,7 @@ class HttpBackend(Backend, Generic[_Config]):
     stream_type: ClassVar[str] = "text/event-stream"
     """The Content-Type of an answer that is a stream."""
 
-    def __init__(self, config: _Config | str | None, fields: Any) -> None:  # noqa: ANN401
+    def __init__(self, config: _Config | str | None, fields: Any) -> None:
         kind = self.config_class
         hide(kind, fields)
         if isinstance(config, str):
@@ -76,7 +76,7 @@ class HttpBackend(Backend, Generic[_Config]):
         self.buffer = config.buffer
         self._transport = transport
 
-    def _with(self, fields: Any) -> Self:  # noqa: ANN401
+    def _with(self, fields: Any) -> Self:
         """Do what ``with_options()`` promises; the fields are as those of the constructor."""
         hide(self.config_class, fields)
         other = type(self).__new__(type(self))

@@ -41,7 +41,7 @@ def hiding(make: Callable[..., None]) -> Callable[..., None]:
 
     @without_frames
     @functools.wraps(make)
-    def init(self: object, **given: Any) -> None:  # noqa: ANN401
+    def init(self: object, **given: Any) -> None:
         try:
             hide(type(self), given)
             _check_names(type(self), given)

@@ -53,7 +53,7 @@ def key_from_environment(config: Upstream) -> Secret:
     return Secret(os.environ.get(variable, "") if variable else "", source=variable)
 
 
-def check_key(_: Any, __: Any, value: Secret) -> None:  # noqa: ANN401 - attrs' signature
+def check_key(_: Any, __: Any, value: Secret) -> None:
     """Refuse a key that no header can hold; one that is not known yet is checked at the call."""
     if not value.is_function and not value.is_left_out and _NOT_A_KEY.search(value.reveal()):
         place = value.source or "api_key"
@@ -63,7 +63,7 @@ def check_key(_: Any, __: Any, value: Secret) -> None:  # noqa: ANN401 - attrs' 
         )
 
 
-def check_base_url(_: Any, __: Any, value: str) -> None:  # noqa: ANN401 - attrs' signature
+def check_base_url(_: Any, __: Any, value: str) -> None:
     """Refuse an address that cannot be used."""
     if not isinstance(value, str):
         raise InvalidRequestError(f"base_url is a {type(value).__name__}: it has to be a str")
@@ -88,7 +88,7 @@ def check_way(config: Upstream) -> None:
         )
 
 
-def check_headers(_: Any, __: Any, value: Mapping[str, str]) -> None:  # noqa: ANN401
+def check_headers(_: Any, __: Any, value: Mapping[str, str]) -> None:
     """Refuse headers that cannot be sent, or that are not the caller's to set."""
     for name, content in value.items():
         if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
@@ -107,7 +107,7 @@ def check_headers(_: Any, __: Any, value: Mapping[str, str]) -> None:  # noqa: A
             )
 
 
-def check_header_name(_: Any, field: Any, value: str) -> None:  # noqa: ANN401
+def check_header_name(_: Any, field: Any, value: str) -> None:
     """Refuse a name that no header has, or that a key must not go into."""
     if not (isinstance(value, str) and _HEADER_NAME.fullmatch(value)):
         raise InvalidRequestError(
@@ -119,7 +119,7 @@ def check_header_name(_: Any, field: Any, value: str) -> None:  # noqa: ANN401
         )
 
 
-def check_proxies(_: Any, __: Any, value: Mapping[str, str] | None) -> None:  # noqa: ANN401
+def check_proxies(_: Any, __: Any, value: Mapping[str, str] | None) -> None:
     """Refuse proxies whose address cannot be used."""
     for scheme, address in (value or {}).items():
         if scheme != "no_proxy" and address:  # an empty one, or None, is none, as in requests

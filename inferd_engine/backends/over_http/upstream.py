@@ -98,13 +98,13 @@ def _to_verify(value: str | os.PathLike[str] | bool | None) -> bool | str | None
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def _to_cert(value: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> Any:  # noqa: ANN401
+def _to_cert(value: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> Any:
     if isinstance(value, (list, tuple)):  # what is no path is left for the check to name
         return tuple(map(_to_cert, value))
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def _check_verify(_: Any, __: Any, value: object) -> None:  # noqa: ANN401
+def _check_verify(_: Any, __: Any, value: object) -> None:
     # An empty str would switch verification off.
     if value is not None and not isinstance(value, bool) and not (isinstance(value, str) and value):
         raise InvalidRequestError(
@@ -112,7 +112,7 @@ def _check_verify(_: Any, __: Any, value: object) -> None:  # noqa: ANN401
         )
 
 
-def _check_cert(_: Any, __: Any, value: object) -> None:  # noqa: ANN401
+def _check_cert(_: Any, __: Any, value: object) -> None:
     paths = value if isinstance(value, tuple) and len(value) == 2 else (value,)  # noqa: PLR2004
     if value is not None and not all(isinstance(path, str) and path for path in paths):
         raise InvalidRequestError(
@@ -229,7 +229,7 @@ class Upstream:
         return os.environ.get(cls.BASE_URL_VARIABLE) or cls.BASE_URL
 
     @classmethod
-    def _of_preset(cls, name: str, given: Any) -> Self:  # noqa: ANN401
+    def _of_preset(cls, name: str, given: Any) -> Self:
         """Fill in what is known of a provider; the fields given win.
 
         Args:

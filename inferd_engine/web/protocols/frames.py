@@ -13,16 +13,16 @@ from typing import Any
 _compact = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
-def json_text(value: Any) -> str:  # noqa: ANN401 - JSON
+def json_text(value: Any) -> str:
     r"""Return JSON on one line of ASCII; ``<``, which only stands in texts, is ``\u003c``."""
     return _compact(value).replace("<", "\\u003c")
 
 
-def sse_frame(value: Any) -> bytes:  # noqa: ANN401 - JSON
+def sse_frame(value: Any) -> bytes:
     """Return a server-sent event with JSON as its data (WHATWG HTML, section 9.2)."""
     return f"data: {json_text(value)}\n\n".encode("ascii")
 
 
-def json_line(value: Any) -> bytes:  # noqa: ANN401 - JSON
+def json_line(value: Any) -> bytes:
     """Return a line of NDJSON."""
     return f"{json_text(value)}\n".encode("ascii")

@@ -58,7 +58,7 @@ class Inferd:
             )
         return b""
 
-    def _block(self, **block: Any) -> bytes:  # noqa: ANN401 - JSON
+    def _block(self, **block: Any) -> bytes:
         return self._frame({"type": "frame", "id": self._id, "block": block})
 
     def end(self, ending: Ending) -> bytes:

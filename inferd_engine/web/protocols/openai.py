@@ -126,7 +126,7 @@ class OpenAI:
         self,
         delta: dict[str, Any],
         finish_reason: str | None = None,
-        **more: Any,  # noqa: ANN401 - JSON
+        **more: Any,
     ) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         if self._include_usage:

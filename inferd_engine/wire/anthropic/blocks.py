@@ -77,15 +77,14 @@ class Block:
         """Whether nothing was said of a call's input."""
         return not self.seed and not any(map(str.strip, self.parts))
 
-    def read(self) -> Any:  # noqa: ANN401 - JSON
+    def read(self) -> Any:
         """Decode a call's input.
 
         Raises:
             ValueError: It is no JSON, or there is no name.
         """
         if not self.name:
-            msg = "a tool call without a name"
-            raise ValueError(msg)
+            raise ValueError("a tool call without a name")
         if any(map(str.strip, self.parts)):
             return read_arguments(self.parts)
         return read_arguments([self.seed or "{}"])
@@ -169,7 +168,7 @@ class Blocks:
             block.parts.append(piece)
             self.size += len(piece)
 
-    def sign(self, index: int | None, signature: Any) -> None:  # noqa: ANN401 - JSON
+    def sign(self, index: int | None, signature: Any) -> None:
         """Keep the signature of a thought, or the next piece of it."""
         if not isinstance(signature, str) or not signature:
             return  # what is no text could not go back as it came
@@ -241,7 +240,7 @@ class Blocks:
         if isinstance(value, dict):
             yield self._give(block, value)
 
-    def _give(self, block: Block, value: Any) -> ToolUse:  # noqa: ANN401 - JSON
+    def _give(self, block: Block, value: Any) -> ToolUse:
         block.given = ToolUse(self._id_of(block), join_surrogates(block.name), value)
         block.parts = []
         return block.given
@@ -259,7 +258,7 @@ class Blocks:
         )
 
 
-def _json_of(seed: Any) -> str:  # noqa: ANN401 - JSON
+def _json_of(seed: Any) -> str:
     """Give the JSON of a call's input as it stood in its beginning; "" if that is nothing."""
     return seed if isinstance(seed, str) else json.dumps(seed) if seed else ""
 

@@ -207,7 +207,7 @@ class MessageAccumulator:
         self.skipped += 1
         self._has_payload = self._lost_end = True
 
-    def _take_document(self, document: Any, event: str) -> Iterator[TokenEventV2]:  # noqa: ANN401
+    def _take_document(self, document: Any, event: str) -> Iterator[TokenEventV2]:
         chunks = objects_in(document)
         if not chunks and event == "error":
             raise upstream_error(document, request_id=self._request_id)

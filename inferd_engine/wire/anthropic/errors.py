@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from inferd_engine.errors import UpstreamError
 
 
-def upstream_error(value: Any, *, request_id: str | None = None) -> UpstreamError:  # noqa: ANN401
+def upstream_error(value: Any, *, request_id: str | None = None) -> UpstreamError:
     """Make the error for an error object (or text) inside a 200 answer.
 
     Args:

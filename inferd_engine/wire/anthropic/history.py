@@ -62,8 +62,7 @@ def history_from(
     for index, message in enumerate(messages):
         history.take(message, f"messages[{index}].content")
     if not history.turns:
-        msg = "messages holds nothing that is sent: say something as user()"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError("messages holds nothing that is sent: say something as user()")
     for turn in history.turns:  # a stable sort: results first
         turn["content"].sort(key=lambda block: block["type"] != "tool_result")
     return "\n\n".join(history.system), history.turns
@@ -100,8 +99,9 @@ class _History:
         texts: list[str] = []
         for number, block in enumerate(message.content):
             if not isinstance(block, TextBlock):
-                msg = f"{place}[{number}] is {block.type}: a system message holds text alone"
-                raise InvalidRequestError(msg)
+                raise InvalidRequestError(
+                    f"{place}[{number}] is {block.type}: a system message holds text alone"
+                )
             texts.append(block.text)
         if (text := "".join(texts)).strip():
             self.system.append(text)
@@ -128,18 +128,21 @@ class _History:
         if isinstance(block, (ImageBlock, DocumentBlock, AudioBlock, VideoBlock)):
             switch = _SWITCHES.get(block.type)
             step = f": configure {switch} if the model takes it" if switch else ""
-            msg = f"{place} shows {block.type}, which this backend does not send{step}"
-            raise AttachmentUnsupportedError(msg)
-        msg = f"{place} has the unknown block type {block.type!r}: remove it"
-        raise UnknownContentBlockError(msg)
+            raise AttachmentUnsupportedError(
+                f"{place} shows {block.type}, which this backend does not send{step}"
+            )
+        raise UnknownContentBlockError(
+            f"{place} has the unknown block type {block.type!r}: remove it"
+        )
 
     def _result(self, block: ToolResultBlock, place: str) -> dict[str, Any]:
         content: list[dict[str, Any]] = []
         for number, inner in enumerate(block.content):
             where = f"{place}.content[{number}]"
             if isinstance(inner, (ThinkingBlock, ToolUseBlock, ToolResultBlock)):
-                msg = f"{where} is {inner.type}: a tool result takes text, images and documents"
-                raise NonTextToolResultError(msg)
+                raise NonTextToolResultError(
+                    f"{where} is {inner.type}: a tool result takes text, images and documents"
+                )
             content += self._block(inner, where)
         result: dict[str, Any] = {
             "type": "tool_result",
@@ -170,7 +173,7 @@ def _thought(block: ThinkingBlock) -> list[dict[str, Any]]:
     return []
 
 
-def _object(value: Any, place: str) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def _object(value: Any, place: str) -> dict[str, Any]:
     """Give a call's input as the object that it has to be; what is none is put into one."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):  # a custom tool of another backend takes text
@@ -180,6 +183,7 @@ def _object(value: Any, place: str) -> dict[str, Any]:  # noqa: ANN401 - JSON
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        msg = f"{place}.input is something that JSON cannot hold: {error}"
-        raise InvalidRequestError(msg) from None
+        raise InvalidRequestError(
+            f"{place}.input is something that JSON cannot hold: {error}"
+        ) from None
     return value if isinstance(value, dict) else {"input": value}

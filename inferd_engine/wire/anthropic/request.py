@@ -112,24 +112,23 @@ def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
         extra = merged(dialect.extra_body, resolved.extra_body)
         whole: dict[str, Any] = joined_in_value(merged(body, extra))
     except ValueError:
-        msg = "the request holds a value that is nested too deeply"
-        raise InvalidRequestError(msg) from None
+        raise InvalidRequestError("the request holds a value that is nested too deeply") from None
     return whole
 
 
 def _check_fields(resolved: ResolvedV2, dialect: Dialect) -> None:
     if resolved.seed is not None:
-        msg = "seed is set, which Anthropic's Messages have no word for: leave it out"
-        raise UnsupportedError(msg)
+        raise UnsupportedError(
+            "seed is set, which Anthropic's Messages have no word for: leave it out"
+        )
     if dialect.version < WITHOUT_SAMPLING:
         return
     for name in _SAMPLING:
         if getattr(resolved, name) is not None:
-            msg = (
+            raise UnsupportedError(
                 f"{name} is set, which the API version {dialect.version} refuses: leave it out, "
                 'or configure version="2023-06-01" if the model still takes it'
             )
-            raise UnsupportedError(msg)
 
 
 def _fit_budget(body: dict[str, Any], most: int | None) -> None:
@@ -140,11 +139,10 @@ def _fit_budget(body: dict[str, Any], most: int | None) -> None:
     if most is None:
         body["max_tokens"] += budget
     elif most <= _LEAST_BUDGET:
-        msg = (
+        raise InvalidRequestError(
             f"max_tokens is {most}: to think takes {_LEAST_BUDGET} of them at the least, "
             "so give more, or thinking=False"
         )
-        raise InvalidRequestError(msg)
     else:
         body["thinking"]["budget_tokens"] = min(budget, most - 1)
 
@@ -156,13 +154,14 @@ def _tool(tool: Tool) -> dict[str, Any]:
     return {"name": tool.name, **described, "input_schema": schema, **strict}
 
 
-def _tool_choice(choice: Any, parallel: bool | None) -> dict[str, Any]:  # noqa: ANN401, FBT001
+def _tool_choice(choice: Any, parallel: bool | None) -> dict[str, Any]:  # noqa: FBT001
     """Give the choice in Anthropic's shape, with what is said of several calls at once in it."""
     kind = choice.get("type") if isinstance(choice, Mapping) else choice
     names = named_in(choice)
     if isinstance(choice, Mapping) and "allowed_tools" in choice:
-        msg = "tool_choice names several tools: give those alone as tools, and choose 'required'"
-        raise UnsupportedError(msg)
+        raise UnsupportedError(
+            "tool_choice names several tools: give those alone as tools, and choose 'required'"
+        )
     wanted: dict[str, Any]
     if kind in (REQUIRED, ANY):
         wanted = {"type": "any"}
@@ -183,7 +182,7 @@ def _tool_choice(choice: Any, parallel: bool | None) -> dict[str, Any]:  # noqa:
     return {"tool_choice": wanted}
 
 
-def _response_format(wanted: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def _response_format(wanted: Any) -> dict[str, Any]:
     """Give the schema of an answer, in OpenAI's shape or inferd's, where Anthropic wants it."""
     kind = wanted.get("type") if isinstance(wanted, Mapping) else wanted
     if kind in (None, "text"):
@@ -191,9 +190,8 @@ def _response_format(wanted: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     inner = wanted.get("json_schema", wanted) if isinstance(wanted, Mapping) else {}
     schema = inner.get("schema") if isinstance(inner, Mapping) else None
     if kind != "json_schema" or not isinstance(schema, Mapping):
-        msg = (
+        raise UnsupportedError(
             f"response_format is {wanted!r}: Anthropic's Messages take a schema, as in "
             '{"type": "json_schema", "schema": …}'
         )
-        raise UnsupportedError(msg)
     return {"output_config": {"format": {"type": "json_schema", "schema": dict(schema)}}}

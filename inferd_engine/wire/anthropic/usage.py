@@ -27,7 +27,7 @@ class Counted:
         self._counts: dict[str, int] = {}
         self._is_told = False
 
-    def take(self, usage: Any, *, is_first: bool = False) -> None:  # noqa: ANN401 - JSON
+    def take(self, usage: Any, *, is_first: bool = False) -> None:
         """Take a usage object.
 
         Args:

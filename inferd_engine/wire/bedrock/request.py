@@ -60,8 +60,9 @@ def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
         InvalidRequestError: Something else cannot be sent; the message names the place.
     """
     if resolved.parallel_tool_calls is False:
-        msg = "parallel_tool_calls is False, which Bedrock's Converse has no word for: leave it out"
-        raise UnsupportedError(msg)
+        raise UnsupportedError(
+            "parallel_tool_calls is False, which Bedrock's Converse has no word for: leave it out"
+        )
     plain = attrs.evolve(resolved, extra_body={})
     said = messages_body_from(plain, attrs.evolve(dialect, extra_body={}))
     body: dict[str, Any] = {
@@ -170,8 +171,9 @@ def _document(block: Mapping[str, Any]) -> dict[str, Any]:
 
 def _bytes_of(source: Mapping[str, Any], what: str) -> dict[str, Any]:
     if source["type"] != "base64":
-        msg = f"{what} is shown by its address: give its bytes, Bedrock fetches nothing"
-        raise AttachmentUnsupportedError(msg)
+        raise AttachmentUnsupportedError(
+            f"{what} is shown by its address: give its bytes, Bedrock fetches nothing"
+        )
     return {"source": {"bytes": source["data"]}}
 
 

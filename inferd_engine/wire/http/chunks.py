@@ -91,8 +91,7 @@ class PureChunkedDecoder:
         """Take a line, or the beginning of one; give where the next byte is."""
         end = data.find(b"\n", position) + 1
         if len(self._line) + (end or len(data)) - position > _LONGEST_LINE:
-            msg = f"a line between chunks has more than {_LONGEST_LINE} bytes"
-            raise ValueError(msg)
+            raise ValueError(f"a line between chunks has more than {_LONGEST_LINE} bytes")
         self._line += data[position : end or len(data)]
         if not end:
             return len(data)
@@ -103,15 +102,13 @@ class PureChunkedDecoder:
     def _take_size(self, line: bytes) -> None:
         match = _SIZE.fullmatch(line)
         if match is None:
-            msg = "a chunk's size is not a hexadecimal number"
-            raise ValueError(msg)
+            raise ValueError("a chunk's size is not a hexadecimal number")
         self._left = int(match[1], 16)
         self._expects = self._take_end if self._left else self._take_trailer
 
     def _take_end(self, line: bytes) -> None:
         if line not in (b"\r\n", b"\n"):
-            msg = "a chunk does not end where its size says"
-            raise ValueError(msg)
+            raise ValueError("a chunk does not end where its size says")
         self._expects = self._take_size
 
     def _take_trailer(self, line: bytes) -> None:
@@ -119,5 +116,4 @@ class PureChunkedDecoder:
         if line in (b"\r\n", b"\n"):
             self.is_done = True
         elif self._trailers > _MOST_TRAILERS:
-            msg = f"the body has more than {_MOST_TRAILERS} trailers"
-            raise ValueError(msg)
+            raise ValueError(f"the body has more than {_MOST_TRAILERS} trailers")

@@ -139,8 +139,9 @@ class _Announced:
         try:
             yield from self._unpack(data)
         except Exception as error:  # noqa: BLE001 - each library has a class of its own
-            msg = f"the body is not {self._name!r}, as its header says: {error}"
-            raise ValueError(msg) from None
+            raise ValueError(
+                f"the body is not {self._name!r}, as its header says: {error}"
+            ) from None
 
 
 def _unpacker(name: str, head: bytes) -> Callable[[bytes], Iterator[bytes]]:
@@ -161,8 +162,11 @@ def _unpacker(name: str, head: bytes) -> Callable[[bytes], Iterator[bytes]]:
     else:
         found = None
     if found is None:
-        msg = f"the upstream sent its answer in the coding {printable(name, 40)!r}, unasked: {step}"
-        raise UpstreamError(msg, code="content_coding", retryable=False)
+        raise UpstreamError(
+            f"the upstream sent its answer in the coding {printable(name, 40)!r}, unasked: {step}",
+            code="content_coding",
+            retryable=False,
+        )
     return found
 
 
@@ -211,11 +215,11 @@ def unzstd() -> Callable[[bytes], Iterator[bytes]] | None:
 class _Frames:
     """Unpacks zstd with the standard library's module, or its backport."""
 
-    def __init__(self, library: Any) -> None:  # noqa: ANN401 - a module
+    def __init__(self, library: Any) -> None:  # a module
         self._library = library
         self._unzstd = self._begun()
 
-    def _begun(self) -> Any:  # noqa: ANN401 - the library's
+    def _begun(self) -> Any:  # the library's
         limit = {self._library.DecompressionParameter.window_log_max: _WINDOW_LOG}
         return self._library.ZstdDecompressor(options=limit)
 
@@ -232,11 +236,11 @@ class _Frames:
 class _SlicedFrames:
     """Unpacks zstd with the package zstandard, which gives all at once: so it gets little."""
 
-    def __init__(self, library: Any) -> None:  # noqa: ANN401 - a module
+    def __init__(self, library: Any) -> None:  # a module
         self._library = library
         self._unzstd = self._begun()
 
-    def _begun(self) -> Any:  # noqa: ANN401 - the library's
+    def _begun(self) -> Any:  # the library's
         return self._library.ZstdDecompressor(max_window_size=1 << _WINDOW_LOG).decompressobj()
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
@@ -249,7 +253,7 @@ class _SlicedFrames:
                 part = self._unzstd.unused_data if self._unzstd.eof else b""
 
 
-def _imported(*names: str) -> Any:  # noqa: ANN401 - a module
+def _imported(*names: str) -> Any:  # a module
     """Return the first of these modules that is installed."""
     for name in names:
         try:

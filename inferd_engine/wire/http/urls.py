@@ -23,8 +23,7 @@ _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")  # RFC 1123, 2.1, and the underscore
 
 
 def _refuse(why: str) -> NoReturn:
-    msg = f"base_url {why}"
-    raise InvalidRequestError(msg)
+    raise InvalidRequestError(f"base_url {why}")
 
 
 def split_base_url(base_url: str) -> SplitResult:

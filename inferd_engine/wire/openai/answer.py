@@ -317,7 +317,7 @@ class Answer(AnyAnswer):
         max_event_bytes: int = MAX_EVENT_BYTES,
         include_raw: bool = False,
         split_think_tags: bool | Literal["inside"] = False,
-        choices: Any = 1,  # noqa: ANN401 - of the request's JSON
+        choices: Any = 1,  # of the request's JSON
         request_id: str | None = None,
         mask: Callable[[str], str] = str,
     ) -> None:

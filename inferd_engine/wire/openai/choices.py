@@ -36,7 +36,7 @@ class Choices:
         asked: How many were asked for; what is no number is one.
     """
 
-    def __init__(self, asked: Any = 1) -> None:  # noqa: ANN401 - JSON
+    def __init__(self, asked: Any = 1) -> None:
         self._is_numbered = (whole_number(asked) or 1) > 1
         self._only: int | None = 0 if self._is_numbered else None
         self._saw_several = False

@@ -83,7 +83,7 @@ class ChunkAccumulator:
         *,
         max_bytes: int = MAX_EVENT_BYTES,
         split_think_tags: bool | Literal["inside"] = False,
-        choices: Any = 1,  # noqa: ANN401 - of the request's JSON
+        choices: Any = 1,  # of the request's JSON
         request_id: str | None = None,
         mask: Callable[[str], str] = str,
     ) -> None:
@@ -258,7 +258,7 @@ class ChunkAccumulator:
                 self._has_payload = True
                 yield from self._take_document(document, event, len(text))
 
-    def _take_string(self, document: Any) -> None:  # noqa: ANN401 - JSON
+    def _take_string(self, document: Any) -> None:
         """Keep a string that is all that comes: it is what the upstream says is wrong."""
         if isinstance(self._stray, str):
             self._stray = None
@@ -270,7 +270,7 @@ class ChunkAccumulator:
         self.skipped += 1
         self._has_payload = self._lost_end = True
 
-    def _take_document(self, document: Any, event: str, size: int) -> Iterator[TokenEventV2]:  # noqa: ANN401
+    def _take_document(self, document: Any, event: str, size: int) -> Iterator[TokenEventV2]:
         chunks = objects_in(document)
         if not chunks and event == "error":
             raise upstream_error(document, request_id=self._request_id)
@@ -311,7 +311,7 @@ class ChunkAccumulator:
             self._stray = chunk
             self._lost_end = bool(find_message(chunk)) or self._lost_end
 
-    def _take_usage(self, usage: Any) -> bool:  # noqa: ANN401 - JSON
+    def _take_usage(self, usage: Any) -> bool:
         """Take a usage object; give whether it said anything."""
         merged = merged_usage(self._usage, usage)
         self._usage = merged or self._usage

@@ -148,13 +148,13 @@ class Deltas:
         for is_thought, text in pieces:
             yield from self._given(ThinkingDelta if is_thought else TextDelta, text)
 
-    def _given(self, kind: Any, text: str) -> Iterator[TokenEventV2]:  # noqa: ANN401 - an event
+    def _given(self, kind: Any, text: str) -> Iterator[TokenEventV2]:  # an event
         if text:
             self.saw_text = True
             yield kind(text)
 
 
-def _pieces_of(value: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401 - JSON
+def _pieces_of(value: Any) -> list[dict[str, Any]] | None:
     """Return a delta or a message, or several, or the text in its place; None if there is none."""
     if isinstance(value, str):
         return [{"content": value}]

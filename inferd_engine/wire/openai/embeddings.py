@@ -148,7 +148,7 @@ def _read(body: bytes, request_id: str | None) -> _Read:
     return vectors, answer if isinstance(answer, dict) else {}
 
 
-def _decoded(body: bytes) -> Any:  # noqa: ANN401 - JSON
+def _decoded(body: bytes) -> Any:
     """Decode a body; numbers stay numbers, however many there are."""
     try:
         return msgspec.json.decode(body)
@@ -165,7 +165,7 @@ def _decoded(body: bytes) -> Any:  # noqa: ANN401 - JSON
         raise ValueError("it is not JSON") from None
 
 
-def _items(answer: Any) -> list[Any]:  # noqa: ANN401 - JSON
+def _items(answer: Any) -> list[Any]:
     """Return what holds a vector each, in the order of the texts."""
     found = answer
     if isinstance(answer, dict):
@@ -191,7 +191,7 @@ def _in_order(found: list[_Item], indexes: list[int | None]) -> list[_Item]:
         return found
 
 
-def _vector(item: Any, at: int) -> array[float]:  # noqa: ANN401 - JSON
+def _vector(item: Any, at: int) -> array[float]:
     value = item.get("embedding") if isinstance(item, dict) else item
     if isinstance(value, dict):
         value = next((value[form] for form in _FORMS if value.get(form)), None)

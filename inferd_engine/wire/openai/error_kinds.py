@@ -59,7 +59,7 @@ def is_retryable_status(status: int) -> bool:
     return status in _RETRYABLE or status >= 500  # noqa: PLR2004
 
 
-def is_lasting(value: Any, message: str) -> bool:  # noqa: ANN401 - JSON
+def is_lasting(value: Any, message: str) -> bool:
     """Whether asking again cannot help: the account is empty, the model unknown, content refused.
 
     Args:
@@ -71,7 +71,7 @@ def is_lasting(value: Any, message: str) -> bool:  # noqa: ANN401 - JSON
     )
 
 
-def may_pass(value: Any, message: str) -> bool:  # noqa: ANN401 - JSON
+def may_pass(value: Any, message: str) -> bool:
     """Whether an error inside an answer may pass: all but those that blame the request."""
     if is_lasting(value, message):
         return False
@@ -81,7 +81,7 @@ def may_pass(value: Any, message: str) -> bool:  # noqa: ANN401 - JSON
     return not _BLAMING.search(_words(value))
 
 
-def _words(value: Any) -> str:  # noqa: ANN401 - JSON
+def _words(value: Any) -> str:
     """Return all codes of an error in one spelling; a label in the place of a message is one."""
     label = object_in(value).get("error")
     codes = [*find_codes(value), label if isinstance(label, str) and " " not in label else ""]
@@ -135,7 +135,7 @@ def error_in_choice(choice: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _says_error(error: Any) -> bool:  # noqa: ANN401 - JSON
+def _says_error(error: Any) -> bool:
     """Whether the value of ``error`` says that there is one; servers fill it with nothings."""
     if isinstance(error, dict):
         return any(map(_says_error, error.values()))
@@ -162,7 +162,7 @@ def _is_flat_error(fields: Mapping[str, Any], *, is_plain: bool) -> bool:
     )
 
 
-def _is_bad(code: Any) -> bool:  # noqa: ANN401 - JSON
+def _is_bad(code: Any) -> bool:
     """Whether a code beside a message says that something failed."""
     number = whole_number(code)
     if number is not None:
@@ -170,7 +170,7 @@ def _is_bad(code: Any) -> bool:  # noqa: ANN401 - JSON
     return isinstance(code, str) and bool(code.strip()) and code.lower() not in _GOOD_WORDS
 
 
-def _is_http_error(status: Any) -> bool:  # noqa: ANN401 - JSON
+def _is_http_error(status: Any) -> bool:
     """Whether a status or code says by itself that something failed."""
     number = whole_number(status)
     if number is not None:

@@ -48,7 +48,7 @@ _MOST = 5  # items of a list that are told
 _DEPTH = 8  # an error nested deeper than this has no message for people
 
 
-def find_message(value: Any, depth: int = _DEPTH) -> str:  # noqa: ANN401 - JSON
+def find_message(value: Any, depth: int = _DEPTH) -> str:
     """Find the message in a decoded error body; empty if there is none."""
     if isinstance(value, str):
         return _words_of(value.strip(), depth)
@@ -106,7 +106,7 @@ def _placed(fields: Mapping[str, Any], sentence: str) -> str:
     return f"{where}: {sentence}" if where else sentence
 
 
-def _by_field(errors: Any, depth: int) -> str:  # noqa: ANN401 - JSON
+def _by_field(errors: Any, depth: int) -> str:
     """Tell errors; an object whose names are none of ours holds them by the field (ASP.NET)."""
     found = find_message(errors, depth - 1)
     if found or not isinstance(errors, dict):
@@ -126,7 +126,7 @@ def _provider_words(value: Mapping[str, Any]) -> str:
     return ""
 
 
-def find_codes(value: Any, depth: int = _DEPTH) -> list[str]:  # noqa: ANN401 - JSON
+def find_codes(value: Any, depth: int = _DEPTH) -> list[str]:
     """Return all words and numbers that name an error, the innermost first."""
     if not isinstance(value, (dict, list)) or depth == 0:
         return []

@@ -51,7 +51,7 @@ def html_title(page: str) -> str:
     return "HTML page" + (f": {html.unescape(found[1]).strip()}" if found else "")
 
 
-def upstream_error(value: Any, *, request_id: str | None = None) -> UpstreamError:  # noqa: ANN401
+def upstream_error(value: Any, *, request_id: str | None = None) -> UpstreamError:
     """Make the error for an error object (or text) inside a 200 answer.
 
     Args:
@@ -71,7 +71,7 @@ def upstream_error(value: Any, *, request_id: str | None = None) -> UpstreamErro
     )
 
 
-def _code_of(value: Any) -> str | None:  # noqa: ANN401 - JSON
+def _code_of(value: Any) -> str | None:
     return next(iter(find_codes(value)), None)
 
 

@@ -65,7 +65,7 @@ _LONGEST = 200  # characters of a word that are looked at
 ENDS_BY_ITSELF = (StopReason.END_TURN, StopReason.TOOL_USE, StopReason.STOP_SEQUENCE)
 
 
-def finish_word(value: Any) -> str | None:  # noqa: ANN401 - JSON
+def finish_word(value: Any) -> str | None:
     """Return an upstream's finish word as it is; None for what says that it goes on."""
     word = word_in(value) if value else ""
     return None if not word.strip() or _in_one_spelling(word) in _NONE else word

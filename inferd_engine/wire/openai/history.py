@@ -67,8 +67,9 @@ def history_from(
     for index, message in enumerate(messages):
         mapped += history.message(message, f"messages[{index}].content")
     if not mapped:
-        msg = "messages holds thoughts alone, which are not sent: say something"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            "messages holds thoughts alone, which are not sent: say something"
+        )
     return list(_taking_turns(mapped)) if dialect.strict_turns else mapped
 
 
@@ -125,10 +126,12 @@ class _History:
         if isinstance(block, (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)):
             switch = _SWITCHES.get(block.type)
             step = f": configure {switch} if the model takes it" if switch else ""
-            msg = f"{place} shows {block.type}, which this backend does not send{step}"
-            raise AttachmentUnsupportedError(msg)
-        msg = f"{place} has the unknown block type {block.type!r}: remove it"
-        raise UnknownContentBlockError(msg)
+            raise AttachmentUnsupportedError(
+                f"{place} is of type {block.type}, which this backend does not send{step}"
+            )
+        raise UnknownContentBlockError(
+            f"{place} has the unknown block type {block.type!r}: remove it"
+        )
 
     def _call(self, block: ToolUseBlock, place: str) -> dict[str, Any]:
         self._names[block.tool_call_id] = block.name
@@ -147,8 +150,9 @@ class _History:
         text: list[str] = []
         for number, inner in enumerate(block.content):
             if not isinstance(inner, TextBlock):
-                msg = f"{place}.content[{number}] is {inner.type}: this upstream takes text alone"
-                raise NonTextToolResultError(msg)
+                raise NonTextToolResultError(
+                    f"{place}.content[{number}] is {inner.type}: this upstream takes text alone"
+                )
             text.append(inner.text)
         message = {
             "role": "tool",
@@ -181,7 +185,7 @@ def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     return parts
 
 
-def _arguments(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
+def _arguments(value: Any, place: str) -> str:
     """Return a call's arguments as the JSON text of an object, where they are one at all."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):  # a tool may take a plain string
@@ -190,11 +194,12 @@ def _arguments(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
     try:
         return json.dumps({} if value is None else value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        msg = f"{place}.input is something that JSON cannot hold: {error}"
-        raise InvalidRequestError(msg) from None
+        raise InvalidRequestError(
+            f"{place}.input is something that JSON cannot hold: {error}"
+        ) from None
 
 
-def _text_of(value: Any, place: str) -> str:  # noqa: ANN401 - JSON
+def _text_of(value: Any, place: str) -> str:
     """Return the input of a custom call, which is text."""
     return value if isinstance(value, str) else _arguments(value, place)
 
@@ -216,7 +221,7 @@ def _taking_turns(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     yield last
 
 
-def _merged_content(first: Any, second: Any) -> Any:  # noqa: ANN401 - text or parts
+def _merged_content(first: Any, second: Any) -> Any:  # text or parts
     if isinstance(first, str) and isinstance(second, str):
         return f"{first}\n\n{second}"
     return [

@@ -62,8 +62,9 @@ def document_part(document: DocumentAttachment, place: str) -> dict[str, Any]:
         AttachmentUnsupportedError: It is an address, which is not fetched.
     """
     if isinstance(document.data, str):
-        msg = f"{place} is a document by its address: give its bytes, this upstream fetches none"
-        raise AttachmentUnsupportedError(msg)
+        raise AttachmentUnsupportedError(
+            f"{place} is a document by its address: give its bytes, this upstream fetches none"
+        )
     encoded = base64.b64encode(document.data).decode("ascii")
     ending = document.media_type.rpartition("/")[2].replace("plain", "txt")
     name = document.name or f"{document.id}.{ending}"
@@ -85,11 +86,10 @@ def _png(image: ImageAttachment, rgb: bytes, place: str) -> bytes:
     try:
         from PIL import Image  # noqa: PLC0415 - an extra
     except ImportError:
-        msg = (
+        raise UnsupportedError(
             f"{place} shows raw RGB, which needs Pillow to become PNG: "
             "pip install 'inferd-engine[vision]', or give the image as PNG or JPEG"
-        )
-        raise UnsupportedError(msg) from None
+        ) from None
     encoded = io.BytesIO()
     Image.frombytes("RGB", (image.width, image.height), bytes(rgb)).save(encoded, "PNG")
     return encoded.getvalue()
@@ -102,8 +102,7 @@ def _wav(audio: AudioAttachment, place: str) -> bytes:
     try:
         pcm = array.array("h", [round(32767 * min(max(s, -1.0), 1.0)) for s in samples])
     except ValueError:  # NaN, which max and min let through in this order
-        msg = f"{place} has a sample that is not a number"
-        raise InvalidRequestError(msg) from None
+        raise InvalidRequestError(f"{place} has a sample that is not a number") from None
     if sys.byteorder == "big":
         pcm.byteswap()
     encoded = io.BytesIO()

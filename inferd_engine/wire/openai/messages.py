@@ -107,7 +107,7 @@ class _Reader:
             content = (TextBlock(""),)
         return MessageV2(role, (*_thoughts(message), *content, *blocks))
 
-    def _content(self, content: Any, place: str) -> tuple[ContentBlock, ...]:  # noqa: ANN401
+    def _content(self, content: Any, place: str) -> tuple[ContentBlock, ...]:
         if content is None or content == "":
             return ()
         if isinstance(content, str):
@@ -116,7 +116,7 @@ class _Reader:
             refuse(place, "is neither text nor a list of parts")
         return tuple(self._part(part, f"{place}[{number}]") for number, part in enumerate(content))
 
-    def _part(self, part: Any, place: str) -> ContentBlock:  # noqa: ANN401 - JSON
+    def _part(self, part: Any, place: str) -> ContentBlock:
         if isinstance(part, str):
             return TextBlock(part)
         if not isinstance(part, dict):
@@ -137,21 +137,21 @@ class _Reader:
         return AudioBlock(place)
 
 
-def _image(image: Any, place: str) -> ImageAttachment:  # noqa: ANN401 - JSON
+def _image(image: Any, place: str) -> ImageAttachment:
     image = {"url": image} if isinstance(image, str) else image
     if not isinstance(image, dict) or not isinstance(image.get("url"), str):
         refuse(f"{place}.image_url", "has no url")
     return ImageAttachment.at(place, image["url"], detail=image.get("detail"))
 
 
-def _audio(audio: Any, place: str) -> AudioAttachment:  # noqa: ANN401 - JSON
+def _audio(audio: Any, place: str) -> AudioAttachment:
     try:
         return AudioAttachment.encoded(place, base64.b64decode(audio["data"], validate=True))
     except (KeyError, TypeError, ValueError):
         refuse(f"{place}.input_audio", "has no data in base64")
 
 
-def _document(file: Any, place: str) -> DocumentAttachment:  # noqa: ANN401 - JSON
+def _document(file: Any, place: str) -> DocumentAttachment:
     try:
         head, _, encoded = file["file_data"].rpartition(",")  # data:application/pdf;base64,…
         data = base64.b64decode(encoded, validate=True)
@@ -169,7 +169,7 @@ def _thoughts(message: Mapping[str, Any]) -> tuple[ThinkingBlock, ...]:
     return ()
 
 
-def _call(call: Any, place: str) -> ToolUseBlock:  # noqa: ANN401 - JSON
+def _call(call: Any, place: str) -> ToolUseBlock:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         custom = call.get(CUSTOM) if isinstance(call, dict) else None

@@ -23,5 +23,8 @@ def names_of_models(body: bytes, request_id: str | None) -> list[str]:
         items = listed if isinstance(listed, list) else listed.get("data", listed.get("models"))
         return [str(item.get("id") or item["name"]) for item in items]
     except (AttributeError, KeyError, TypeError):
-        msg = "the upstream's list of models has another shape than OpenAI's"
-        raise UpstreamError(msg, code="malformed", retryable=False) from None
+        raise UpstreamError(
+            "the upstream's list of models has another shape than OpenAI's",
+            code="malformed",
+            retryable=False,
+        ) from None

@@ -52,7 +52,7 @@ def documents_in(text: str, depth: int = _DEPTH) -> Iterator[Any]:
     yield from _unwrapped(value, depth)
 
 
-def _unwrapped(value: Any, depth: int) -> Iterator[Any]:  # noqa: ANN401 - JSON
+def _unwrapped(value: Any, depth: int) -> Iterator[Any]:
     """Yield a document, or those in a string, or a list of strings, that is nothing but them."""
     if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
         for item in value:

@@ -30,7 +30,7 @@ class ReasoningDetails:
         self._blocks: list[tuple[dict[str, Any], dict[str, list[str]]]] = []  # fields, texts
         self.size = 0
 
-    def take(self, pieces: Any) -> None:  # noqa: ANN401 - JSON
+    def take(self, pieces: Any) -> None:
         """Take what one delta held; what is no list of objects says nothing."""
         for piece in objects_in(pieces):
             self.size += _PIECE_CHARGE + len(json.dumps(piece))

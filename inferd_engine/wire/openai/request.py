@@ -116,8 +116,7 @@ def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
         extra = merged(dialect.extra_body, resolved.extra_body)
         whole: dict[str, Any] = joined_in_value(merged(body, extra))
     except ValueError:
-        msg = "the request holds a value that is nested too deeply"
-        raise InvalidRequestError(msg) from None
+        raise InvalidRequestError("the request holds a value that is nested too deeply") from None
     return whole
 
 
@@ -136,8 +135,9 @@ def _sampling(resolved: ResolvedV2, max_tokens_field: str) -> dict[str, Any]:
 
 def _tool(tool: Tool, place: str, name_pattern: str) -> dict[str, Any]:
     if name_pattern and not re.fullmatch(name_pattern, tool.name):
-        msg = f"{place}.name is {tool.name!r}: this upstream takes names like {name_pattern}"
-        raise InvalidRequestError(msg)
+        raise InvalidRequestError(
+            f"{place}.name is {tool.name!r}: this upstream takes names like {name_pattern}"
+        )
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
@@ -155,7 +155,7 @@ def parameters_of(schema: Mapping[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _tool_choice(choice: Any) -> Any:  # noqa: ANN401 - JSON
+def _tool_choice(choice: Any) -> Any:
     """Return a choice in OpenAI's shape; an object that is nobody's else is sent as it is."""
     kind = choice.get("type") if isinstance(choice, Mapping) else None
     if ANY in (choice, kind):
@@ -166,7 +166,7 @@ def _tool_choice(choice: Any) -> Any:  # noqa: ANN401 - JSON
     return choice
 
 
-def _response_format(wanted: Any) -> Any:  # noqa: ANN401 - JSON
+def _response_format(wanted: Any) -> Any:
     """Return a response format in OpenAI's shape; inferd's has the schema beside the type."""
     if not isinstance(wanted, Mapping) or wanted.get("type") != _FORMAT or _FORMAT in wanted:
         return wanted

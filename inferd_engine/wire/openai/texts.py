@@ -10,7 +10,7 @@ THOUGHTS = ("reasoning_content", "reasoning")  # where nearly all servers put th
 _THOUGHTS = (*THOUGHTS, "reasoning_text", "reasoning_details")
 
 
-def joined_text(value: Any) -> str:  # noqa: ANN401 - JSON
+def joined_text(value: Any) -> str:
     """Join the text in a str, in an object that holds it, or in a list of such."""
     if isinstance(value, str):
         return value
@@ -34,7 +34,7 @@ def thinking_of(delta: dict[str, Any]) -> str:
     return ""
 
 
-def parts_of(content: Any, *, with_thoughts: bool) -> list[tuple[bool, str]]:  # noqa: ANN401 - JSON
+def parts_of(content: Any, *, with_thoughts: bool) -> list[tuple[bool, str]]:
     """Return the pieces of a delta's content, each with whether it is a thought.
 
     Args:

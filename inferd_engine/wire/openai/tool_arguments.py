@@ -16,7 +16,7 @@ from inferd_engine.wire.text.json_documents import parse_json
 from inferd_engine.wire.text.surrogates import joined_in_value
 
 
-def read_arguments(parts: list[str]) -> Any:  # noqa: ANN401 - JSON
+def read_arguments(parts: list[str]) -> Any:
     """Decode a call's arguments.
 
     Nothing at all is ``{}``, and so is the empty list, which PHP writes for it.  A string that

@@ -50,7 +50,7 @@ class _Call:
         self.size = 0
         self.tried = 0
 
-    def take(self, call_id: str, name: str, arguments: Any) -> int:  # noqa: ANN401 - JSON
+    def take(self, call_id: str, name: str, arguments: Any) -> int:
         """Add a piece; give the bytes that it costs."""
         self.id = self.id or call_id
         if not self.name:
@@ -84,7 +84,7 @@ class _Call:
         except ValueError:
             return False
 
-    def goes_on_with(self, name: str, arguments: Any) -> bool:  # noqa: ANN401 - JSON
+    def goes_on_with(self, name: str, arguments: Any) -> bool:
         """Whether a piece with this call's id, but an index of its own, is this call's."""
         if name and name != self.name:
             return False
@@ -94,15 +94,14 @@ class _Call:
         so_far = "".join(self.parts)
         return not self.is_whole() and (not begins or arguments.startswith(so_far))
 
-    def read(self) -> Any:  # noqa: ANN401 - JSON
+    def read(self) -> Any:
         """Decode the input.
 
         Raises:
             ValueError: It is no JSON, or there is no name.
         """
         if not self.name:
-            msg = "a tool call without a name"
-            raise ValueError(msg)
+            raise ValueError("a tool call without a name")
         return (
             join_surrogates("".join(self.parts)) if self.is_custom else read_arguments(self.parts)
         )
@@ -141,21 +140,21 @@ class ToolCalls:
         if call_id and call.id == call_id:
             self._by_id[call_id] = call
 
-    def take_extra(self, extra: Any) -> None:  # noqa: ANN401 - JSON
+    def take_extra(self, extra: Any) -> None:
         """Take what a delta of its own wants sent back with the last call."""
         if self._calls and extra:
             self._keep_extra(self._calls[-1], extra)
 
-    def keep_with_first(self, name: str, value: Any) -> None:  # noqa: ANN401 - JSON
+    def keep_with_first(self, name: str, value: Any) -> None:
         """Keep what the whole answer wants sent back, with its first call."""
         if self._calls and value:
             self._calls[0].extra[name] = value
 
-    def _keep_extra(self, call: _Call, extra: Any) -> None:  # noqa: ANN401 - JSON
+    def _keep_extra(self, call: _Call, extra: Any) -> None:
         call.extra["extra_content"] = extra
         self.size += len(json.dumps(extra))
 
-    def _place(self, index: int | None, call_id: str, name: str, arguments: Any) -> _Call:  # noqa: ANN401
+    def _place(self, index: int | None, call_id: str, name: str, arguments: Any) -> _Call:
         """Find the call that a piece belongs to, or begin it."""
         known = self._by_id.get(call_id)
         if index is not None:
@@ -277,11 +276,11 @@ class UniqueIds:
         return call_id
 
 
-def _is_blank(arguments: Any) -> bool:  # noqa: ANN401 - JSON
+def _is_blank(arguments: Any) -> bool:
     return not (arguments.strip() if isinstance(arguments, str) else arguments)
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - JSON
+def _text(value: Any) -> str:
     """Return an id or a name; the word null, which some servers write for null, is none."""
     if isinstance(value, str):
         return "" if value in ("null", "None") else value

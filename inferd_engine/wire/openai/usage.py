@@ -14,7 +14,7 @@ from inferd_engine.wire.text.json_shapes import object_in
 _LONGEST = 20  # digits: 64 bit
 
 
-def merged_usage(known: Usage | None, usage: Any) -> Usage | None:  # noqa: ANN401 - JSON
+def merged_usage(known: Usage | None, usage: Any) -> Usage | None:
     """Return what is known after a usage object; None if it says nothing."""
     if not usage:
         return None

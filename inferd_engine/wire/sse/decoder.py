@@ -126,8 +126,7 @@ class SSEDecoder:
         self.implementation: str = implementation or IMPLEMENTATION
         if self.implementation not in _framers:
             there = " and ".join(sorted(_framers))
-            msg = f"there is no {implementation!r} implementation here, only {there}"
-            raise ValueError(msg)
+            raise ValueError(f"there is no {implementation!r} implementation here, only {there}")
         self.finds_runs = self.implementation == "native"
         """Whether ``run()`` ever gives one: the pure decoder finds none."""
         self._framer = _framers[self.implementation](max_event_bytes, keep_unknown=keep_unknown)

@@ -91,7 +91,7 @@ class NativeFramer:
             raise EventTooLargeError(len(rest), scanner.limit)
 
 
-def _joined(run: Any, size: int, kind: int) -> str:  # noqa: ANN401 - a pointer
+def _joined(run: Any, size: int, kind: int) -> str:  # a pointer
     """Return a run's data, one a line."""
     lines = new_chars(CHARS, size)
     return str(ffi.buffer(lines, lib.sse_join(run, size, kind, lines)), "utf-8", "replace")

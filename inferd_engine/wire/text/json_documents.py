@@ -30,8 +30,7 @@ _TRY_BUDGET = 65536  # bytes that may be parsed in vain, beside a share of what 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        msg = f"{text[:40]} is not a number that JSON can hold"
-        raise ValueError(msg)
+        raise ValueError(f"{text[:40]} is not a number that JSON can hold")
     return number
 
 
@@ -45,8 +44,7 @@ def _none(_: str) -> None:
 
 
 def _no_constant(word: str) -> None:
-    msg = f"{word} is not JSON"
-    raise ValueError(msg)
+    raise ValueError(f"{word} is not JSON")
 
 
 _JSON = json.JSONDecoder(strict=False, parse_float=_finite, parse_constant=_no_constant)
@@ -54,7 +52,7 @@ PAYLOADS = json.JSONDecoder(strict=False, parse_float=_finite_or_none, parse_con
 """What ``parse_payload`` decodes with; made once, which takes as long as a chunk."""
 
 
-def parse_json(text: str) -> Any:  # noqa: ANN401 - JSON
+def parse_json(text: str) -> Any:
     """Decode JSON; raw control characters in strings are fine, NaN and infinities are not.
 
     Raises:
@@ -64,7 +62,7 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 - JSON
     return _parsed(text, _JSON)
 
 
-def parse_payload(text: str) -> Any:  # noqa: ANN401 - JSON
+def parse_payload(text: str) -> Any:
     """Decode what a server wrote: the same, but NaN and infinities in it are null.
 
     Servers in Python write them among log probabilities; the text beside them is good.
@@ -76,14 +74,13 @@ def parse_payload(text: str) -> Any:  # noqa: ANN401 - JSON
     return _parsed(text, PAYLOADS)
 
 
-def _parsed(text: str, decoder: json.JSONDecoder) -> Any:  # noqa: ANN401 - JSON
+def _parsed(text: str, decoder: json.JSONDecoder) -> Any:
     if len(text) > MOST_VALUES:
         _check_cost(text)
     try:
         return decoder.decode(text)
     except RecursionError:
-        msg = "nested too deeply"
-        raise ValueError(msg) from None
+        raise ValueError("nested too deeply") from None
 
 
 def _check_cost(text: str) -> None:
@@ -95,11 +92,12 @@ def _check_cost(text: str) -> None:
     for size in (_BEGINNING, len(text)):
         part = text[:size]
         if _separators_in(part) > MOST_VALUES and _values_in(part) > MOST_VALUES:
-            msg = (
+            raise UpstreamError(
                 f"one event holds more than {MOST_VALUES} JSON values: "
-                "ask for less beside the text (log probabilities?), or for a stream"
+                "ask for less beside the text (log probabilities?), or for a stream",
+                code="event_too_large",
+                retryable=False,
             )
-            raise UpstreamError(msg, code="event_too_large", retryable=False)
 
 
 def _separators_in(text: str, start: int = 0, end: int | None = None) -> int:

@@ -15,7 +15,7 @@ _DEPTH = 4  # lists in lists; nobody wraps more often
 _LONGEST = 20  # digits: 64 bit
 
 
-def objects_in(value: Any, depth: int = _DEPTH) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
+def objects_in(value: Any, depth: int = _DEPTH) -> list[dict[str, Any]]:
     """Return the objects of a list, or the one that stands in its place; empty ones say nothing."""
     if not value or not depth:
         return []
@@ -32,13 +32,13 @@ def objects_in(value: Any, depth: int = _DEPTH) -> list[dict[str, Any]]:  # noqa
     return [value]
 
 
-def object_in(value: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def object_in(value: Any) -> dict[str, Any]:
     """Return an object, or the first of a list that stands in its place; empty if there is none."""
     found = objects_in(value)
     return found[0] if found else {}
 
 
-def word_in(value: Any) -> str:  # noqa: ANN401 - JSON
+def word_in(value: Any) -> str:
     """Return a word, or the first one in an object or a list that stands in its place."""
     if isinstance(value, str):
         return value
@@ -48,7 +48,7 @@ def word_in(value: Any) -> str:  # noqa: ANN401 - JSON
     return str(value) if value else ""
 
 
-def whole_number(value: Any) -> int | None:  # noqa: ANN401 - JSON
+def whole_number(value: Any) -> int | None:
     """Return a whole number, however it is written; None for what is none."""
     if isinstance(value, str) and value.isdecimal() and len(value) < _LONGEST:
         return int(value)

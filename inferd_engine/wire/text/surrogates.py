@@ -27,7 +27,7 @@ def join_surrogates(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def joined_in_value(value: Any) -> Any:  # noqa: ANN401 - JSON
+def joined_in_value(value: Any) -> Any:
     """Join the halves in every text of a JSON value.
 
     Raises:
@@ -36,11 +36,10 @@ def joined_in_value(value: Any) -> Any:  # noqa: ANN401 - JSON
     try:
         return _joined(value)
     except RecursionError:
-        msg = "nested too deeply"
-        raise ValueError(msg) from None
+        raise ValueError("nested too deeply") from None
 
 
-def _joined(value: Any) -> Any:  # noqa: ANN401 - JSON
+def _joined(value: Any) -> Any:
     if isinstance(value, str):
         return join_surrogates(value)
     if isinstance(value, list):

