@@ -15,19 +15,23 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import inferd_engine as ie
+from inferd_engine.cli.asked import Asked
 from inferd_engine.cli.exit_codes import (
     EXIT_INTERRUPTED,
     EXIT_UPSTREAM,
     EXIT_USAGE,
     table_of,
 )
+from inferd_engine.cli.llamacpp import llamacpp_from
 from inferd_engine.cli.options import add_upstream
 from inferd_engine.cli.terminal import say, write
-from inferd_engine.cli.upstream import backend_from, shown
+from inferd_engine.cli.upstream import backend_from, shown, told_of
 from inferd_engine.web import OpenAIApp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from inferd_engine.cli.upstream import Answering
 
 EPILOG = table_of(EXIT_UPSTREAM, EXIT_USAGE, EXIT_INTERRUPTED)
 _THREADS = 64  # answers at once: each has a thread for as long as it lasts
@@ -38,6 +42,11 @@ _LOOK_AROUND = 1.0  # seconds after which the main thread lets a Ctrl-C through,
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``serve``."""
     add_upstream(parser, key_option="--upstream-key-from")
+    parser.add_argument(
+        "--llamacpp",
+        metavar="FILE",
+        help="a model in GGUF that is run here, by llama.cpp, instead of an upstream",
+    )
     where = parser.add_argument_group("the server")
     where.add_argument(
         "--host", default="127.0.0.1", help="where to listen; this machine if left out"
@@ -77,11 +86,10 @@ def run(options: argparse.Namespace) -> int:
     """Serve until somebody stops it."""
     key = _key(options)
     max_body = options.max_body << 20
-    asked = backend_from(options, vision=True, audio=True)  # whether the model takes them, it says
-    with asked as backend, _listener(options.host, options.port) as listener:
+    with _backend(options) as backend, _listener(options.host, options.port) as listener:
         app = OpenAIApp(backend, api_key=key, max_body_bytes=max_body)
         server = _server(app if key else _OnThisMachine(app), listener, options.threads, max_body)
-        write(f"listening on {_url_of(listener)} for {shown(backend.config.base_url)}\n")
+        write(f"listening on {_url_of(listener)} for {_served(backend)}\n")
         # In a thread, so that Ctrl-C finds one that only waits; the streams end with the backend.
         thread = threading.Thread(target=server, name="inferd-engine-server", daemon=True)
         thread.start()
@@ -89,6 +97,20 @@ def run(options: argparse.Namespace) -> int:
             thread.join(_LOOK_AROUND)
     say("error: the server has ended by itself")
     return EXIT_UPSTREAM
+
+
+def _backend(options: argparse.Namespace) -> Answering:
+    if options.llamacpp is None:
+        return backend_from(
+            options, vision=True, audio=True
+        )  # whether the model takes them, it says
+    backend = llamacpp_from(options, Asked({}, {}))
+    backend.load()
+    return backend
+
+
+def _served(backend: Answering) -> str:
+    return told_of(backend) if isinstance(backend, ie.LlamaCpp) else shown(backend.config.base_url)
 
 
 def _key(options: argparse.Namespace) -> str:
