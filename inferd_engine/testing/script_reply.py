@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from inferd_engine.events import TextDelta
 from inferd_engine.testing.openai import (
     DONE,
     chunk,
@@ -14,7 +15,11 @@ from inferd_engine.testing.replies import Reply
 from inferd_engine.testing.steps import Cut, Pause
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from inferd_engine import MockConfig
+    from inferd_engine.errors import GenerateError
+    from inferd_engine.events import Event
     from inferd_engine.testing.steps import Step
 
 _BUSY = 503
@@ -34,39 +39,61 @@ def script_reply(script: MockConfig) -> Reply:
         script: Its tokens or events, the delay before each, where it breaks off, or the error that
             is answered instead: with its ``status``, or 503.
     """
-    error = script.pre_stream_error
-    if error is not None:
-        headers = {}
-        if (seconds := getattr(error, "retry_after", None)) is not None:
-            headers["Retry-After"] = str(seconds)
-        return error_reply(getattr(error, "status", 0) or _BUSY, str(error), headers=headers)
-    groups = _groups_of(script)
-    dropped = groups[: script.mid_stream_drop_after]
-    steps: list[Step] = []
-    for group in dropped:
-        if script.token_delay:
-            steps.append(Pause(min(script.token_delay, _LONGEST_PAUSE)))
-        steps += group
-    if len(dropped) < len(groups):
-        return Reply([*steps, Cut()])
-    if script.token_delay:
-        steps.append(Pause(min(script.token_delay, _LONGEST_PAUSE)))
-    return Reply([*steps, *_end_of(script), DONE])
+    if script.pre_stream_error is not None:
+        return refusal(script.pre_stream_error, error_reply)
+    said = [_chunks_of(event) for event in events_of(script)]
+    return Reply(paced(script, said, [*_end_of(script), DONE]))
 
 
-def _groups_of(script: MockConfig) -> list[list[bytes]]:
-    """Give the chunks of each event."""
+# --- for every protocol --------------------------------------------------------------------------
+
+
+def events_of(script: MockConfig) -> list[Event]:
+    """Return what a script says before its end; empty texts are said, too."""
     if script.events is None:
-        return [[chunk(text)] for text in script.tokens]
-    groups = []
-    for event in script.events:
-        if event.type == "text":
-            groups.append([chunk(event.delta)])
-        elif event.type == "thinking":
-            groups.append([chunk(reasoning_content=event.delta)])
-        elif event.type == "tool_use":
-            groups.append(tool_call_chunks(event.name, event.input, event.tool_call_id))
-    return groups
+        return [TextDelta(text) for text in script.tokens]
+    return [event for event in script.events if event.type != "done"]
+
+
+def paced(script: MockConfig, said: Iterable[Sequence[Step]], end: Sequence[Step]) -> list[Step]:
+    """Return the steps of an answer with the pauses of its script, and cut where that says so.
+
+    Args:
+        script: Its delay, and where it breaks off.
+        said: What each event of the script is in the protocol's bytes.
+        end: How the protocol ends an answer.
+    """
+    pause = [Pause(min(script.token_delay, _LONGEST_PAUSE))] if script.token_delay else []
+    groups = [[*pause, *group] for group in said]
+    kept = groups[: script.mid_stream_drop_after]
+    ending = [Cut()] if len(kept) < len(groups) else [*pause, *end]
+    return [step for group in [*kept, ending] for step in group]
+
+
+def refusal(error: GenerateError, reply: Callable[..., Reply]) -> Reply:
+    """Answer with an error instead: with its ``status``, or 503.
+
+    Args:
+        error: That of the script.
+        reply: The protocol's, as ``error_reply(status, message, headers=…)``.
+    """
+    headers = {}
+    if (seconds := getattr(error, "retry_after", None)) is not None:
+        headers["Retry-After"] = str(seconds)
+    return reply(getattr(error, "status", 0) or _BUSY, str(error), headers=headers)
+
+
+# --- Chat Completions ----------------------------------------------------------------------------
+
+
+def _chunks_of(event: Event) -> list[bytes]:
+    if event.type == "text":
+        return [chunk(event.delta)]
+    if event.type == "thinking":
+        return [chunk(reasoning_content=event.delta)]
+    if event.type == "tool_use":
+        return tool_call_chunks(event.name, event.input, event.tool_call_id)
+    return []
 
 
 def _end_of(script: MockConfig) -> list[bytes]:

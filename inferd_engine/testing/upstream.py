@@ -31,7 +31,7 @@ _BACKLOG = 1024  # connections that wait to be accepted: more than a test opens 
 
 
 class Upstream:
-    """Serve replies to ``/v1/chat/completions`` until the ``with`` block ends.
+    """Serve replies to what is posted to one path until the ``with`` block ends.
 
     Args:
         replies: Given in this order; after the last one ``otherwise`` answers.
@@ -41,6 +41,7 @@ class Upstream:
         tls: Speak https: True with a certificate that is made on the spot (extra ``testing``),
             which ``ca_file`` vouches for; or with a context of yours.
         unix: Listen at a Unix socket instead of a port.
+        path: Where requests are posted, as it is sent; another protocol has another one.
         ssl_context: An older name of ``tls``.
 
     Raises:
@@ -57,12 +58,13 @@ class Upstream:
         api_key: str = "",
         tls: bool | ssl.SSLContext = False,
         unix: bool = False,
+        path: str = "/v1/chat/completions",
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         tls = tls or ssl_context or False
         if unix and (tls or not hasattr(socket, "AF_UNIX")):
             raise ValueError(f"unix=True {'speaks no TLS' if tls else 'needs an AF_UNIX'}")
-        _check_settings(otherwise, models, api_key)
+        _check_settings(otherwise, models, api_key, path)
         self.requests: list[Received] = []
         """Every request so far, in the order in which they came."""
         self.connections = 0
@@ -80,6 +82,7 @@ class Upstream:
         self._otherwise = otherwise
         self._models = models
         self._api_key = api_key
+        self._path = path
         self._arrived = threading.Condition()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []  # those that may still run
@@ -209,7 +212,7 @@ class Upstream:
         if received.method == "GET" and path == "/v1/models":
             listed = [{"id": model, "object": "model", "created": 0} for model in self._models]
             return json_reply({"object": "list", "data": listed})
-        if received.method != "POST" or path != "/v1/chat/completions":
+        if received.method != "POST" or path != self._path:
             return json_reply({"detail": "Not Found"}, 404)
         return self._replies.popleft() if self._replies else self._ask_otherwise(received)
 
@@ -230,7 +233,7 @@ class Upstream:
             raise ValueError(f"{place} has a Reset(), which a Unix socket does not know: use Cut()")
 
 
-def _check_settings(otherwise: object, models: object, api_key: object) -> None:
+def _check_settings(otherwise: object, models: object, api_key: object, path: object) -> None:
     """Refuse what the server would fall over when it is asked."""
     if not callable(otherwise):
         advice = ": give it as the last reply, or lambda received: …"
@@ -239,6 +242,10 @@ def _check_settings(otherwise: object, models: object, api_key: object) -> None:
         raise TypeError("models is not a list of str")
     if not isinstance(api_key, str):
         raise TypeError(f"api_key is {kind_of(api_key)}, not a str")
+    if not isinstance(path, str):
+        raise TypeError(f"path is {kind_of(path)}, not a str")
+    if not path.startswith("/") or "?" in path:
+        raise ValueError(f"path is {path!r}: begin it with /, and leave the query out")
 
 
 def _listen(folder: str | None) -> socket.socket:

@@ -226,10 +226,14 @@ def test_models_come_in_pages(ask):
     ]
 
 
-def test_models_that_never_end(ask):
-    """A page that names itself as the next one is the last."""
-    backend = ask(page("a", more=True), page("a", more=True), page("b"))
-    assert backend.models() == ["a", "a"]
+@pytest.mark.parametrize("period", [1, 2, 3])
+def test_models_that_never_end(ask, period):
+    """Pages that come round again are not read for ever; each model is named once."""
+    names = ["a", "b", "c"][:period]
+    round_again = [page(name, more=True) for name in names * 20]
+    backend = ask(*round_again)
+    assert backend.models() == names
+    assert len(backend.upstream.requests) == period + 1
 
 
 def test_models_of_other_servers(ask):

@@ -66,6 +66,18 @@ def test_other_paths_are_not_found():
     assert answer.json() == {"detail": "Not Found"}
 
 
+def test_another_path():
+    """With path it is posted there, and nowhere else; a query is no part of it."""
+    path = "/model/a%2Fb:0/converse-stream"
+    with Upstream(json_reply({"ok": 5}), path=path) as upstream:
+        for other in ("/v1/chat/completions", path.upper(), path + "/"):
+            assert requests.post(upstream.url + other, json={}, timeout=5).status_code == 404
+        assert requests.get(upstream.url + path, timeout=5).status_code == 404
+        assert upstream.unused
+        answer = requests.post(f"{upstream.url}{path}?beta=true", json={}, timeout=5)
+    assert answer.json() == {"ok": 5}
+
+
 def test_a_gate_holds_a_reply_back():
     """A gate lets the test say when the reply goes on."""
     gate = Gate()
@@ -143,6 +155,9 @@ REFUSED = {
     ),
     "one model": (lambda: Upstream(models="gpt"), "models is not a list of str"),
     "a key in bytes": (lambda: Upstream(api_key=b"sk"), "api_key is a bytes"),
+    "a path in bytes": (lambda: Upstream(path=b"/v1"), "path is a bytes, not a str"),
+    "a path without /": (lambda: Upstream(path="v1/messages"), "begin it with /"),
+    "a path with a query": (lambda: Upstream(path="/v1?beta"), "leave the query out"),
     "a file as tls": (lambda: Upstream(tls="cert.pem"), "tls is a str, not True or"),
     "a client's context": (
         lambda: Upstream(tls=ssl.create_default_context()),

@@ -105,16 +105,16 @@ class Anthropic(HttpBackend[AnthropicConfig]):
         Raises:
             GenerateError: As from ``generate_v2``.
         """
-        names: list[str] = []
-        url, last = self.models_url, ""
+        names: dict[str, None] = {}  # in their order, each once
+        url, joint = self.models_url, "&" if "?" in self.models_url else "?"
         while True:
             with self._call(cancel) as call:
-                page, more = page_of_models(call.whole(call.get(url)), call.request_id)
-            names += page
-            if not more or more == last:
-                return names
-            last, joint = more, "&" if "?" in self.models_url else "?"
-            url = f"{self.models_url}{joint}limit={_PAGE}&after_id={quote(more, safe='')}"
+                page, last = page_of_models(call.whole(call.get(url)), call.request_id)
+            known = len(names)
+            names.update(dict.fromkeys(page))
+            if not last or len(names) == known:  # pages that come round again bring nothing new
+                return list(names)
+            url = f"{self.models_url}{joint}limit={_PAGE}&after_id={quote(last, safe='')}"
 
     @property
     def chat_url(self) -> str:

@@ -1,0 +1,64 @@
+"""``capabilities()`` tells the truth: what it denies is refused unsent, all else is sent."""
+
+from __future__ import annotations
+
+import pytest
+from anthropic_messages import AnyPath
+
+import inferd_engine as ie
+
+BACKENDS = {
+    "openai-compat": (ie.OpenAiCompat, {}),
+    "openai-compat that sees and hears": (ie.OpenAiCompat, {"vision": True, "audio": True}),
+    "anthropic": (ie.Anthropic, {}),
+    "anthropic that is blind": (ie.Anthropic, {"vision": False}),
+    "bedrock": (ie.Bedrock, {"region": "eu-central-1"}),
+    "bedrock that is blind": (ie.Bedrock, {"region": "eu-central-1", "vision": False}),
+}
+SHOWN = {
+    "vision": (ie.ImageBlock, ie.ImageAttachment.encoded("a", b"\x89PNG\r\n\x1a\n" + bytes(20))),
+    "audio": (ie.AudioBlock, ie.AudioAttachment.encoded("a", b"RIFF\0\0\0\0WAVEfmt ")),
+    "video": (ie.VideoBlock, ie.VideoAttachment("a", b"\0\0\0\x18ftypmp42")),
+}
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    """Give each backend, before an upstream that refuses whatever arrives."""
+    kind, settings = BACKENDS[request.param]
+    with AnyPath() as upstream:
+        with kind(upstream.url, api_key="key-5", model="m", timeout=20.0, **settings) as made:
+            made.upstream = upstream
+            yield made
+
+
+def assert_told(backend, can, ask):
+    """Ask; see that it was sent if the backend can, and refused otherwise."""
+    refused = (ie.UnsupportedError, ie.AttachmentUnsupportedError)
+    with pytest.raises(ie.HttpStatusError if can else refused):
+        ask()
+    assert len(backend.upstream.requests) == can
+
+
+@pytest.mark.parametrize("what", SHOWN)
+def test_what_is_shown(backend, what):
+    """Images, sounds, videos."""
+    block, attachment = SHOWN[what]
+    message = ie.MessageV2("user", [ie.TextBlock("What is it?"), block("a")])
+    assert_told(
+        backend,
+        getattr(backend.capabilities(), what),
+        lambda: backend.complete([message], attachments=[attachment]),
+    )
+
+
+def test_vectors(backend):
+    """Embeddings."""
+    assert_told(backend, backend.capabilities().embed, lambda: backend.embeddings(["x"]))
+
+
+def test_tools(backend):
+    """Each of them sends tools."""
+    assert backend.capabilities().tools
+    assert_told(backend, True, lambda: backend.complete("x", tools=[ie.Tool("weather")]))
+    assert b'"weather"' in backend.upstream.requests[0].body
