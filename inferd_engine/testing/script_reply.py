@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine.events import TextDelta
 from inferd_engine.testing.openai import (
     DONE,
     chunk,
@@ -17,9 +16,7 @@ from inferd_engine.testing.steps import Cut, Pause
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from inferd_engine import MockConfig
-    from inferd_engine.errors import GenerateError
-    from inferd_engine.events import Event
+    from inferd_engine import GenerateError, MockConfig, TokenEventV2
     from inferd_engine.testing.steps import Step
 
 _BUSY = 503
@@ -48,8 +45,10 @@ def script_reply(script: MockConfig) -> Reply:
 # --- for every protocol --------------------------------------------------------------------------
 
 
-def events_of(script: MockConfig) -> list[Event]:
+def events_of(script: MockConfig) -> list[TokenEventV2]:
     """Return what a script says before its end; empty texts are said, too."""
+    from inferd_engine import TextDelta  # noqa: PLC0415 - the front door, when it is needed
+
     if script.events is None:
         return [TextDelta(text) for text in script.tokens]
     return [event for event in script.events if event.type != "done"]
@@ -86,7 +85,7 @@ def refusal(error: GenerateError, reply: Callable[..., Reply]) -> Reply:
 # --- Chat Completions ----------------------------------------------------------------------------
 
 
-def _chunks_of(event: Event) -> list[bytes]:
+def _chunks_of(event: TokenEventV2) -> list[bytes]:
     if event.type == "text":
         return [chunk(event.delta)]
     if event.type == "thinking":
