@@ -9,12 +9,13 @@ import subprocess
 import sys
 
 import pytest
-from anthropic_messages import AnyPath, error_reply, text_reply, tool_reply
+from anthropic_messages import AnyPath, error_reply, named, start, text_reply, tool_reply
 
 from inferd_engine import cli
-from inferd_engine.testing import Upstream, json_reply, text_reply as openai_reply
+from inferd_engine.testing import Cut, Reply, Upstream, json_reply, text_reply as openai_reply
 
 HERE = ("--protocol", "anthropic")
+OVERLOADED = named({"type": "error", "error": {"type": "x", "message": "Overloaded"}})
 MODELS = json_reply({"data": [{"id": "claude-x"}], "has_more": False})
 
 
@@ -97,6 +98,63 @@ def test_doctor_and_a_refused_key(here):
         ran = here("doctor", *HERE, "--base-url", upstream.url)
     assert ran.returncode == 4
     assert "invalid x-api-key" in ran.stdout
+
+
+def test_doctor_where_no_models_are_listed(here):
+    """A server that has no list is asked all the same, and the protocol is not blamed."""
+    with AnyPath(json_reply({"detail": "Not Found"}, 404), text_reply("hi")) as upstream:
+        ran = here("doctor", *HERE, "--base-url", upstream.url, "-m", "m")
+    assert ran.returncode == 0, ran.stdout
+    assert "it lists no models" in ran.stdout
+    assert "Messages" not in ran.stdout
+    assert f"stream: {upstream.url}/v1/messages, m: first event" in ran.stdout
+
+
+def test_doctor_and_another_model(here):
+    """All pages are looked through before a model is said to be missing."""
+    first = json_reply({"data": [{"id": "claude-x"}], "has_more": True, "last_id": "claude-x"})
+    for model, code in (("claude-x", 0), ("claude-y", 0), ("claude-z", 5)):
+        last = json_reply({"data": [{"id": "claude-y"}], "has_more": False})
+        with AnyPath(first, last, text_reply("hi")) as upstream:
+            ran = here("doctor", *HERE, "--base-url", upstream.url, "-m", model)
+        assert ran.returncode == code, ran.stdout
+        assert ("did you mean claude-" in ran.stdout) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "words"),
+    [
+        (error_reply(529, "overloaded_error", "Overloaded"), 1, "ask again later"),
+        (error_reply(403, "permission_error", "not yours"), 4, "not yours"),
+        (Reply([start(), Cut()]), 1, "the answer was cut"),
+        (Reply([start()]), 1, "the answer was cut"),
+        (Reply([start(), OVERLOADED]), 1, "the upstream reported an error: Overloaded"),
+    ],
+    ids=["overloaded", "refused", "cut", "ended", "error"],
+)
+def test_doctor_and_a_stream_that_fails(here, reply, code, words):
+    """A list that is there does not hide a stream that is not."""
+    with AnyPath(MODELS, reply) as upstream:
+        ran = here("doctor", *HERE, "--base-url", upstream.url)
+    assert ran.returncode == code, ran.stdout
+    stream = ran.stdout.splitlines()[-1]
+    assert stream.startswith("stream: ")
+    assert words in stream
+
+
+def test_doctor_and_a_token(here, monkeypatch):
+    """A bearer token is found in its own variable, and the key wins over it."""
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "token-5")
+    with AnyPath(MODELS, text_reply("hi")) as upstream:
+        ran = here("doctor", *HERE, "--base-url", upstream.url)
+    assert "key: present (from ANTHROPIC_AUTH_TOKEN)" in ran.stdout
+    assert upstream.requests[0].headers["authorization"] == "Bearer token-5"
+    assert "token-5" not in ran.stdout
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "key-5")
+    with AnyPath(MODELS, text_reply("hi")) as upstream:
+        ran = here("doctor", *HERE, "--base-url", upstream.url)
+    assert "key: present (from ANTHROPIC_API_KEY)" in ran.stdout
+    assert "authorization" not in upstream.requests[0].headers
 
 
 def test_doctor_without_an_upstream(here, monkeypatch):

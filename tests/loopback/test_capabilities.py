@@ -6,6 +6,7 @@ import pytest
 from anthropic_messages import AnyPath
 
 import inferd_engine as ie
+from inferd_engine.testing import json_reply
 
 BACKENDS = {
     "openai-compat": (ie.OpenAiCompat, {}),
@@ -62,3 +63,26 @@ def test_tools(backend):
     assert backend.capabilities().tools
     assert_told(backend, True, lambda: backend.complete("x", tools=[ie.Tool("weather")]))
     assert b'"weather"' in backend.upstream.requests[0].body
+
+
+@pytest.mark.parametrize("kind", [ie.OpenAiCompat, ie.Anthropic])
+@pytest.mark.parametrize("status", [404, 405])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"detail": "Not Found"},
+        {"type": "error", "error": {"type": "not_found_error", "message": "Not found"}},
+        {"error": {"message": "Invalid URL (GET /v1/models)", "code": "model_not_found"}},
+    ],
+    ids=["FastAPI", "Anthropic", "OpenAI"],
+)
+def test_models_that_are_not_listed(kind, status, body):
+    """Where there is no list, neither the model nor the protocol is to blame."""
+    with AnyPath(json_reply(body, status)) as upstream:
+        with kind(upstream.url, api_key="", model="m7") as backend:
+            with pytest.raises(ie.HttpStatusError) as caught:
+                backend.models()
+    said = str(caught.value)
+    assert f"base_url is {upstream.url}; if that is right, it lists no models" in said
+    assert "m7" not in said
+    assert "speaks" not in said

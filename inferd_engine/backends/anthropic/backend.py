@@ -133,5 +133,5 @@ class Anthropic(HttpBackend[AnthropicConfig]):
     def _key_header(self, key: Secret) -> str:
         return "Authorization" if key.source == TOKEN_VARIABLE else self.config.api_key_header
 
-    def _hint(self, status: int, body: bytes) -> str:
-        return hint_of_words(status, body)
+    def _hint(self, status: int, body: bytes, place: str) -> str:
+        return hint_of_words(status, body, is_list=place.endswith(MODELS))

@@ -120,7 +120,7 @@ class Bedrock(HttpBackend[BedrockConfig]):
             sign(request, self.config)
         return request
 
-    def _hint(self, status: int, body: bytes) -> str:
+    def _hint(self, status: int, body: bytes, place: str) -> str:  # noqa: ARG002 - wherever
         if status not in _KEY_REFUSED or self.config.api_key:
             return ""
         if b"expired" in body.lower():

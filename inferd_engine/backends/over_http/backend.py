@@ -140,7 +140,7 @@ class HttpBackend(Backend, Generic[_Config]):
         """Return the header that a key goes into."""
         return self.config.api_key_header
 
-    def _hint(self, status: int, body: bytes) -> str:  # noqa: ARG002 - for those who know more
+    def _hint(self, status: int, body: bytes, place: str) -> str:  # noqa: ARG002 - for those who know
         """Return the next step after a refusal in words that the protocol's servers use."""
         return ""
 
@@ -154,7 +154,7 @@ class HttpBackend(Backend, Generic[_Config]):
             own_id: The caller's id of the request.
         """
         status = reply.status
-        hint = self._hint(status, body) or hint_of(status, body, place, self.config)
+        hint = self._hint(status, body, place) or hint_of(status, body, place, self.config)
         return http_error(status, reply.headers, body, place=place, hint=hint, own_id=own_id)
 
     def _release(self) -> None:

@@ -26,10 +26,13 @@ def hint_of(status: int, body: bytes, place: str, upstream: Upstream) -> str:
     if status in (401, 403):
         return _key_hint(upstream)
     model = upstream.model
-    if status == 404 and _names_model(body, model):  # noqa: PLR2004 - HTTP
+    is_list = place.endswith("/models")  # which not every upstream has
+    if status == 404 and not is_list and _names_model(body, model):  # noqa: PLR2004 - HTTP
         return f"the model {model!r} is not known there: models() lists those that are"
     if status in (404, 405):
         asked = f"{place} was asked, because base_url is {without_query(upstream.base_url)}"
+        if is_list:
+            return f"{asked}; if that is right, it lists no models"
         return asked + (
             f"; if that is right, the model {model!r} may be unknown there" if model else ""
         )

@@ -40,14 +40,15 @@ _ELSEWHERE = re.compile(rb'"type"\s*:\s*"error"')  # what a server of this proto
 _NOT_FOUND = (404, 405, 501)  # HTTP
 
 
-def hint_of_words(status: int, body: bytes) -> str:
+def hint_of_words(status: int, body: bytes, *, is_list: bool = False) -> str:
     """Return what the next step is; empty where there is no experience.
 
     Args:
         status: The HTTP status.
         body: What the upstream said.
+        is_list: A list of models was asked for, which not every server of Messages has.
     """
-    if status in _NOT_FOUND and not _ELSEWHERE.search(body):
+    if status in _NOT_FOUND and not is_list and not _ELSEWHERE.search(body):
         return (
             "nothing there speaks Anthropic's Messages: check base_url, "
             "or ask a server of OpenAI's Chat Completions with OpenAiCompat"
