@@ -47,7 +47,7 @@ _HOMES = {
     "inferd_engine.testing.peer": ("Peer",),
     "inferd_engine.testing.cassette": ("Cassette", "CassetteError"),
     "inferd_engine.testing.contract": ("BackendContract",),
-    "inferd_engine.testing.script_reply": ("script_reply",),
+    "inferd_engine.testing.scripted": ("script_reply",),
     "inferd_engine.testing.fast_forward": ("FastForward",),
     "inferd_engine.testing.conversion": ("cassette_from_har", "cassette_from_vcrpy"),
 }
@@ -101,7 +101,7 @@ if TYPE_CHECKING:
         json_reply as json_reply,
         raw_reply as raw_reply,
     )
-    from inferd_engine.testing.script_reply import script_reply as script_reply
+    from inferd_engine.testing.scripted import script_reply as script_reply
     from inferd_engine.testing.steps import (
         Action as Action,
         Cut as Cut,

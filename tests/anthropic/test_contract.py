@@ -11,7 +11,7 @@ from script_blocks import in_blocks
 
 import inferd_engine as ie
 from inferd_engine.testing import BackendContract, Reply, Upstream
-from inferd_engine.testing.script_reply import paced, refusal
+from inferd_engine.testing.pacing import paced, refusal
 
 EMPTY = {
     "text": {"type": "text", "text": ""},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inferd_engine.testing.script_reply import events_of
+from inferd_engine.testing.pacing import events_of
 
 
 def in_blocks(script, begin, say, stop):
