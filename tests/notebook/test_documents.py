@@ -109,6 +109,7 @@ def test_an_interrupt_ends_all_of_many(kernel, upstream):
     kernel.run(SNIPPETS[0].replace(ADDRESS, upstream.url).partition("answer")[0])
     cell = kernel.start(SNIPPETS[-1])
     first = [upstream.wait_for_request(number) for number in range(1, 9)]
+    cell.wait(lambda cell: "0/20" in cell.printed)  # all is submitted, and the first is waited for
     kernel.interrupt()
     assert all(received.gone.wait(10) for received in first)
     assert cell.wait().error == "KeyboardInterrupt"
