@@ -129,6 +129,18 @@ def test_leaving_a_whole_answer(served):
     assert received.gone.wait(2.0)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_leaving_before_the_upstream_speaks(served, stream):
+    """So does a client that leaves while the upstream has not even sent its headers."""
+    served.upstream.enqueue(Reply([chunk("one")], before=[Stall()]))
+    asked = len(served.upstream.requests) + 1
+    with connect(served) as connection:
+        connection.sendall(post({**HI, "stream": stream}))
+        received = served.upstream.wait_for_request(asked)
+    assert received.gone.wait(2.0)
+    assert is_well(served)
+
+
 def test_a_client_that_does_not_read(served):
     """A client that takes nothing ends its stream; the next request is served."""
     served.upstream.enqueue(Reply([chunk("word " * 2000)] * 4000))
