@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
 def _backend(options: argparse.Namespace) -> Answering:
     if options.llamacpp is None:
         return backend_from(
-            options, vision=True, audio=True
+            options, vision=True, audio=True, documents=True
         )  # whether the model takes them, it says
     backend = llamacpp_from(options, Asked({}, {}))
     backend.load()

@@ -121,8 +121,9 @@ class OpenAIApp:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
 
     def _answer(self, environ: dict[str, Any]) -> Answer:
-        path = environ.get("PATH_INFO", "").rstrip("/")
-        path = path.removeprefix("/v1") or "/"
+        # Bytes as Latin-1 (PEP 3333, "Unicode Issues"): the name of a model may be in any language.
+        path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
+        path = path.rstrip("/").removeprefix("/v1") or "/"
         route, _, name = path.partition("/models/")
         route = "/models" if name and not route else path
         if route not in _ROUTES:

@@ -261,6 +261,26 @@ def test_the_model_that_is_named(which):
         assert upstream.requests[0].json["model"] == "q"
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+        {"type": "input_audio", "input_audio": {"data": "UklGRgQAAABXQVZF", "format": "wav"}},
+        {
+            "type": "file",
+            "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="},
+        },
+    ],
+    ids=lambda part: part["type"],
+)
+def test_what_a_client_attaches(served, part):
+    """It reaches the upstream as it came: whether the model takes it, that one says."""
+    said = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, part]}]
+    answer = requests.post(f"{served.url}/chat/completions", json={"messages": said}, timeout=SOON)
+    assert answer.status_code == 200, answer.text
+    assert served.upstream.requests[-1].json["messages"] == said
+
+
 def test_interrupted_in_the_middle(which):
     """Ctrl-C ends the streams that are under way, and the process."""
     with Upstream(Reply([chunk("one"), Stall()])) as upstream:
