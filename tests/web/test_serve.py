@@ -246,7 +246,9 @@ def test_a_key(which, monkeypatch):
 def test_names_of_other_machines(served, host):
     """A site whose name was made to point here is not answered; our own names are."""
     asked = {"headers": {"Host": host}, "timeout": SOON}
-    assert requests.get(f"{served.url}/models", **asked).status_code == 421
+    refused = requests.get(f"{served.url}/models", **asked)
+    assert refused.status_code == 421
+    assert "serve with a key" in refused.json()["error"]["message"]
     for own in ("localhost", f"127.0.0.1:{served.port}", "[::1]"):
         asked["headers"]["Host"] = own
         assert requests.get(f"{served.url}/models", **asked).status_code == 200
