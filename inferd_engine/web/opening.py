@@ -50,13 +50,14 @@ def answer_of(
         return sse(source, heartbeat=heartbeat, protocol=protocol)
     if prompt is None:
         raise TypeError("there is no prompt: give a backend and a prompt, or a stream")
-    given = fields.get("cancel")
-    token = given or ie.CancelToken()
     # A token of the view's may end other calls, too.
-    is_gone = None if given or environ is None else way_to_ask(environ)
+    is_gone = None if environ is None or fields.get("cancel") else way_to_ask(environ)
+    token = ie.CancelToken()
+    if is_gone is not None:
+        fields = {**fields, "cancel": token}
     try:
         with watched(is_gone, token):
-            stream = source.stream(prompt, **{**fields, "cancel": token})
+            stream = source.stream(prompt, **fields)
     except ie.GenerateError as error:
         return error_response(error)
     try:
