@@ -27,6 +27,7 @@ from inferd_engine.cli.options import add_upstream
 from inferd_engine.cli.terminal import say, write
 from inferd_engine.cli.upstream import backend_from, shown, told_of
 from inferd_engine.web import OpenAIApp
+from inferd_engine.web.errors import json_error, openai_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
 def _backend(options: argparse.Namespace) -> Answering:
     if options.llamacpp is None:
         return backend_from(
-            options, vision=True, audio=True
+            options, vision=True, audio=True, documents=True
         )  # whether the model takes them, it says
     backend = llamacpp_from(options, Asked({}, {}))
     backend.load()
@@ -152,10 +153,11 @@ class _OnThisMachine:
             host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
         )
         if name and not _is_here(name):
-            body = b"Ask by the address of this machine, or serve with a key.\n"
-            headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
+            told = "Ask by the address of this machine, or serve with a key."
+            answer = json_error(421, openai_error(told, "invalid_request_error"))
+            headers = [*answer.headers, ("Content-Length", str(len(answer.body)))]
             start_response("421 Misdirected Request", headers)  # RFC 9110, 15.5.20
-            return [body]
+            return [answer.body]
         return self._app(environ, start_response)
 
 

@@ -6,12 +6,16 @@ where none does, only a write finds out, which an answer that is given whole doe
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from typing_extensions import Self
 
     import inferd_engine as ie
@@ -20,15 +24,53 @@ if TYPE_CHECKING:
 _SOCKETS = ("inferd_engine.socket", "gunicorn.socket", "werkzeug.socket")
 
 
-def is_gone(environ: dict[str, Any]) -> bool:
-    """Whether a WSGI request's client has left, as far as its server lets one know."""
-    asked = environ.get("waitress.client_disconnected")
+GLANCE = 0.5  # seconds between looks at whether a client still waits
+
+
+def way_to_ask(environ: dict[str, Any]) -> Callable[[], bool] | None:
+    """Return what tells whether a WSGI request's client has left; None where its server does not.
+
+    Args:
+        environ: Of the request.
+    """
+    asked: Callable[[], bool] | None = environ.get("waitress.client_disconnected")
     if asked is not None:
-        return bool(asked())
+        return asked
     for name in _SOCKETS:
         if name in environ:
-            return _has_ended(environ[name])
-    return False
+            connection = environ[name]
+            return lambda: _has_ended(connection)
+    return None
+
+
+@contextlib.contextmanager
+def watched(is_gone: Callable[[], bool] | None, token: ie.CancelToken) -> Iterator[None]:
+    """Cancel what goes on inside when its client leaves.
+
+    A call waits for its upstream's headers, and many send them with the first token: after
+    minutes, if the prompt is long.
+
+    Args:
+        is_gone: What ``way_to_ask()`` gave; None: nobody can be asked.
+        token: What is called inside carries it.
+    """
+    over = threading.Event()
+
+    def watch(is_gone: Callable[[], bool]) -> None:
+        while not over.wait(GLANCE):
+            if is_gone():
+                token.cancel()
+                return
+
+    if is_gone is not None:
+        with contextlib.suppress(RuntimeError):  # no thread can be had: then it is not seen
+            threading.Thread(
+                target=watch, args=(is_gone,), name="inferd-engine-client", daemon=True
+            ).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _has_ended(connection: socket.socket) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.core.handlers.asgi import ASGIRequest
+from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from inferd_engine.web.body import HEARTBEAT, Body
@@ -54,7 +55,14 @@ def stream_response(
         protocol: As in ``sse()``.
         fields: As in ``Backend.stream()``: ``max_tokens=100``, ``system="…"``, …
     """
-    answer = answer_of(backend, prompt, heartbeat=heartbeat, protocol=protocol, fields=fields)
+    answer = answer_of(
+        backend,
+        prompt,
+        heartbeat=heartbeat,
+        protocol=protocol,
+        fields=fields,
+        environ=request.environ if isinstance(request, WSGIRequest) else None,
+    )
     if not isinstance(answer, Body):
         return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
     content = _AsynchronousOnly(answer) if isinstance(request, ASGIRequest) else answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import Response
+from flask import Response, has_request_context, request
 
 from inferd_engine.web.body import HEARTBEAT, Body
 from inferd_engine.web.opening import answer_of
@@ -34,7 +34,14 @@ def stream_response(
         protocol: As in ``sse()``.
         fields: As in ``Backend.stream()``: ``max_tokens=100``, ``system="…"``, …
     """
-    answer = answer_of(backend, prompt, heartbeat=heartbeat, protocol=protocol, fields=fields)
+    answer = answer_of(
+        backend,
+        prompt,
+        heartbeat=heartbeat,
+        protocol=protocol,
+        fields=fields,
+        environ=request.environ if has_request_context() else None,
+    )
     if not isinstance(answer, Body):
         return Response(answer.body, answer.status, dict(answer.headers))
     # Passed through, or something that looks at the body would read all of it.

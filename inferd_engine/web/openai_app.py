@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 import inferd_engine as ie
 from inferd_engine.web.body import HEARTBEAT, check_heartbeat, ending_of, sse
-from inferd_engine.web.client import WatchedBody, is_gone
+from inferd_engine.web.client import GLANCE, WatchedBody, watched, way_to_ask
 from inferd_engine.web.errors import ErrorResponse, error_response, json_error, openai_error
 from inferd_engine.web.openai_answer import (
     completion_document,
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     StartResponse = Callable[[str, list[tuple[str, str]]], Any]
     Answer = Union[ErrorResponse, "_Streamed", dict[str, Any]]
 
-_GLANCE = 0.5  # seconds between looks at whether a client still waits for a whole answer
 _PATIENCE = 60.0  # seconds that a client may read nothing: a phone in a tunnel is back by then
 _ROUTES = {
     "/chat/completions": "POST",
@@ -122,8 +121,9 @@ class OpenAIApp:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer.body]
 
     def _answer(self, environ: dict[str, Any]) -> Answer:
-        path = environ.get("PATH_INFO", "").rstrip("/")
-        path = path.removeprefix("/v1") or "/"
+        # Bytes as Latin-1 (PEP 3333, "Unicode Issues"): the name of a model may be in any language.
+        path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
+        path = path.rstrip("/").removeprefix("/v1") or "/"
         route, _, name = path.partition("/models/")
         route = "/models" if name and not route else path
         if route not in _ROUTES:
@@ -237,14 +237,16 @@ class OpenAIApp:
     def _chat(self, asked: Asked, environ: dict[str, Any]) -> Answer:
         token = ie.CancelToken()
         model = self._models.get(asked.model, asked.model)
-        stream = self._backend.stream(asked.messages, model=model, cancel=token, **asked.fields)
+        is_gone = way_to_ask(environ)
+        with watched(is_gone, token):
+            stream = self._backend.stream(asked.messages, model=model, cancel=token, **asked.fields)
         config = getattr(self._backend, "config", None)
         named = asked.model or getattr(config, "model", "") or self._backend.name
         answer_id = f"chatcmpl-{uuid.uuid4().hex}"
         created = int(time.time())
         if not asked.is_streamed:
             with stream:
-                completion, done = _collected(stream, environ)
+                completion, done = _collected(stream, is_gone)
             return completion_document(
                 completion, done, answer_id=answer_id, model=named, created=created
             )
@@ -258,7 +260,9 @@ class OpenAIApp:
             raise
 
 
-def _collected(stream: ie.TokenStream, environ: dict[str, Any]) -> tuple[ie.Completion, ie.Done]:
+def _collected(
+    stream: ie.TokenStream, is_gone: Callable[[], bool] | None
+) -> tuple[ie.Completion, ie.Done]:
     """Wait for a whole answer, as long as its client does.
 
     Raises:
@@ -266,12 +270,12 @@ def _collected(stream: ie.TokenStream, environ: dict[str, Any]) -> tuple[ie.Comp
     """
     seen: list[Any] = []
     looked = time.monotonic()
-    while (event := stream.poll(_GLANCE)) is not None or not stream.ended:
+    while (event := stream.poll(GLANCE)) is not None or not stream.ended:
         if event is not None:
             seen.append(event)
-        if time.monotonic() - looked >= _GLANCE:
+        if time.monotonic() - looked >= GLANCE:
             looked = time.monotonic()
-            if is_gone(environ):
+            if is_gone is not None and is_gone():
                 stream.close()
     ending = None if stream.done is None else ending_of(stream.done)
     if isinstance(ending, ie.GenerateError):

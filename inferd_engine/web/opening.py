@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import inferd_engine as ie
 from inferd_engine.web.body import Body, id_of, sse
+from inferd_engine.web.client import watched, way_to_ask
 from inferd_engine.web.errors import ErrorResponse, error_response
 from inferd_engine.web.protocols import Inferd
 
@@ -30,6 +31,7 @@ def answer_of(
     heartbeat: float | None,
     protocol: str | Protocol,
     fields: CallFields,
+    environ: dict[str, Any] | None = None,
 ) -> Body | ErrorResponse:
     """Return the body of an answer, or what to answer with where it failed before its first token.
 
@@ -39,6 +41,8 @@ def answer_of(
         heartbeat: As in ``sse()``.
         protocol: As in ``sse()``.
         fields: Of the request, by name.
+        environ: Of the browser's request, under WSGI: while the upstream sends no headers, nothing
+            is written, and only some servers' sockets tell that the browser has gone.
     """
     if isinstance(source, ie.TokenStream):
         if prompt is not None or fields:
@@ -46,8 +50,14 @@ def answer_of(
         return sse(source, heartbeat=heartbeat, protocol=protocol)
     if prompt is None:
         raise TypeError("there is no prompt: give a backend and a prompt, or a stream")
+    # A token of the view's may end other calls, too.
+    is_gone = None if environ is None or fields.get("cancel") else way_to_ask(environ)
+    token = ie.CancelToken()
+    if is_gone is not None:
+        fields = {**fields, "cancel": token}
     try:
-        stream = source.stream(prompt, **fields)
+        with watched(is_gone, token):
+            stream = source.stream(prompt, **fields)
     except ie.GenerateError as error:
         return error_response(error)
     try:

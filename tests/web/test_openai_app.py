@@ -266,6 +266,15 @@ def test_models(serve):
     assert call(app, "/v1/models/none").status == 404
 
 
+@pytest.mark.parametrize("name", ["fast", "qwen/qwen3-8b", "modèle", "日本"])
+def test_a_model_by_its_name(name):
+    """It may have slashes and letters of any language, which WSGI gives as bytes (PEP 3333)."""
+    app = web.OpenAIApp(ie.Mock(), models={name: "m"})
+    path = f"/v1/models/{name}".encode().decode("latin-1")
+    assert call(app, path).json["id"] == name
+    assert call(app, path + "\xff").status == 404
+
+
 def test_a_backend_without_a_list():
     """A backend that lists nothing has a name."""
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 from web.conftest import SOON, events_of
 
 import inferd_engine as ie
 from inferd_engine import web
-from inferd_engine.testing import Reply, Stall, chunk, error_reply, text_reply
+from inferd_engine.testing import Pause, Reply, Stall, chunk, error_reply, text_reply
 from inferd_engine.web.opening import answer_of
 
 USUAL = {"heartbeat": 0.1, "protocol": "inferd", "fields": {}}
@@ -43,6 +45,39 @@ def test_a_wrong_request():
     """A request that cannot be sent is the browser's to mend."""
     answer = answer_of(ie.Mock(), [{"role": "wizard", "content": "x"}], **USUAL)
     assert answer.status == 400
+
+
+@pytest.mark.parametrize("name", ["gunicorn.socket", "werkzeug.socket"])
+def test_a_browser_that_leaves_before_there_is_an_answer(ask, name):
+    """It ends the call, where its server lets one see that it has gone."""
+    backend = ask(Reply([chunk("Hel")], before=[Stall()]))
+    browser, ours = socket.socketpair()
+    answers = []
+
+    def view():
+        answers.append(answer_of(backend, "Hi", **USUAL, environ={name: ours}))
+
+    thread = threading.Thread(target=view)
+    with browser, ours:
+        thread.start()
+        received = backend.upstream.wait_for_request()
+        browser.close()
+        assert received.gone.wait(SOON)
+        thread.join(SOON)
+    assert isinstance(answers[0], web.ErrorResponse)
+
+
+def test_a_token_of_the_views_own_is_left_alone(ask):
+    """It may end other calls: a browser that leaves does not cancel it."""
+    backend = ask(text_reply("Hello!", before=[Pause(1.2)]))
+    browser, ours = socket.socketpair()
+    token = ie.CancelToken()
+    with browser, ours:
+        browser.close()
+        asked = {**USUAL, "fields": {"cancel": token}}
+        body = answer_of(backend, "Hi", **asked, environ={"gunicorn.socket": ours})
+        assert b"Hello!" in b"".join(body)
+    assert not token.cancelled
 
 
 @pytest.mark.parametrize("wrong", [{"protocol": "sse"}, {"heartbeat": -1}])

@@ -71,6 +71,9 @@ def test_inferd_ends():
     """Unknown usage is null; failed is an error; closed is done with cancelled."""
     (whole,) = frames("inferd", [], ie.Done(ie.StopReason.END_TURN))
     assert whole["usage"] is None
+    for counted in (ie.Usage(None, 3), ie.Usage(7, None)):  # inferd has whole numbers alone
+        (half,) = frames("inferd", [], ie.Done(ie.StopReason.END_TURN, counted))
+        assert half["usage"] is None
     (failed,) = frames("inferd", [], BROKEN)
     assert failed == {
         "type": "error",

@@ -129,6 +129,18 @@ def test_leaving_a_whole_answer(served):
     assert received.gone.wait(2.0)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_leaving_before_the_upstream_speaks(served, stream):
+    """So does a client that leaves while the upstream has not even sent its headers."""
+    served.upstream.enqueue(Reply([chunk("one")], before=[Stall()]))
+    asked = len(served.upstream.requests) + 1
+    with connect(served) as connection:
+        connection.sendall(post({**HI, "stream": stream}))
+        received = served.upstream.wait_for_request(asked)
+    assert received.gone.wait(2.0)
+    assert is_well(served)
+
+
 def test_a_client_that_does_not_read(served):
     """A client that takes nothing ends its stream; the next request is served."""
     served.upstream.enqueue(Reply([chunk("word " * 2000)] * 4000))
@@ -234,7 +246,9 @@ def test_a_key(which, monkeypatch):
 def test_names_of_other_machines(served, host):
     """A site whose name was made to point here is not answered; our own names are."""
     asked = {"headers": {"Host": host}, "timeout": SOON}
-    assert requests.get(f"{served.url}/models", **asked).status_code == 421
+    refused = requests.get(f"{served.url}/models", **asked)
+    assert refused.status_code == 421
+    assert "serve with a key" in refused.json()["error"]["message"]
     for own in ("localhost", f"127.0.0.1:{served.port}", "[::1]"):
         asked["headers"]["Host"] = own
         assert requests.get(f"{served.url}/models", **asked).status_code == 200
@@ -247,6 +261,26 @@ def test_the_model_that_is_named(which):
         answer = requests.post(f"{it.url}/chat/completions", json=asked, timeout=SOON)
         assert answer.json()["model"] == "q"
         assert upstream.requests[0].json["model"] == "q"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+        {"type": "input_audio", "input_audio": {"data": "UklGRgQAAABXQVZF", "format": "wav"}},
+        {
+            "type": "file",
+            "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="},
+        },
+    ],
+    ids=lambda part: part["type"],
+)
+def test_what_a_client_attaches(served, part):
+    """It reaches the upstream as it came: whether the model takes it, that one says."""
+    said = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, part]}]
+    answer = requests.post(f"{served.url}/chat/completions", json={"messages": said}, timeout=SOON)
+    assert answer.status_code == 200, answer.text
+    assert served.upstream.requests[-1].json["messages"] == said
 
 
 def test_interrupted_in_the_middle(which):

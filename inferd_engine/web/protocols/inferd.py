@@ -67,11 +67,7 @@ class Inferd:
             verdict = verdict_on(ending)
             error = {"code": verdict.code, "message": verdict.message}
             return self._frame({"type": "error", "id": self._id, **error})
-        usage = None if ending is None or ending.usage is None else ending.usage
-        counted = usage and {
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-        }
+        counted = None if ending is None else _usage_of(ending.usage)
         reason = ie.StopReason.CANCELLED if ending is None else ending.stop_reason
         return self._frame(
             {
@@ -82,3 +78,10 @@ class Inferd:
                 "backend": self._backend,
             }
         )
+
+
+def _usage_of(usage: ie.Usage | None) -> dict[str, int] | None:
+    """Return both counts, or None: inferd has no word for one that is not known."""
+    if usage is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}

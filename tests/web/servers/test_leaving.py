@@ -93,6 +93,17 @@ def test_left_before_the_first_token(server):
     assert seconds_until_told(server.upstream, tab.close) < SILENT + SLACK
 
 
+def test_left_before_the_upstream_speaks(server):
+    """Nor does the upstream have to have said anything, where the server shows its socket."""
+    if "gunicorn" not in server.name and server.name != "flask run":
+        pytest.skip("a view cannot ask this server")
+    server.upstream.enqueue(Reply([chunk("Hel")], before=[Stall()]))
+    asked = len(server.upstream.requests) + 1
+    tab = Tab(server.port)
+    server.upstream.wait_for_request(asked)
+    assert seconds_until_told(server.upstream, tab.close) < SILENT + SLACK
+
+
 def test_what_fails_first_is_the_status(server):
     """An upstream that refuses gives the browser a status, and nothing of its words."""
     server.upstream.enqueue(error_reply(429, "sk-secret", headers={"Retry-After": "3"}))
