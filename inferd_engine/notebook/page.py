@@ -103,7 +103,7 @@ def numbers(usage: ie.Usage | None, stats: ie.StreamStats | None) -> list[str]:
     tokens = None if usage is None else usage.output_tokens
     if usage is not None and tokens is not None:
         prompt = "" if usage.input_tokens is None else f" (prompt: {usage.input_tokens:,})"
-        known.append(f"{tokens:,} tokens{prompt}")
+        known.append(f"{tokens:,} token{'' if tokens == 1 else 's'}{prompt}")
     if stats is not None and stats.ttft is not None:
         known.append(f"first token after {stats.ttft:.2f} s")
         seconds = stats.duration - stats.ttft

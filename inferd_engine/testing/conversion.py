@@ -141,6 +141,9 @@ def _of_vcrpy(entry: dict[str, Any]) -> _Recorded:
         _body(asked.get("body")),
     )
     status = answered["status"]["code"]
+    coding = headers.get("content-encoding", "")
+    if isinstance(data, bytes) and coding in ("br", "zstd"):
+        raise ValueError(f"{coding} hides a body: record with decode_compressed_response=True")
     return asked["uri"], _interaction(request, status, headers, _bytes(data)), headers
 
 

@@ -34,8 +34,13 @@ _RESPONSE_HEADERS = re.compile(
 _QUERY = {"api-version", "alt", "limit", "order", "stream"}  # what asks for something
 _BODY_FIELDS = {"user", "metadata", "safety_identifier", "prompt_cache_key"}  # whose request it is
 _NAMED_LIKE_SECRETS = re.compile(
-    r"api[-_]?key|authorization|password|passwd|secret|access[-_]?token|cookie|credential",
-    re.IGNORECASE,
+    r"""
+    api[-_]?key | authorization | password | passwd | secret | cookie | credential
+    | access[-_]?token
+    | (?: ^ | auth | id | refresh | session ) [-_]? token $  # a model's own are eos_token, say
+    | (?: account | org | organi[sz]ation | project | tenant ) [-_]? id $ | ^ organi[sz]ation $
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 _VARIABLES = re.compile(
     r"(^|_)(key|token|secret|password|passwd|credentials?)(_|$)|api_?key", re.IGNORECASE
@@ -53,6 +58,7 @@ _SHORTEST = 8  # characters: what is shorter is in every text, and a mask would 
 _LOOKS_SECRET = re.compile(
     r"""
     \b sk- [\w-]{16,}                                # OpenAI, Anthropic, OpenRouter, DeepSeek
+    | \b sk- (?=[\w-]*\d) [\w-]{8,}                  # a short one has a digit: no word has
     | \b (?:gsk|hf|r8|fw|tgp_v1|gh[pousr]|acct)_ \w{16,}
     | \b (?:xai|nvapi|pplx|csk|glpat|xox[abprs]) - [\w-]{16,}
     | \b (?:AKIA|ASIA|ABIA|ACCA) [0-9A-Z]{16} \b     # AWS

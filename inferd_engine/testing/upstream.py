@@ -27,14 +27,17 @@ if TYPE_CHECKING:
 
     from inferd_engine.testing.received import Received
 
+# Where else a client of ours posts: one base URL has them all, and a script's replies go there too.
+_OTHER_PATHS = ("/v1/embeddings", "/v1/messages")
 _BACKLOG = 1024  # connections that wait to be accepted: more than a test opens at once
 
 
 class Upstream:
-    """Serve replies to what is posted to one path until the ``with`` block ends.
+    """Serve replies to what is posted until the ``with`` block ends.
 
     Args:
-        replies: Given in this order; after the last one ``otherwise`` answers.
+        replies: Given in this order to what is posted to ``path``, ``/v1/embeddings`` and
+            ``/v1/messages``; after the last one ``otherwise`` answers, at ``path`` alone.
         otherwise: Makes a reply from a request; by default the user's words are echoed.
         models: What ``/v1/models`` lists.
         api_key: If given, every request has to carry it.
@@ -212,9 +215,11 @@ class Upstream:
         if received.method == "GET" and path == "/v1/models":
             listed = [{"id": model, "object": "model", "created": 0} for model in self._models]
             return json_reply({"object": "list", "data": listed})
+        if received.method == "POST" and self._replies and path in (self._path, *_OTHER_PATHS):
+            return self._replies.popleft()
         if received.method != "POST" or path != self._path:
             return json_reply({"detail": "Not Found"}, 404)
-        return self._replies.popleft() if self._replies else self._ask_otherwise(received)
+        return self._ask_otherwise(received)
 
     def _ask_otherwise(self, received: Received) -> Reply:
         """Return what ``otherwise`` makes; what goes wrong there is told to the client."""

@@ -27,6 +27,7 @@ from inferd_engine.testing import (
     Trickle,
     Upstream,
     chunk,
+    error_reply,
     event,
     json_reply,
     text_reply,
@@ -76,6 +77,25 @@ def test_another_path():
         assert upstream.unused
         answer = requests.post(f"{upstream.url}{path}?beta=true", json={}, timeout=5)
     assert answer.json() == {"ok": 5}
+
+
+EMBEDDED = json_reply({"data": [{"index": 0, "embedding": [0.5, 1.5]}], "model": "m"})
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat"])
+def test_replies_to_whatever_a_client_posts(path):
+    """Embeddings and Messages take their replies from the same script; nothing else is made up."""
+    busy = error_reply(429, "slow", headers={"Retry-After": "3"})
+    with Upstream(EMBEDDED, busy, path=path) as upstream:
+        with ie.OpenAiCompat(upstream.url, api_key="") as backend:
+            assert list(backend.embeddings(["one"]).arrays[0]) == [0.5, 1.5]
+        with ie.Anthropic(upstream.url, api_key="", model="m") as backend:
+            with pytest.raises(ie.HttpStatusError, match="slow") as caught:
+                backend.complete("Hi")
+        assert caught.value.retry_after == 3
+        assert not upstream.unused
+        for other in ("/v1/embeddings", "/v1/messages"):
+            assert requests.post(upstream.url + other, json={}, timeout=5).status_code == 404
 
 
 def test_a_gate_holds_a_reply_back():

@@ -13,7 +13,7 @@ import textwrap
 import pytest
 
 import inferd_engine as ie
-from inferd_engine.notebook.page import Look
+from inferd_engine.notebook.page import Look, footer
 from inferd_engine.testing import (
     Reply,
     Stall,
@@ -193,6 +193,11 @@ def test_a_value_is_shown_safely():
     assert answer._repr_markdown_().endswith("</pre></details>\n\n&lt;b>")
     assert "&lt;i&gt;&#10;&#10;&lt;i&gt;" in answer._repr_markdown_()
     assert pickle.loads(pickle.dumps(answer))._repr_markdown_() == answer._repr_markdown_()
+
+
+def test_one_token_is_one():
+    """The line below an answer is English."""
+    assert footer(ie.Usage(1, 1), None, "end_turn") == "1 token (prompt: 1) · end_turn"
 
 
 def test_a_look_is_small():

@@ -129,6 +129,24 @@ def test_packed_bodies(tmp_path, path):
         assert requests.get(f"{cassette.url}/v1/models", timeout=10).json() == {"data": []}
 
 
+@pytest.mark.parametrize("coding", ["br", "zstd"])
+def test_bodies_that_cannot_be_unpacked(tmp_path, path, coding):
+    """They could not be searched for secrets, nor read: they are refused; unpacked ones are not."""
+    source = tmp_path / "old.json"
+    body, packed = '{"data": []}', base64.b64encode(b"\x0b\x05\x80\xff\xfe").decode()
+    text = (
+        "interactions:\n- request: {{method: GET, uri: 'https://x.example/v1/models'}}\n"
+        "  response:\n    status: {{code: 200, message: OK}}\n"
+        "    headers: {{content-encoding: [{}]}}\n    body: {{string: {}}}\n"
+    )
+    source.write_text(text.format(coding, f"!!binary {packed}"), "utf-8")
+    with pytest.raises(ValueError, match=f"old.json.*{coding}.*decode_compressed_response"):
+        cassette_from_vcrpy(source, path)
+    assert not path.exists()
+    source.write_text(text.format(coding, f"'{body}'"), "utf-8")
+    assert cassette_from_vcrpy(source, path) == 1
+
+
 @pytest.mark.parametrize(
     ("convert", "text"),
     [

@@ -64,6 +64,7 @@ def test_it_imports_nothing():
         assert set(modules) == {
             "inferd_engine",
             "inferd_engine._version",
+            "inferd_engine.frames",
             "inferd_engine.testing",
             "inferd_engine.testing.pytest_plugin",
         }

@@ -184,7 +184,26 @@ def test_fields_that_are_named_like_secrets(record):
     assert asked["tools"][1]["function"]["parameters"] == schema
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["apiKey", "token", "id_token", "refresh-token", "account_id", "organization", "tenantId"],
+)
+def test_names_of_secrets_and_accounts(record, name):
+    """Somebody's token or account in the body is masked wherever it is said again."""
+    text = record(text_reply(f"Hello, {ACCOUNT}"), {**REQUEST, "extra": {name: ACCOUNT}})
+    assert ACCOUNT not in text
+
+
+def test_names_of_what_is_none(record):
+    """Names of a model's own tokens and of a project are not."""
+    body = {"eos_token": "<|endoftext|>", "max_tokens": 5, "project": "our house"}
+    text = record(text_reply("Our house <|endoftext|>"), {**REQUEST, **body})
+    assert body.items() <= json.loads(text.splitlines()[1])["body"].items()
+    assert "***" not in text
+
+
 LOOKS = [
+    "sk-test-1234",
     "sk-proj-abcdefghijklmnop1234",
     "sk-ant-api03-abcdefghijklmnop",
     "gsk_abcdefghijklmnop1234",
@@ -215,7 +234,7 @@ def test_what_looks_like_a_secret(record, secret):
 @pytest.mark.parametrize(
     "text",
     [
-        "risk-management-and-task-scheduling",
+        "risk-management-and-task-scheduling, sk-learning and sk-12",
         "bearer certificates, and Bearer authentication",
         "127.0.0.1, 10.0.0.1 and version 1.2.3",
         "chatcmpl-9abcdefghijklmnopqrstuvwxyz",
