@@ -251,6 +251,31 @@ def test_secrets_are_shown_nowhere(ask):
     assert token not in f"{caught.value!r} {caught.value.to_dict()}"
 
 
+def test_a_token_of_the_chain_is_shown_nowhere(ask, monkeypatch):
+    """What botocore found is hidden as what was configured: upstreams say back what was signed."""
+    pytest.importorskip("botocore")
+    from inferd_engine.backends.bedrock import signing
+
+    signing._chain.cache_clear()
+    token = "chain/token+0123456789=="
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    said_back = f"The Canonical String should have been POST x-amz-security-token:{token}"
+    failed = exception("validationException", message=said_back)
+    backend = ask(
+        error_reply(403, "InvalidSignatureException", said_back),
+        Reply([*said("half"), failed], headers=STREAM),
+        api_key="",
+    )
+    for _ in range(2):
+        with pytest.raises(ie.GenerateError, match="Canonical String") as caught:
+            backend.complete("x")
+        assert token not in f"{caught.value!r} {caught.value.to_dict()}"
+    signing._chain.cache_clear()
+    assert backend.upstream.requests[0].headers["x-amz-security-token"] == token
+
+
 # --- errors and promises -------------------------------------------------------------------------
 
 
