@@ -455,18 +455,28 @@ def test_nothing_of_an_answer(name, end):
     assert isinstance(ending, ie.StreamInterruptedError)
 
 
+CREATED = {"type": "response.created", "response": {"object": "response", "status": "in_progress"}}
+
+
 @pytest.mark.parametrize(
-    "payloads",
+    ("payloads", "protocol"),
     [
-        FOREIGN["Anthropic"],
-        [{"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hi"}]}],
+        (FOREIGN["Anthropic"], "Anthropic's protocol, Messages"),
+        (
+            [{"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hi"}]}],
+            "Anthropic's protocol, Messages",
+        ),
+        ([CREATED, *FOREIGN["Responses"]], "OpenAI's Responses"),
+        (FOREIGN["Responses"], "OpenAI's Responses"),
+        ([*FOREIGN["Responses"], DONE], "OpenAI's Responses"),
+        ([{"object": "response", "error": None, "output": []}], "OpenAI's Responses"),
     ],
 )
-def test_the_other_protocol_is_named(payloads):
-    """An answer in Anthropic's protocol is an error that says so."""
+def test_the_other_protocol_is_named(payloads, protocol):
+    """An answer in another protocol is an error that says so, and asking again does not help."""
     _, ending = taken(*payloads)
     assert isinstance(ending, ie.StreamInterruptedError)
-    assert "Anthropic" in str(ending)
+    assert protocol in str(ending)
     assert not ending.retryable
 
 
