@@ -424,6 +424,20 @@ def test_a_custom_call_before_the_one_that_was_cut_is_whole():
     assert given == [ie.ToolUse("i", "sh", "ls", {"type": "custom"})]
 
 
+# --- usage ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", ["-1", "-1.0", "null", '"many"', "true", "1e999", "NaN"])
+def test_a_number_of_tokens_that_is_none_says_nothing(count):
+    """Usage is a count or None: what was known stays, and nothing less than 0 is given."""
+    odd = f'{{"choices": [], "usage": {{"prompt_tokens": {count}, "completion_tokens": 5}}}}'
+    _, ending = taken(say("a"), odd, STOP, DONE)
+    assert (ending.usage.input_tokens, ending.usage.output_tokens) == (None, 5)
+    known = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 1}}
+    _, ending = taken(say("a"), known, odd, STOP, DONE)
+    assert (ending.usage.input_tokens, ending.usage.output_tokens) == (7, 5)
+
+
 # --- the end -------------------------------------------------------------------------------------
 
 FOREIGN = {
