@@ -369,3 +369,23 @@ def test_a_conversation_comes_from_messages(ask):
     sent = backend.upstream.requests[0].json["messages"]
     assert sent[1]["content"][0]["reasoningContent"]["reasoningText"]["signature"] == "s"
     assert json.dumps(sent[2]).count("toolu_1") == 1
+
+
+def test_models_are_listed_elsewhere(ask):
+    """There is no such thing at the address of a model: it is said where there is."""
+    backend = ask()
+    with pytest.raises(ie.UnsupportedError, match="aws bedrock list-foundation-models"):
+        backend.models()
+    assert backend.upstream.requests == []
+
+
+def test_it_is_served(ask):
+    """An application in front of it lists the model that is configured."""
+    from inferd_engine.web import OpenAIApp
+
+    app = OpenAIApp(ask())
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/v1/models", "wsgi.input": None}
+    begun = []
+    body = b"".join(app(environ, lambda *status: begun.append(status)))
+    assert begun[0][0].startswith("200")
+    assert [model["id"] for model in json.loads(body)["data"]] == ["m"]

@@ -31,7 +31,7 @@ _SUFFIXES = {"cn-": "amazonaws.com.cn", "eusc-": "amazonaws.eu", "us-iso-": "c2s
 
 
 def _to_region(value: str | None) -> str:
-    return aws_region(value or "")
+    return aws_region(value or "", or_give="region")
 
 
 def _usual_address(config: BedrockConfig) -> str:
