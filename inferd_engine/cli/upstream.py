@@ -132,8 +132,6 @@ def _config(options: argparse.Namespace, fields: dict[str, Any]) -> Config:
                 _WAYS.format(address=variable, key=" or ".join(keys), maker=maker)
             )
         preset = options.protocol  # its maker's own
-        if not os.environ.get(keys[0]):
-            fields = {**fields, "api_key_variable": next(filter(os.environ.get, keys))}
     if not preset:
         return kind(**fields)
     if kind.PRESETS and preset not in kind.PRESETS:
