@@ -192,6 +192,17 @@ def test_where_it_asks(monkeypatch, region, address):
     assert ie.BedrockConfig().api_key == "t"
 
 
+def test_every_region_that_botocore_knows():
+    """China, Europe's own and the secret regions end in other names."""
+    session = pytest.importorskip("botocore.session").Session()
+    partitions = session.get_data("endpoints")["partitions"]
+    assert len(partitions) > 5
+    for partition in partitions:
+        for region in partition["regions"]:
+            wanted = f"https://bedrock-runtime.{region}.{partition['dnsSuffix']}"
+            assert ie.BedrockConfig(region=region).base_url == wanted
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

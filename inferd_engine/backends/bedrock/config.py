@@ -26,8 +26,15 @@ if TYPE_CHECKING:
 
 _CACHES = (False, True, "5m", "1h")
 _VERSION = "2023-06-01"  # of Messages, by way of which requests are mapped: it takes every field
-# Where a region's addresses end, if not in amazonaws.com.
-_SUFFIXES = {"cn-": "amazonaws.com.cn", "eusc-": "amazonaws.eu", "us-iso-": "c2s.ic.gov"}
+# Where a region's addresses end, if not in amazonaws.com (botocore's list of endpoints).
+_SUFFIXES = {
+    "cn-": "amazonaws.com.cn",
+    "eusc-": "amazonaws.eu",
+    "us-iso-": "c2s.ic.gov",
+    "us-isob-": "sc2s.sgov.gov",
+    "eu-isoe-": "cloud.adc-e.uk",
+    "us-isof-": "csp.hci.ic.gov",
+}
 
 
 def _to_region(value: str | None) -> str:
