@@ -142,6 +142,35 @@ def test_credentials_of_the_chain(ask, monkeypatch):
         backend.with_options(profile="nobody").complete("x")
 
 
+RENEWING = """
+import datetime, json, pathlib, sys
+count = pathlib.Path(sys.argv[1])
+count.write_text(count.read_text() + "I")
+soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=2)
+print(json.dumps({"Version": 1, "AccessKeyId": "AKID" + count.read_text(), "SecretAccessKey": "s",
+                  "SessionToken": "t", "Expiration": soon.isoformat()}))
+"""
+
+
+def test_credentials_that_run_out_are_renewed(ask, tmp_path):
+    """Each request is signed for itself: those that end in the middle of a batch are got anew."""
+    pytest.importorskip("botocore")
+    from inferd_engine.backends.bedrock import signing
+
+    signing._chain.cache_clear()
+    program, count = tmp_path / "renew.py", tmp_path / "count"
+    program.write_text(RENEWING)
+    count.write_text("")
+    command = f'"{sys.executable}" "{program}" "{count}"'
+    (tmp_path / "config").write_text(f"[profile short]\ncredential_process = {command}\n")
+    backend = ask(text_reply("a"), text_reply("b"), api_key="", profile="short")
+    assert [backend.complete("x").text for _ in range(2)] == ["a", "b"]
+    signing._chain.cache_clear()
+    signed = [request.headers["authorization"] for request in backend.upstream.requests]
+    keys = [re.search("Credential=(AKIDI+)/", one)[1] for one in signed]
+    assert keys[0] != keys[1]
+
+
 def test_without_botocore(ask, monkeypatch):
     """What is missing is named, with the way to do without."""
     monkeypatch.setitem(sys.modules, "botocore.auth", None)
