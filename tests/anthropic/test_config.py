@@ -103,6 +103,8 @@ def test_the_key_of_the_environment(monkeypatch):
         ({"betas": ["a\r\nX-Evil: 1"]}, "betas holds"),
         ({"betas": [""]}, "betas holds ''"),
         ({"betas": [5]}, "betas holds 5"),
+        ({"betas": 5}, "betas holds 5"),
+        ({"betas": None}, "betas holds None"),
         ({"model": ""}, "model is ''"),
     ],
 )

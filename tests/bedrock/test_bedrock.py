@@ -240,12 +240,20 @@ def test_every_region_that_botocore_knows():
         ({"secret_access_key": "A"}, "belong together"),
         ({"secret_access_key": 5}, "secret_access_key is 5"),
         ({"cache": "2h"}, "cache is '2h'"),
+        ({"region": 5}, "region is 5"),
+        ({"session_token": "t"}, "session_token goes with access_key_id"),
     ],
 )
 def test_what_is_refused(fields, words):
     """A field that cannot be used is named."""
     with pytest.raises(ie.InvalidRequestError, match=words):
         ie.BedrockConfig(**{"region": "us-east-1", **fields})
+
+
+def test_a_repr_of_what_is_not_set():
+    """Credentials that are empty are not shown as if there were some."""
+    config = ie.BedrockConfig(region="us-east-1", base_url="https://h.example")
+    assert repr(config) == "BedrockConfig(region='us-east-1', base_url='https://h.example')"
 
 
 def test_there_are_no_presets():

@@ -38,6 +38,8 @@ _SUFFIXES = {
 
 
 def _to_region(value: str | None) -> str:
+    if not isinstance(value, (str, type(None))):
+        raise InvalidRequestError(f"region is {value!r}: it has to be a str")
     return aws_region(value or "", or_give="region")
 
 
@@ -86,10 +88,10 @@ class BedrockConfig(Upstream):
     )
     access_key_id: str = attrs.field(default="", validator=check_word)
     secret_access_key: Secret = attrs.field(
-        default=Secret(""), converter=to_secret, validator=check_word
+        factory=lambda: Secret(""), converter=to_secret, validator=check_word
     )
     session_token: Secret = attrs.field(
-        default=Secret(""), converter=to_secret, validator=check_word
+        factory=lambda: Secret(""), converter=to_secret, validator=check_word
     )
     profile: str = attrs.field(default="", validator=check_word)
     guardrail_id: str = attrs.field(default="", validator=check_word)
@@ -104,6 +106,10 @@ class BedrockConfig(Upstream):
         if bool(self.access_key_id) != bool(self.secret_access_key):
             raise InvalidRequestError(
                 "access_key_id and secret_access_key belong together: give both, or neither"
+            )
+        if self.session_token and not self.access_key_id:
+            raise InvalidRequestError(
+                "session_token goes with access_key_id and secret_access_key: give all three"
             )
 
     @property
