@@ -66,7 +66,7 @@ OBJECTS = {
     "AnthropicConfig": [ie.AnthropicConfig.preset("ollama", model=LONG)],
     "LlamaCpp": [ie.LlamaCpp(model_path=f"{LONG}.gguf")],
     "LlamaCppConfig": [ie.LlamaCppConfig(model_path=f"{LONG}.gguf")],
-    "Bedrock": [ie.Bedrock(region="us-east-1", model=LONG, session_token="sk-1")],
+    "Bedrock": [ie.Bedrock(region="us-east-1", model=LONG, api_key="sk-1")],
     "BedrockConfig": [ie.BedrockConfig(region="us-east-1", model=LONG, api_key="sk-1")],
     "Mock": [ie.Mock([LONG] * 9), ie.Mock(LONG), ie.Mock()],
     "MockConfig": [ie.MockConfig(tokens=[LONG] * 9), ie.MockConfig()],

@@ -25,7 +25,7 @@ _SETTINGS = (
     *("connect_timeout", "first_token_timeout", "idle_timeout", "timeout"),
     *("max_tokens_field", "include_usage", "thinking_style", "split_think_tags"),
     *("replay_thinking_as", "short_tool_call_ids", "strict_turns", "tool_name_pattern"),
-    *("version", "betas", "cache"),
+    *("version", "betas", "cache", "guardrail_id", "guardrail_version"),
 )
 # What has a place of its own on the command line.
 _ELSEWHERE = {

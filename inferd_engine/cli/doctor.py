@@ -7,6 +7,7 @@ reached or does not stream (1), but a model that is not listed (5) before a stre
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,9 @@ def _print_key(config: Config, named: str) -> None:
     if config.api_key:
         _print(f"key: present (from {named or variable})")
     else:
-        _print(f"key: none ({variable} is not set)" if variable else "key: none")
+        why = f" ({variable} is not set)" if variable and not os.environ.get(variable) else ""
+        how = ": requests are signed" if isinstance(config, ie.BedrockConfig) else ""
+        _print(f"key: none{why}{how}")
 
 
 def _models(backend: Asking) -> list[str] | None:
@@ -95,7 +98,8 @@ def _models(backend: Asking) -> list[str] | None:
         return None
     more = f" and {len(models) - _NAMED} more" if len(models) > _NAMED else ""
     names = ", ".join(models[:_NAMED]) or "none"
-    _print(f"models: {shown(backend.models_url)} lists {names}{more}")
+    place = "" if isinstance(backend, ie.Bedrock) else shown(backend.models_url)  # it has no list
+    _print(f"models: {place} lists {names}{more}")
     return models
 
 

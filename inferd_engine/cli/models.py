@@ -62,6 +62,8 @@ def with_model(backend: Answering, model: str | None) -> Answering:
 
 def has_no_list(error: ie.GenerateError) -> bool:
     """Whether the upstream answers, but has no list of models for anybody."""
+    if isinstance(error, ie.UnsupportedError):
+        return True
     if isinstance(error, ie.HttpStatusError):
         return error.status in _NO_LIST
     return isinstance(error, ie.UpstreamError) and error.code == "malformed"

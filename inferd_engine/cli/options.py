@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import inferd_engine as ie
 
-PROTOCOLS = ("openai", "anthropic")
+PROTOCOLS = ("openai", "anthropic", "bedrock")
 _KEY_OPTIONS = ("--api-key", "--apikey", "--key", "--token", "--api-token")
 _NO_KEYS = (
     "a key is not given on the command line, where ps and the shell's history show it: "
@@ -89,7 +89,7 @@ def add_upstream(parser: argparse.ArgumentParser, key_option: str = "--key-from"
         "--protocol",
         choices=PROTOCOLS,
         default=PROTOCOLS[0],
-        help="what it speaks: OpenAI's Chat Completions, or Anthropic's Messages",
+        help="what it speaks: OpenAI's Chat Completions, Anthropic's Messages, Bedrock's Converse",
     )
     where.add_argument(
         "--preset", metavar="NAME", help="what is known of a server: ollama, openrouter, groq, …"

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from inferd_engine.cli.asked import Asked
 
-Asking = Union["ie.OpenAiCompat", "ie.Anthropic"]
+Asking = Union["ie.OpenAiCompat", "ie.Anthropic", "ie.Bedrock"]
 """A backend of the command line's."""
 Answering = Union[Asking, "ie.LlamaCpp"]
 """The same, or a model in this process."""
-Config = Union["ie.OpenAiCompatConfig", "ie.AnthropicConfig"]
-_MAKERS = {"openai": "OpenAI", "anthropic": "Anthropic"}  # by their protocols
+Config = Union["ie.OpenAiCompatConfig", "ie.AnthropicConfig", "ie.BedrockConfig"]
+_MAKERS = {"openai": "OpenAI", "anthropic": "Anthropic"}  # who are asked where only a key is set
 _WAYS = (
     "which upstream? Give --base-url URL (localhost:11434) or --preset NAME (ollama, openrouter, "
     "…), or set {address}, or {key} for {maker} itself"
@@ -71,11 +71,14 @@ def told_of(backend: Answering) -> str:
 def is_named(options: argparse.Namespace) -> bool:
     """Whether it was said which upstream is meant."""
     variable = config_class(options).BASE_URL_VARIABLE
-    return bool(options.base_url or options.preset or os.environ.get(variable))
+    is_said = options.base_url or options.preset or os.environ.get(variable)
+    return bool(is_said) or options.protocol not in _MAKERS
 
 
 def config_class(options: argparse.Namespace) -> type[Config]:
     """Return what an upstream of the protocol is configured by."""
+    if options.protocol == "bedrock":
+        return ie.BedrockConfig
     return ie.AnthropicConfig if options.protocol == "anthropic" else ie.OpenAiCompatConfig
 
 
@@ -111,6 +114,8 @@ def backend_from(
     config = _keyed(options, fields)
     if isinstance(config, ie.AnthropicConfig):
         return ie.Anthropic(config)
+    if isinstance(config, ie.BedrockConfig):
+        return ie.Bedrock(config)
     return ie.OpenAiCompat(config)
 
 
@@ -120,18 +125,16 @@ def _config(options: argparse.Namespace, fields: dict[str, Any]) -> Config:
     address = options.base_url or ("" if preset else os.environ.get(variable, ""))
     if address:
         fields = {**fields, "base_url": address_of(address)}
-    elif not preset:
+    elif not preset and options.protocol in _MAKERS:
         if not any(map(os.environ.get, keys)):
             maker = _MAKERS[options.protocol]
             raise ie.InvalidRequestError(
                 _WAYS.format(address=variable, key=" or ".join(keys), maker=maker)
             )
         preset = options.protocol  # its maker's own
-        if not os.environ.get(keys[0]):
-            fields = {**fields, "api_key_variable": next(filter(os.environ.get, keys))}
     if not preset:
         return kind(**fields)
-    if preset not in kind.PRESETS:
+    if kind.PRESETS and preset not in kind.PRESETS:
         raise ie.InvalidRequestError(_no_preset(preset, kind.PRESETS))
     return kind.preset(preset, **fields)
 

@@ -7,6 +7,7 @@ wrong behind it only a public sentence is told.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import http
 import json
@@ -217,7 +218,8 @@ class OpenAIApp:
         if self._models:
             return list(self._models)
         if listing is not None:
-            return list(listing())
+            with contextlib.suppress(ie.UnsupportedError):  # as of Bedrock, which has no list
+                return list(listing())
         config = getattr(self._backend, "config", None)
         return [getattr(config, "model", "") or self._backend.name]
 

@@ -17,6 +17,7 @@ from inferd_engine.backends.anthropic.presets import PRESETS
 from inferd_engine.backends.over_http.upstream import UpstreamFields
 from inferd_engine.wire.anthropic.endpoints import MODELS, endpoint_url
 
+BOTH = "ANTHROPIC_API_KEY`, else `ANTHROPIC_AUTH_TOKEN"
 MANUAL = (Path(__file__).parents[2] / "docs" / "anthropic.md").read_text("utf-8")
 
 
@@ -80,9 +81,12 @@ def test_the_key_of_the_environment(monkeypatch):
     monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "token")
     config = ie.AnthropicConfig()
     assert (config.api_key, config.api_key_variable) == ("token", "ANTHROPIC_AUTH_TOKEN")
+    assert made("anthropic").api_key == "token"
+    assert made("deepseek").api_key == ""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "key")
     config = ie.AnthropicConfig()
     assert (config.api_key, config.api_key_variable) == ("key", "ANTHROPIC_API_KEY")
+    assert made("anthropic").api_key == "key"
     with pytest.raises(ie.InvalidRequestError, match="ANTHROPIC_API_KEY is not sent"):
         ie.AnthropicConfig(base_url="http://h.example")
 
@@ -99,6 +103,8 @@ def test_the_key_of_the_environment(monkeypatch):
         ({"betas": ["a\r\nX-Evil: 1"]}, "betas holds"),
         ({"betas": [""]}, "betas holds ''"),
         ({"betas": [5]}, "betas holds 5"),
+        ({"betas": 5}, "betas holds 5"),
+        ({"betas": None}, "betas holds None"),
         ({"model": ""}, "model is ''"),
     ],
 )
@@ -122,13 +128,14 @@ def test_every_preset_can_be_used(monkeypatch, name):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-anthropic")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://gateway.example")
     known = PRESETS[name]
-    if known["api_key_variable"]:
-        monkeypatch.setenv(known["api_key_variable"], "sk-own")
+    variable = known.get("api_key_variable", "ANTHROPIC_API_KEY")
+    if variable:
+        monkeypatch.setenv(variable, "sk-own")
     config = made(name)
     for field, value in known.items():
         wanted = value.format(region="eu-central-1") if field == "base_url" else value
         assert getattr(config, field) == wanted
-    assert config.api_key == known.get("api_key", "sk-own" if known["api_key_variable"] else "")
+    assert config.api_key == known.get("api_key", "sk-own" if variable else "")
     assert endpoint_url(config.base_url).endswith("/v1/messages")
     assert (config.version == "2026-10-21") == (name == "anthropic")
 
@@ -183,5 +190,5 @@ def test_the_table_in_the_manual():
         others = known.keys() - {"base_url", "api_key_variable", "api_key"}
         cells = [cell.strip(" `") for cell in rows[name].split("|")]
         assert cells[0] == known["base_url"]
-        assert cells[1] == (known["api_key_variable"] or "none")
+        assert cells[1] == (known.get("api_key_variable", BOTH) or "none")
         assert set(re.findall(r"`(\w+)=", rows[name])) == others

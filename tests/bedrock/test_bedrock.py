@@ -142,6 +142,35 @@ def test_credentials_of_the_chain(ask, monkeypatch):
         backend.with_options(profile="nobody").complete("x")
 
 
+RENEWING = """
+import datetime, json, pathlib, sys
+count = pathlib.Path(sys.argv[1])
+count.write_text(count.read_text() + "I")
+soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=2)
+print(json.dumps({"Version": 1, "AccessKeyId": "AKID" + count.read_text(), "SecretAccessKey": "s",
+                  "SessionToken": "t", "Expiration": soon.isoformat()}))
+"""
+
+
+def test_credentials_that_run_out_are_renewed(ask, tmp_path):
+    """Each request is signed for itself: those that end in the middle of a batch are got anew."""
+    pytest.importorskip("botocore")
+    from inferd_engine.backends.bedrock import signing
+
+    signing._chain.cache_clear()
+    program, count = tmp_path / "renew.py", tmp_path / "count"
+    program.write_text(RENEWING)
+    count.write_text("")
+    command = f'"{sys.executable}" "{program}" "{count}"'
+    (tmp_path / "config").write_text(f"[profile short]\ncredential_process = {command}\n")
+    backend = ask(text_reply("a"), text_reply("b"), api_key="", profile="short")
+    assert [backend.complete("x").text for _ in range(2)] == ["a", "b"]
+    signing._chain.cache_clear()
+    signed = [request.headers["authorization"] for request in backend.upstream.requests]
+    keys = [re.search("Credential=(AKIDI+)/", one)[1] for one in signed]
+    assert keys[0] != keys[1]
+
+
 def test_without_botocore(ask, monkeypatch):
     """What is missing is named, with the way to do without."""
     monkeypatch.setitem(sys.modules, "botocore.auth", None)
@@ -192,6 +221,17 @@ def test_where_it_asks(monkeypatch, region, address):
     assert ie.BedrockConfig().api_key == "t"
 
 
+def test_every_region_that_botocore_knows():
+    """China, Europe's own and the secret regions end in other names."""
+    session = pytest.importorskip("botocore.session").Session()
+    partitions = session.get_data("endpoints")["partitions"]
+    assert len(partitions) > 5
+    for partition in partitions:
+        for region in partition["regions"]:
+            wanted = f"https://bedrock-runtime.{region}.{partition['dnsSuffix']}"
+            assert ie.BedrockConfig(region=region).base_url == wanted
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
@@ -200,12 +240,20 @@ def test_where_it_asks(monkeypatch, region, address):
         ({"secret_access_key": "A"}, "belong together"),
         ({"secret_access_key": 5}, "secret_access_key is 5"),
         ({"cache": "2h"}, "cache is '2h'"),
+        ({"region": 5}, "region is 5"),
+        ({"session_token": "t"}, "session_token goes with access_key_id"),
     ],
 )
 def test_what_is_refused(fields, words):
     """A field that cannot be used is named."""
     with pytest.raises(ie.InvalidRequestError, match=words):
         ie.BedrockConfig(**{"region": "us-east-1", **fields})
+
+
+def test_a_repr_of_what_is_not_set():
+    """Credentials that are empty are not shown as if there were some."""
+    config = ie.BedrockConfig(region="us-east-1", base_url="https://h.example")
+    assert repr(config) == "BedrockConfig(region='us-east-1', base_url='https://h.example')"
 
 
 def test_there_are_no_presets():
@@ -249,6 +297,31 @@ def test_secrets_are_shown_nowhere(ask):
         backend.complete("x")
     assert SECRET not in f"{caught.value!r} {caught.value.to_dict()}"
     assert token not in f"{caught.value!r} {caught.value.to_dict()}"
+
+
+def test_a_token_of_the_chain_is_shown_nowhere(ask, monkeypatch):
+    """What botocore found is hidden as what was configured: upstreams say back what was signed."""
+    pytest.importorskip("botocore")
+    from inferd_engine.backends.bedrock import signing
+
+    signing._chain.cache_clear()
+    token = "chain/token+0123456789=="
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    said_back = f"The Canonical String should have been POST x-amz-security-token:{token}"
+    failed = exception("validationException", message=said_back)
+    backend = ask(
+        error_reply(403, "InvalidSignatureException", said_back),
+        Reply([*said("half"), failed], headers=STREAM),
+        api_key="",
+    )
+    for _ in range(2):
+        with pytest.raises(ie.GenerateError, match="Canonical String") as caught:
+            backend.complete("x")
+        assert token not in f"{caught.value!r} {caught.value.to_dict()}"
+    signing._chain.cache_clear()
+    assert backend.upstream.requests[0].headers["x-amz-security-token"] == token
 
 
 # --- errors and promises -------------------------------------------------------------------------
@@ -344,3 +417,23 @@ def test_a_conversation_comes_from_messages(ask):
     sent = backend.upstream.requests[0].json["messages"]
     assert sent[1]["content"][0]["reasoningContent"]["reasoningText"]["signature"] == "s"
     assert json.dumps(sent[2]).count("toolu_1") == 1
+
+
+def test_models_are_listed_elsewhere(ask):
+    """There is no such thing at the address of a model: it is said where there is."""
+    backend = ask()
+    with pytest.raises(ie.UnsupportedError, match="aws bedrock list-foundation-models"):
+        backend.models()
+    assert backend.upstream.requests == []
+
+
+def test_it_is_served(ask):
+    """An application in front of it lists the model that is configured."""
+    from inferd_engine.web import OpenAIApp
+
+    app = OpenAIApp(ask())
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/v1/models", "wsgi.input": None}
+    begun = []
+    body = b"".join(app(environ, lambda *status: begun.append(status)))
+    assert begun[0][0].startswith("200")
+    assert [model["id"] for model in json.loads(body)["data"]] == ["m"]

@@ -217,6 +217,13 @@ def test_other_hints(ask, status, body, said):
     assert said in hint_of(ask, status, body)
 
 
+def test_base64_of_an_image_is_no_matter_of_vectors(ask):
+    """What helps where vectors are asked for is not said of an image that cannot be read."""
+    said = hint_of(ask, 400, b'{"error": {"message": "invalid base64 in image_url"}}')
+    assert "invalid base64 in image_url" in said
+    assert "encoding_format" not in said
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -424,6 +424,20 @@ def test_a_custom_call_before_the_one_that_was_cut_is_whole():
     assert given == [ie.ToolUse("i", "sh", "ls", {"type": "custom"})]
 
 
+# --- usage ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", ["-1", "-1.0", "null", '"many"', "true", "1e999", "NaN"])
+def test_a_number_of_tokens_that_is_none_says_nothing(count):
+    """Usage is a count or None: what was known stays, and nothing less than 0 is given."""
+    odd = f'{{"choices": [], "usage": {{"prompt_tokens": {count}, "completion_tokens": 5}}}}'
+    _, ending = taken(say("a"), odd, STOP, DONE)
+    assert (ending.usage.input_tokens, ending.usage.output_tokens) == (None, 5)
+    known = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 1}}
+    _, ending = taken(say("a"), known, odd, STOP, DONE)
+    assert (ending.usage.input_tokens, ending.usage.output_tokens) == (7, 5)
+
+
 # --- the end -------------------------------------------------------------------------------------
 
 FOREIGN = {
@@ -455,18 +469,28 @@ def test_nothing_of_an_answer(name, end):
     assert isinstance(ending, ie.StreamInterruptedError)
 
 
+CREATED = {"type": "response.created", "response": {"object": "response", "status": "in_progress"}}
+
+
 @pytest.mark.parametrize(
-    "payloads",
+    ("payloads", "protocol"),
     [
-        FOREIGN["Anthropic"],
-        [{"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hi"}]}],
+        (FOREIGN["Anthropic"], "Anthropic's protocol, Messages"),
+        (
+            [{"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hi"}]}],
+            "Anthropic's protocol, Messages",
+        ),
+        ([CREATED, *FOREIGN["Responses"]], "OpenAI's Responses"),
+        (FOREIGN["Responses"], "OpenAI's Responses"),
+        ([*FOREIGN["Responses"], DONE], "OpenAI's Responses"),
+        ([{"object": "response", "error": None, "output": []}], "OpenAI's Responses"),
     ],
 )
-def test_the_other_protocol_is_named(payloads):
-    """An answer in Anthropic's protocol is an error that says so."""
+def test_the_other_protocol_is_named(payloads, protocol):
+    """An answer in another protocol is an error that says so, and asking again does not help."""
     _, ending = taken(*payloads)
     assert isinstance(ending, ie.StreamInterruptedError)
-    assert "Anthropic" in str(ending)
+    assert protocol in str(ending)
     assert not ending.retryable
 
 

@@ -75,6 +75,8 @@ def test_what_came_tells_what_it_is(value):
         ({"total_tokens": 7}, 7),
         ({"input_tokens": 7}, 7),
         ({"prompt_tokens": 0, "total_tokens": 0}, 0),
+        ({"prompt_tokens": -1, "total_tokens": 7}, 7),
+        ({"prompt_tokens": -1, "total_tokens": -1}, None),
         ({}, None),
         (None, None),
     ],

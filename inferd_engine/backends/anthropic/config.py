@@ -33,7 +33,10 @@ _DIALECT = [field.name for field in attrs.fields(Dialect)]
 
 
 def _to_betas(value: Sequence[str]) -> Any:  # what is none is left for the check
-    return (value,) if isinstance(value, str) else tuple(value)
+    try:
+        return (value,) if isinstance(value, str) else tuple(value)
+    except TypeError:
+        return (value,)
 
 
 def _check_betas(_: Any, field: Any, value: tuple[str, ...]) -> None:

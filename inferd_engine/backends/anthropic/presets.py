@@ -38,7 +38,8 @@ def _provider(variable: str, base_url: str, **fields: Any) -> dict[str, Any]:
 
 PRESETS: dict[str, dict[str, Any]] = {
     # providers
-    "anthropic": _provider("ANTHROPIC_API_KEY", "https://api.anthropic.com", version="2026-10-21"),
+    # Its key is that of a configuration without a preset: from either of two variables.
+    "anthropic": {"base_url": "https://api.anthropic.com", "version": "2026-10-21"},
     # A name that begins with claude is mapped to a model of DeepSeek's: a wrong name is no error.
     "deepseek": _provider(
         "DEEPSEEK_API_KEY", "https://api.deepseek.com/anthropic", **_SWITCH, **_TEXT_ALONE

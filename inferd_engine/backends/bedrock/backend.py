@@ -13,7 +13,7 @@ from inferd_engine.backends.base import BackendCapabilities
 from inferd_engine.backends.bedrock.config import BedrockConfig, guardrail_of
 from inferd_engine.backends.bedrock.signing import sign
 from inferd_engine.backends.over_http.backend import HttpBackend
-from inferd_engine.errors import HttpStatusError, InvalidRequestError
+from inferd_engine.errors import HttpStatusError, InvalidRequestError, UnsupportedError
 from inferd_engine.frames import without_frames
 from inferd_engine.secrets.secret import to_address
 from inferd_engine.wire.bedrock.answer import Answer
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from inferd_engine.stream.token_stream import TokenStream
 
 _KEY_REFUSED = (401, 403)  # HTTP
+_NO_LIST = (
+    "Bedrock lists its models elsewhere: aws bedrock list-foundation-models and "
+    "aws bedrock list-inference-profiles name those of a region"
+)
 
 
 class Bedrock(HttpBackend[BedrockConfig]):
@@ -102,6 +106,14 @@ class Bedrock(HttpBackend[BedrockConfig]):
                 request_id=call.request_id,
             )
             return call.stream(reply, answer)
+
+    def models(self, *, cancel: CancelToken | None = None) -> list[str]:  # noqa: ARG002 - none is asked
+        """Raise: models are listed by another service, with rights of its own.
+
+        Raises:
+            UnsupportedError: Always; it says where they are.
+        """
+        raise UnsupportedError(_NO_LIST)
 
     @property
     def chat_url(self) -> str:

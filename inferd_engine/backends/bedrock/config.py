@@ -26,12 +26,21 @@ if TYPE_CHECKING:
 
 _CACHES = (False, True, "5m", "1h")
 _VERSION = "2023-06-01"  # of Messages, by way of which requests are mapped: it takes every field
-# Where a region's addresses end, if not in amazonaws.com.
-_SUFFIXES = {"cn-": "amazonaws.com.cn", "eusc-": "amazonaws.eu", "us-iso-": "c2s.ic.gov"}
+# Where a region's addresses end, if not in amazonaws.com (botocore's list of endpoints).
+_SUFFIXES = {
+    "cn-": "amazonaws.com.cn",
+    "eusc-": "amazonaws.eu",
+    "us-iso-": "c2s.ic.gov",
+    "us-isob-": "sc2s.sgov.gov",
+    "eu-isoe-": "cloud.adc-e.uk",
+    "us-isof-": "csp.hci.ic.gov",
+}
 
 
 def _to_region(value: str | None) -> str:
-    return aws_region(value or "")
+    if not isinstance(value, (str, type(None))):
+        raise InvalidRequestError(f"region is {value!r}: it has to be a str")
+    return aws_region(value or "", or_give="region")
 
 
 def _usual_address(config: BedrockConfig) -> str:
@@ -79,10 +88,10 @@ class BedrockConfig(Upstream):
     )
     access_key_id: str = attrs.field(default="", validator=check_word)
     secret_access_key: Secret = attrs.field(
-        default=Secret(""), converter=to_secret, validator=check_word
+        factory=lambda: Secret(""), converter=to_secret, validator=check_word
     )
     session_token: Secret = attrs.field(
-        default=Secret(""), converter=to_secret, validator=check_word
+        factory=lambda: Secret(""), converter=to_secret, validator=check_word
     )
     profile: str = attrs.field(default="", validator=check_word)
     guardrail_id: str = attrs.field(default="", validator=check_word)
@@ -97,6 +106,10 @@ class BedrockConfig(Upstream):
         if bool(self.access_key_id) != bool(self.secret_access_key):
             raise InvalidRequestError(
                 "access_key_id and secret_access_key belong together: give both, or neither"
+            )
+        if self.session_token and not self.access_key_id:
+            raise InvalidRequestError(
+                "session_token goes with access_key_id and secret_access_key: give all three"
             )
 
     @property

@@ -154,5 +154,5 @@ class OpenAiCompat(HttpBackend[OpenAiCompatConfig]):
         """Where the models are listed, as it may be shown."""
         return endpoint_url(self.config.base_url, MODELS)
 
-    def _hint(self, status: int, body: bytes, place: str) -> str:  # noqa: ARG002 - wherever
-        return hint_of_words(status, body)
+    def _hint(self, status: int, body: bytes, place: str) -> str:
+        return hint_of_words(status, body, of_vectors=place.endswith(EMBEDDINGS))

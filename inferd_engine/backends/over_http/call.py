@@ -68,7 +68,7 @@ from inferd_engine.backends.over_http.credentials import key_for_call, secrets_i
 from inferd_engine.errors import GenerateError, InvalidRequestError
 from inferd_engine.net.deadlines import Deadlines
 from inferd_engine.net.exchange import Exchange
-from inferd_engine.secrets.secret import query_of
+from inferd_engine.secrets.secret import HeaderValue, query_of
 from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.wire.http.headers import request_id_of
 from inferd_engine.wire.http.urls import without_query
@@ -160,7 +160,7 @@ class Call:
             check_ready()  # after joining: either stop() sees the call, or the call sees it
             key = key_for_call(self._config)
             exchange.mask.add([key.reveal(), *secrets_in(self._config)])
-            self._sign = functools.partial(self._authorize, key)
+            self._sign = functools.partial(self._authorized, key)
             yield self
         except BaseException as error:
             exchange.cancel()
@@ -237,6 +237,13 @@ class Call:
         finally:
             reply.body.close()
         return text
+
+    def _authorized(self, key: Secret, request: PreparedRequest) -> PreparedRequest:
+        """Add the credentials; hide those too that were found only now, as in AWS's files."""
+        request = self._authorize(key, request)
+        hidden = (item for item in request.headers.values() if isinstance(item, HeaderValue))
+        self._exchange.mask.add(item.reveal().rpartition(" ")[2] for item in hidden)
+        return request
 
     def _send(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Reply:
         """Send a request and refuse every status but 2xx."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from inferd_engine.events import Usage
-from inferd_engine.wire.text.json_shapes import object_in, whole_number
+from inferd_engine.wire.text.json_shapes import count_in, object_in
 
 _INPUT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 _OUTPUT = "output_tokens"
@@ -40,8 +40,8 @@ class Counted:
         if said:
             self.details = {**self._first, **said}
         for name in (*_INPUT, _OUTPUT):
-            count = whole_number(said.get(name))
-            if count is not None and count >= 0:
+            count = count_in(said.get(name))
+            if count is not None:
                 self._counts[name] = count
                 self._is_told = self._is_told or (not is_first and name in _INPUT)
 

@@ -63,6 +63,9 @@ _ANTHROPIC = (
     "the upstream answered in Anthropic's protocol, Messages, not in OpenAI's: "
     "ask it with Anthropic, or check base_url"
 )
+_RESPONSES = (
+    "the upstream answered in OpenAI's Responses, not in its Chat Completions: check base_url"
+)
 _LOST_END = "the answer may be cut: the last that the upstream sent before [DONE] could not be read"
 
 
@@ -100,7 +103,7 @@ class ChunkAccumulator:
         self._stray: Any = None  # the last object since the last choice that was no chunk
         self._lost_end = False  # whether the last payload could not be read
         self._saw_call = False
-        self._is_anthropic = False  # whether the other protocol's beginning has come
+        self._other_protocol = ""  # what is wrong, once another protocol's beginning has come
         self.model = ""
         """The model that answers, in the upstream's word; empty if it does not say."""
         self.skipped = 0
@@ -197,8 +200,10 @@ class ChunkAccumulator:
             return
         if find_message(self._stray):
             raise upstream_error(self._stray, request_id=self._request_id)
-        if self._is_anthropic and not self._saw_choice:
-            raise StreamInterruptedError(_ANTHROPIC, retryable=False, request_id=self._request_id)
+        if self._other_protocol and not self._saw_choice:
+            raise StreamInterruptedError(
+                self._other_protocol, retryable=False, request_id=self._request_id
+            )
         said = _CUT if not self.is_done else _LOST_END if self._saw_choice else _NO_ANSWER
         raise StreamInterruptedError(said, request_id=self._request_id)
 
@@ -293,7 +298,7 @@ class ChunkAccumulator:
         if deltas_alone:
             choices = [choice for choice in choices if choice.get("delta")]
         if "choices" not in chunk:
-            self._is_anthropic = self._is_anthropic or _is_anthropic(chunk)
+            self._other_protocol = self._other_protocol or _other_protocol(chunk)
             if not has_usage:
                 self._take_stray(chunk)
         if choices:
@@ -324,11 +329,14 @@ class ChunkAccumulator:
         self.finish_reason = word_in_choice(choice) or self.finish_reason
 
 
-def _is_anthropic(chunk: dict[str, Any]) -> bool:
-    """Whether an object is what Anthropic's Messages begin with, or all of them."""
+def _other_protocol(chunk: dict[str, Any]) -> str:
+    """Say in which other protocol an object begins an answer, or is all of it; "" if in none."""
     kind = chunk.get("type")
     whole = kind == "message" and chunk.get("role") == "assistant"
-    return whole or (kind == "message_start" and isinstance(chunk.get("message"), dict))
+    if whole or (kind == "message_start" and isinstance(chunk.get("message"), dict)):
+        return _ANTHROPIC
+    is_event = isinstance(kind, str) and kind.startswith("response.")
+    return _RESPONSES if is_event or chunk.get("object") == "response" else ""
 
 
 def _says_why(choice: dict[str, Any]) -> bool:

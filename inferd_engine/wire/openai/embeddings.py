@@ -33,7 +33,7 @@ from inferd_engine.events import Usage
 from inferd_engine.vectors import EmbedResult
 from inferd_engine.wire.openai.errors import upstream_error
 from inferd_engine.wire.openai.request import merged
-from inferd_engine.wire.text.json_shapes import object_in, whole_number, word_in
+from inferd_engine.wire.text.json_shapes import count_in, object_in, whole_number, word_in
 from inferd_engine.wire.text.surrogates import join_surrogates
 
 if TYPE_CHECKING:
@@ -246,6 +246,6 @@ def _check(vectors: list[array[float]], count: int, dimensions: int | None) -> N
 def _usage(answer: Mapping[str, Any]) -> Usage | None:
     usage = object_in(answer.get("usage"))
     names = ("prompt_tokens", "input_tokens", "total_tokens")
-    counts = [whole_number(usage.get(name)) for name in names]
+    counts = [count_in(usage.get(name)) for name in names]
     known = next((count for count in counts if count is not None), None)
     return None if known is None else Usage(known, None, usage)

@@ -12,11 +12,6 @@ _SAID = (
         "configure include_usage=False: this upstream does not want to be asked",
     ),
     (
-        (400, 422),
-        re.compile(rb"encoding_format|base64"),
-        "configure encoding_format='float', or None: this upstream makes no base64",
-    ),
-    (
         # Chat templates, as vLLM, SGLang, llama.cpp and LM Studio pass on what they raise.
         (400, 422, 500),
         re.compile(
@@ -37,15 +32,25 @@ _SAID = (
     ),
     ((503,), re.compile(rb"loading"), "the model is being loaded: ask again in a moment"),
 )
+# The same where vectors are asked for.
+_SAID_OF_VECTORS = (
+    (
+        (400, 422),
+        re.compile(rb"encoding_format|base64"),
+        "configure encoding_format='float', or None: this upstream makes no base64",
+    ),
+    *_SAID,
+)
 
 
-def hint_of_words(status: int, body: bytes) -> str:
+def hint_of_words(status: int, body: bytes, *, of_vectors: bool = False) -> str:
     """Return what the next step is; empty where there is no experience.
 
     Args:
         status: The HTTP status.
         body: What the upstream said.
+        of_vectors: Vectors were asked for.
     """
-    said = body.lower()
-    hints = (hint for known, words, hint in _SAID if status in known and words.search(said))
+    said, table = body.lower(), _SAID_OF_VECTORS if of_vectors else _SAID
+    hints = (hint for known, words, hint in table if status in known and words.search(said))
     return next(hints, "")

@@ -9,9 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from inferd_engine.events import Usage
-from inferd_engine.wire.text.json_shapes import object_in
-
-_LONGEST = 20  # digits: 64 bit
+from inferd_engine.wire.text.json_shapes import count_in, object_in
 
 
 def merged_usage(known: Usage | None, usage: Any) -> Usage | None:
@@ -32,9 +30,7 @@ def merged_usage(known: Usage | None, usage: Any) -> Usage | None:
 def _count(usage: dict[str, Any], *names: str) -> int | None:
     """Return a number of tokens under the first name that has one; null means unknown so far."""
     for name in names:
-        value = usage.get(name)
-        if isinstance(value, str) and value.isdecimal() and len(value) < _LONGEST:
-            return int(value)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return int(value)
+        count = count_in(usage.get(name))
+        if count is not None:
+            return count
     return None

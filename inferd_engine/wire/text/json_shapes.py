@@ -57,6 +57,12 @@ def whole_number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def count_in(value: Any) -> int | None:
+    """Return a count; None for what is none, as -1 is, which says that nobody counted."""
+    count = whole_number(value)
+    return count if count is not None and count >= 0 else None
+
+
 def spelled_alike(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return an object with its names in one spelling: ``statusCode`` is ``status_code``.
 
