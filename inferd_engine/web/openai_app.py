@@ -123,7 +123,7 @@ class OpenAIApp:
 
     def _answer(self, environ: dict[str, Any]) -> Answer:
         # Bytes as Latin-1 (PEP 3333, "Unicode Issues"): the name of a model may be in any language.
-        path = environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace")
+        path = environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace")
         path = path.rstrip("/").removeprefix("/v1") or "/"
         route, _, name = path.partition("/models/")
         route = "/models" if name and not route else path

@@ -367,6 +367,7 @@ def test_mounted_anywhere(prefix):
         (CHAT, "DELETE", 405),
         ("/health", "POST", 405),
         ("/\r\nX-Evil: 1", "GET", 404),
+        ("/v1/models/日本", "GET", 404),  # not as bytes, which a server should not do
     ],
 )
 def test_what_is_not_there(path, method, status):
