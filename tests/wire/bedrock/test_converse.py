@@ -97,6 +97,19 @@ def test_blocks():
     assert answered == [{"toolResult": result}]
 
 
+def test_ids_that_are_too_long():
+    """They are written anew, alike in call and result, and another for another call."""
+    long = ["call_" + "x" * 100, "call_" + "x" * 101, "c" * 64]
+    called = [ie.ToolUseBlock(i, "f", {}) for i in long]
+    results = [ie.ToolResultBlock(i, "x") for i in long]
+    body = mapped(ie.user("a"), turn("assistant", *called), turn("user", *results))
+    sent = [block["toolUse"]["toolUseId"] for block in body["messages"][1]["content"]]
+    assert sent == [b["toolResult"]["toolUseId"] for b in body["messages"][2]["content"]]
+    assert len(set(sent)) == 3
+    assert {len(one) for one in sent} == {64}
+    assert sent[2] == long[2]
+
+
 @pytest.mark.parametrize(
     ("choice", "wanted"),
     [
