@@ -428,3 +428,24 @@ def test_what_is_no_answer(body, words):
     _, error = read(body)
     assert isinstance(error, ie.UpstreamError)
     assert words in str(error)
+
+
+MESSAGE = b'{"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hi"}]}'
+OTHERS = {
+    "OpenAI": b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\ndata: [DONE]\n\n',
+    "OpenAI, a comment first": b': ping\n\ndata: {"choices": []}\n\n',
+    "OpenAI, a blank line first": b'\ndata: {"choices": []}\n\n',
+    "Anthropic": b'event: message_start\ndata: {"type": "message_start"}\n\n',
+    "Anthropic, whole": MESSAGE,
+}
+
+
+@both
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_answer_of_another_protocol(size, name):
+    """It is named, and to ask again does not help: it is no damaged frame."""
+    given, error = read(OTHERS[name], size)
+    assert given == []
+    assert isinstance(error, ie.UpstreamError)
+    assert (error.code, error.retryable) == ("other_protocol", False)
+    assert name.partition(",")[0] in str(error)
