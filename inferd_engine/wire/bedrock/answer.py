@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 
 from inferd_engine.wire.aws.event_stream import EventStreamDecoder
 from inferd_engine.wire.bedrock.chunks import ConverseAccumulator
+from inferd_engine.wire.bedrock.errors import other_protocol
 from inferd_engine.wire.openai.answer import AnyAnswer
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
     from inferd_engine.events import TokenEventV2
     from inferd_engine.wire.aws.event_stream import Frame
+
+# What lines of server-sent events begin with: data, event, id, retry, a comment.  A frame begins
+# with its length, whose first byte is one of these from 973 MB on.
+_SSE = (b"d", b"e", b"i", b"r", b":")
 
 
 class Answer(AnyAnswer):
@@ -43,9 +48,18 @@ class Answer(AnyAnswer):
             include_raw=include_raw,
             request_id=request_id,
         )
+        self._is_first = True  # whether nothing has come yet
         self._frames = EventStreamDecoder(max_frame_bytes=max_event_bytes)
 
     def _take_sse(self, events: list[TokenEventV2], data: bytes) -> None:
+        if self._is_first:
+            self._is_first = False
+            if data.strip()[:1] in _SSE:
+                raise other_protocol(
+                    "server-sent events, as of OpenAI's or Anthropic's protocol: "
+                    "ask it with OpenAiCompat or Anthropic",
+                    request_id=self._request_id,
+                )
         for frame in self._frames.feed(data):
             if not self._chunks.is_done:
                 self._ingest(events, *_told(frame))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from hashlib import sha256
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 MAX_TOKENS = 1024
 """Of a request that has no limit: some models generate nothing without one."""
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9()\[\]-]+")
+_LONGEST_NAME, _LONGEST_ID = 200, 64  # characters: of a document, of a call
 _FORMATS = {
     "application/pdf": "pdf",
     "text/plain": "txt",
@@ -144,7 +146,12 @@ def _image(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _call(block: Mapping[str, Any]) -> dict[str, Any]:
-    return {"toolUseId": block["id"], "name": block["name"], "input": block["input"]}
+    return {"toolUseId": _id(block["id"]), "name": block["name"], "input": block["input"]}
+
+
+def _id(call_id: str) -> str:
+    """Give a call's id as it may be sent: LiteLLM's, with a signature in it, is longer."""
+    return call_id if len(call_id) <= _LONGEST_ID else sha256(call_id.encode()).hexdigest()
 
 
 def _thought(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +162,7 @@ def _result(block: Mapping[str, Any]) -> dict[str, Any]:
     content = block["content"]
     parts = [{"text": content}] if isinstance(content, str) else _blocks(content)
     status = {"status": "error"} if block.get("is_error") else {}
-    return {"toolUseId": block["tool_use_id"], "content": parts, **status}
+    return {"toolUseId": _id(block["tool_use_id"]), "content": parts, **status}
 
 
 def _document(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,7 +174,7 @@ def _document(block: Mapping[str, Any]) -> dict[str, Any]:
     media_type = source["media_type"]
     kind = _FORMATS.get(media_type, media_type.rpartition("/")[2])
     stem = block.get("title", "").removesuffix(f".{kind}")
-    name = _NOT_IN_NAMES.sub(" ", stem).strip() or "document"
+    name = _NOT_IN_NAMES.sub(" ", stem)[:_LONGEST_NAME].strip() or "document"
     return {"format": kind, "name": name, **held}
 
 

@@ -97,6 +97,19 @@ def test_blocks():
     assert answered == [{"toolResult": result}]
 
 
+def test_ids_that_are_too_long():
+    """They are written anew, alike in call and result, and another for another call."""
+    long = ["call_" + "x" * 100, "call_" + "x" * 101, "c" * 64]
+    called = [ie.ToolUseBlock(i, "f", {}) for i in long]
+    results = [ie.ToolResultBlock(i, "x") for i in long]
+    body = mapped(ie.user("a"), turn("assistant", *called), turn("user", *results))
+    sent = [block["toolUse"]["toolUseId"] for block in body["messages"][1]["content"]]
+    assert sent == [b["toolResult"]["toolUseId"] for b in body["messages"][2]["content"]]
+    assert len(set(sent)) == 3
+    assert {len(one) for one in sent} == {64}
+    assert sent[2] == long[2]
+
+
 @pytest.mark.parametrize(
     ("choice", "wanted"),
     [
@@ -415,3 +428,24 @@ def test_what_is_no_answer(body, words):
     _, error = read(body)
     assert isinstance(error, ie.UpstreamError)
     assert words in str(error)
+
+
+MESSAGE = b'{"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hi"}]}'
+OTHERS = {
+    "OpenAI": b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\ndata: [DONE]\n\n',
+    "OpenAI, a comment first": b': ping\n\ndata: {"choices": []}\n\n',
+    "OpenAI, a blank line first": b'\ndata: {"choices": []}\n\n',
+    "Anthropic": b'event: message_start\ndata: {"type": "message_start"}\n\n',
+    "Anthropic, whole": MESSAGE,
+}
+
+
+@both
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_answer_of_another_protocol(size, name):
+    """It is named, and to ask again does not help: it is no damaged frame."""
+    given, error = read(OTHERS[name], size)
+    assert given == []
+    assert isinstance(error, ie.UpstreamError)
+    assert (error.code, error.retryable) == ("other_protocol", False)
+    assert name.partition(",")[0] in str(error)
