@@ -27,7 +27,7 @@ PATIENCE = 120  # seconds for an interpreter to say what it is: a slow disk need
 # An estimate: added up from environments that were run one by one, beside other work.
 WHOLE_RUN = """\
 tox: lint, types, the C part under sanitizers, packers, all tests on the newest Python here with
-the C part and on the oldest without it, some on the other pairs: about 25 minutes on two cores.
+the C part and on the oldest without it, some on the other pairs: about 40 minutes on two cores.
 In less than one: pytest tests/proto tests/stream -k "not struck"
 """
 

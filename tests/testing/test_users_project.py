@@ -18,7 +18,8 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def run(*command, cwd, **environment):
-    clean = {name: os.environ[name] for name in os.environ if not name.startswith("PYTEST_")}
+    ours = ("PYTEST_", "INFERD_ENGINE_")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     ran = subprocess.run(
         [*map(str, command)],
         cwd=cwd,

@@ -6,12 +6,15 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from web.conftest import SOON
 
+HERE = Path(__file__).parent
 # Runs the command with what the tests change: the server, and how long it waits.
 PROGRAM = """
 import sys
+from pathlib import Path
 from inferd_engine.cli import main
 which, seconds, *words = sys.argv[1:]
 if which == "standard library":
@@ -52,6 +55,7 @@ class Served:
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
+            cwd=HERE,  # not the checkout, whose package would come before the one installed
         )
         said = self.process.stdout.readline()
         found = re.search(r"listening on (http://127.0.0.1:(\d+)/v1) for http://127", said)
