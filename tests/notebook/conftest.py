@@ -137,10 +137,12 @@ class Kernel:
 
 
 @pytest.fixture(scope="session")
-def _kernel(_jupyter):
+def _kernel(_jupyter, tmp_path_factory):
     from jupyter_client.manager import start_new_kernel
 
-    manager, client = start_new_kernel(startup_timeout=SOON, kernel_name="here")
+    # Not in the checkout, whose package would come before the one installed.
+    elsewhere = str(tmp_path_factory.mktemp("elsewhere"))
+    manager, client = start_new_kernel(startup_timeout=SOON, kernel_name="here", cwd=elsewhere)
     kernel = Kernel(manager, client)
     setup = kernel.run("import inferd_engine as ie")
     assert not setup.outputs, setup.outputs
