@@ -126,7 +126,7 @@ class CancelToken:
 
     @without_frames
     def cancel_after(self, seconds: float) -> None:
-        """Cancel in so many seconds, unless that was asked for again in between.
+        """Cancel after a number of seconds, unless that was asked for again in between.
 
         Raises:
             TypeError: ``seconds`` is not a number.

@@ -199,7 +199,7 @@ class TokenStream(Lifetime):
 
     @without_frames
     def with_heartbeat(self, seconds: float) -> HeartbeatIterator:
-        """Iterate over the events, and give None whenever nothing came for so many seconds.
+        """Iterate over the events, and give None whenever nothing came for that long.
 
         Closing the iterator closes the stream; leaving it by ``break`` or dropping it does not.
 

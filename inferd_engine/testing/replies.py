@@ -99,7 +99,7 @@ def _check_headers(headers: Any) -> None:  # that is the question
 
 
 def event(data: Any, event: str | None = None) -> bytes:  # JSON, or text as it is
-    """Return one server-sent event; what is no str is sent as JSON."""
+    """Return one server-sent event; anything but a str is sent as JSON."""
     text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
     name = f"event: {event}\n" if event else ""
     return (name + "".join(f"data: {line}\n" for line in text.split("\n")) + "\n").encode()

@@ -43,7 +43,7 @@ Step = Union[bytes, Action]
 
 @dataclasses.dataclass(frozen=True)
 class Pause(Action):
-    """Wait for so many seconds, or until the client goes."""
+    """Wait for a number of seconds, or until the client goes."""
 
     seconds: float
 
