@@ -76,6 +76,8 @@ MAY_IMPORT = {
     "backends.openai_compat": (*_BACKEND, "backends.over_http"),
     "backends.anthropic": (*_BACKEND, "backends.over_http"),
     "backends.bedrock": (*_BACKEND, "backends.over_http"),
+    # Many calls.  What ``Backend.map`` needs knows no backend; what is a backend itself does.
+    "many": (),
     "testing": (DOOR, "net"),  # whoever makes clocks run faster has to reach them
     # The front door.  What notebooks show of values and streams is told there; those import it when
     # they are shown.

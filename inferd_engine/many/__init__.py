@@ -1,0 +1,1 @@
+"""Many calls: streams read together, batches, retries and routes."""
