@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import ipaddress
+import logging
 import os
 import socket
 import threading
@@ -94,8 +95,11 @@ def run(options: argparse.Namespace) -> int:
         # In a thread, so that Ctrl-C finds one that only waits; the streams end with the backend.
         thread = threading.Thread(target=server, name="inferd-engine-server", daemon=True)
         thread.start()
-        while thread.is_alive():
-            thread.join(_LOOK_AROUND)
+        try:
+            while thread.is_alive():
+                thread.join(_LOOK_AROUND)
+        finally:  # its threads stumble over what is closed under them: no news
+            logging.getLogger("waitress").setLevel(logging.CRITICAL + 1)
     say("error: the server has ended by itself")
     return EXIT_UPSTREAM
 

@@ -281,14 +281,14 @@ def test_a_thread_that_outlives_its_cell(ask, kernel):
     code = (
         "import threading\n"
         "def show():\n  global late\n  late = backend.display('x')\n"
-        "threading.Thread(target=show).start()"
+        "thread = threading.Thread(target=show)\nthread.start()"
     )
     gate = Gate()
     cell = ask(code, Reply([chunk("a"), gate, chunk("b", finish_reason="stop"), DONE])).wait()
     gate.open()
     cell.is_over = False
     cell.wait(lambda cell: "end_turn" in cell.shown)
-    assert kernel.run("late").kinds == ["execute_result"]
+    assert kernel.run("thread.join()\nlate").kinds == ["execute_result"]
 
 
 def test_read_by_two(ask, kernel):
