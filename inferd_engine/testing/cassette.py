@@ -74,7 +74,7 @@ class Cassette:
             raise ValueError(f"mode is one of {', '.join(get_args(Mode))}, not {mode!r}")
         if split not in get_args(Split):
             raise ValueError(f"split is one of {', '.join(get_args(Split))}, not {split!r}")
-        if not 0 <= speed < float("inf"):
+        if not isinstance(speed, (int, float)) or not 0 <= speed < float("inf"):
             raise ValueError(f"speed is how many times as fast as recorded, or 0, not {speed!r}")
         if mode == "record" and upstream is None:
             raise ValueError("mode='record' wants upstream=: the base URL of the real upstream")

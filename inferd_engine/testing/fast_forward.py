@@ -46,7 +46,7 @@ class FastForward:
     """
 
     def __init__(self, speed: float = 100.0) -> None:
-        if not 1 <= speed < math.inf:
+        if not isinstance(speed, (int, float)) or not 1 <= speed < math.inf:
             raise ValueError(f"speed is how many times faster, from 1 up, not {speed!r}")
         self.slept: list[float] = []
         self._speed = speed

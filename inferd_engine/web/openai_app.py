@@ -109,7 +109,7 @@ class OpenAIApp:
             # About what the client sent: our messages name the place in it, and hold no secret.
             answer = json_error(400, openai_error(str(error), "invalid_request_error"))
         except ie.GenerateError as error:
-            answer = error_response(error)
+            answer = _no_such_model() if _is_about_the_model(error) else error_response(error)
         if isinstance(answer, _Streamed):
             start_response("200 OK", answer.headers)
             return answer.body
@@ -140,7 +140,7 @@ class OpenAIApp:
             return self._model(name) if name else self._list()
         body = self._read(environ)
         if route == "/embeddings":
-            return self._embeddings(body)
+            return self._embeddings(body, environ)
         return self._chat(chat_from(body), environ)
 
     # --- whether to answer at all ----------------------------------------------------------------
@@ -228,12 +228,14 @@ class OpenAIApp:
 
     def _model(self, name: str) -> Answer:
         if name not in self._names():
-            raise _RefusedError(404, "There is no such model.", code="model_not_found")
+            return _no_such_model()
         return model_document(name, self._backend.name)
 
-    def _embeddings(self, body: bytes) -> Answer:
+    def _embeddings(self, body: bytes, environ: dict[str, Any]) -> Answer:
         asked = embeddings_from(body, self._models)
-        result = self._backend.embed(asked.request)
+        token = ie.CancelToken()
+        with watched(way_to_ask(environ), token):
+            result = self._backend.embed(asked.request, cancel=token)
         return embeddings_document(result, model=asked.model, is_base64=asked.is_base64)
 
     def _chat(self, asked: Asked, environ: dict[str, Any]) -> Answer:
@@ -260,6 +262,20 @@ class OpenAIApp:
         except BaseException:
             stream.close()
             raise
+
+
+def _is_about_the_model(error: ie.GenerateError) -> bool:
+    """Whether the upstream does not know the model, which the client has named."""
+    return (
+        isinstance(error, ie.HttpStatusError)
+        and error.status == http.HTTPStatus.NOT_FOUND
+        and "model" in f"{error.code} {error.message}".lower()
+    )
+
+
+def _no_such_model() -> ErrorResponse:
+    told = "There is no such model."
+    return json_error(404, openai_error(told, "invalid_request_error", "model_not_found", "model"))
 
 
 def _collected(

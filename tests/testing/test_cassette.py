@@ -420,6 +420,7 @@ def test_without_a_file(path):
         ({"mode": "all"}, "mode is one of once, record, replay"),
         ({"mode": "record"}, "wants upstream="),
         ({"speed": -1}, "speed is"),
+        ({"speed": "1"}, "speed is"),
         ({"speed": float("nan")}, "speed is"),
         ({"speed": float("inf")}, "speed is"),
         ({"split": "lines"}, "split is one of"),

@@ -98,7 +98,7 @@ def test_afterwards_all_is_as_it_was(backend_at):
         assert time.monotonic() - began >= 0.4
 
 
-@pytest.mark.parametrize("speed", [0, 0.5, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("speed", [0, 0.5, -1, float("nan"), float("inf"), "2"])
 def test_wrong_speeds(speed):
     """Time neither stands still nor runs backwards."""
     with pytest.raises(ValueError, match="speed"):

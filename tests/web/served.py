@@ -35,7 +35,7 @@ if words[:1] == ["--vectors"]:
     import inferd_engine.cli.serve as serve
 
     class Vectors(ie.OpenAiCompat):
-        def embed(self, request):
+        def embed(self, request, *, cancel=None):
             return ie.EmbedResult([(float(len(text)), 0.5) for text in request.input], "v", 3)
 
     serve.backend_from = lambda options, **_: Vectors("http://127.0.0.1:1", api_key="")

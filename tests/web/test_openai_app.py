@@ -32,7 +32,7 @@ BASE64_PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 class Vectors(ie.Mock):
     """A backend that makes vectors."""
 
-    def embed(self, request):
+    def embed(self, request, *, cancel=None):
         """Give two numbers for each text."""
         self.asked = request
         vectors = tuple((float(len(text)), 0.5) for text in request.input)
@@ -103,6 +103,16 @@ def test_usage_that_is_not_known(serve, stream):
         assert answer.json["usage"]["total_tokens"] == 0
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_that_the_upstream_does_not_know(serve, stream):
+    """The client's own mistake is told as OpenAI tells it; an address that is wrong is not."""
+    app = serve(error_reply(404, "The model `m` does not exist"), error_reply(404, "Not Found"))
+    answer = call(app, CHAT, {**HI, "stream": stream})
+    assert (answer.status, answer.json["error"]["code"]) == (404, "model_not_found")
+    assert answer.json["error"]["param"] == "model"
+    assert call(app, CHAT, {**HI, "stream": stream}).status == 502
+
+
 def test_a_whole_answer_that_breaks(serve):
     """What was cut is never given as a completion."""
     for steps in ([chunk("Hel"), Cut()], [chunk("Hel"), chunk(finish_reason="error")]):
@@ -124,6 +134,14 @@ def test_whoever_waits_for_a_whole_answer_may_leave(serve, steps):
     app = serve(Reply(steps))
     answer = call(app, CHAT, HI, **{"waitress.client_disconnected": lambda: True})
     assert answer.status == 503
+    assert app.upstream.wait_for_request().gone.wait(SOON)
+
+
+def test_whoever_waits_for_vectors_may_leave(serve):
+    """The upstream is told that nobody wants them any more."""
+    app = serve(Reply([Stall()]))
+    left = {"waitress.client_disconnected": lambda: True}
+    assert call(app, "/v1/embeddings", {"model": "m", "input": "x"}, **left).status == 503
     assert app.upstream.wait_for_request().gone.wait(SOON)
 
 
