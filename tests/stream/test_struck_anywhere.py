@@ -15,6 +15,8 @@ import pytest
 import inferd_engine as ie
 from inferd_engine.testing import DONE, Reply, Upstream, chunk
 
+pytestmark = pytest.mark.timeout(300)  # a few hundred answers each: 20 s where others work too
+
 PACKAGE = Path(ie.__file__).parent
 PURE = {PACKAGE / "wire", PACKAGE / "proto", PACKAGE / "testing"}
 SOON = 5.0  # seconds: what takes milliseconds, unless somebody waits for ever
