@@ -42,6 +42,7 @@ class _Common(TypedDict, total=False):
     retryable: bool | None
     request_id: str | None
     partial: Completion | None
+    retry_after: float | None
 
 
 class GenerateError(Exception):
@@ -52,6 +53,7 @@ class GenerateError(Exception):
         retryable: Whether the same call may succeed if made again; the class's own answer if None.
         request_id: The upstream's id of the request, or the caller's.
         partial: What had been received, where ``collect()`` or ``text()`` raised it.
+        retry_after: Seconds to wait before the next attempt, if anybody named them.
     """
 
     _retryable: ClassVar[bool] = False
@@ -59,6 +61,7 @@ class GenerateError(Exception):
     retryable: bool
     request_id: str | None
     partial: Completion | None
+    retry_after: float | None = None  # in to_dict() where somebody named them
 
     def __init__(
         self,
@@ -67,11 +70,14 @@ class GenerateError(Exception):
         retryable: bool | None = None,
         request_id: str | None = None,
         partial: Completion | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.retryable = self._retryable if retryable is None else retryable
         self.request_id = request_id
         self.partial = partial
+        if retry_after is not None:
+            self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy(), _portable(self.__cause__))
@@ -186,7 +192,6 @@ class HttpStatusError(UnavailableError):
         body: The first 4 KiB of the body as text, cut between characters.
         upstream_message: What the upstream said is wrong, found in the first 64 KiB of the body.
         headers: The answer's headers, names in lower case.
-        retry_after: Seconds to wait before the next attempt, if the upstream named them.
         code: The upstream's error code or type as text, if the body holds one.
     """
 
@@ -195,7 +200,6 @@ class HttpStatusError(UnavailableError):
     message: str
     code: str | None
     headers: Mapping[str, str]
-    retry_after: float | None
 
     def __init__(
         self,
@@ -205,7 +209,6 @@ class HttpStatusError(UnavailableError):
         body: str = "",
         upstream_message: str = "",
         headers: Mapping[str, str] | None = None,
-        retry_after: float | None = None,
         code: str | None = None,
         **common: Unpack[_Common],
     ) -> None:
@@ -215,7 +218,7 @@ class HttpStatusError(UnavailableError):
         self.body = body
         self.message = upstream_message
         self.headers = dict(headers or {})
-        self.retry_after = retry_after
+        self.retry_after = self.retry_after  # told by to_dict(), None too: it has always been
 
 
 class UpstreamError(UnavailableError):

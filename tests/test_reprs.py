@@ -75,6 +75,7 @@ OBJECTS = {
         ie.BackendCapabilities(),
     ],
     "AcceleratorInfo": [ie.AcceleratorInfo("cuda", 99, LONG, 2**40)],
+    "Retry": [ie.Retry(10**9, 1e9 / 3, 1e9 / 3), ie.Retry()],
     "CancelToken": [ie.CancelToken()],
     "TokenStream": [ie.Mock("a").generate_v2(V2.resolve()), ie.Mock("a").stream("x")],
     "SSEDecoder": [ie.SSEDecoder()],
