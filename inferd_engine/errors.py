@@ -62,6 +62,8 @@ class GenerateError(Exception):
     request_id: str | None
     partial: Completion | None
     retry_after: float | None = None  # in to_dict() where somebody named them
+    attempts: int = 1
+    """How often was asked in all, where ``Retrying`` or ``Router`` did."""
 
     def __init__(
         self,
@@ -88,9 +90,11 @@ class GenerateError(Exception):
         Returns:
             ``error`` (the class's name), ``message``, ``retryable``, ``request_id``, then the
             attributes of the class; what the upstream said is ``upstream_message``, and
-            ``partial`` is there if anything had been received.
+            ``partial`` is there if anything had been received, ``attempts`` and ``notes`` if
+            somebody asked more than once.
         """
         own = {**self.__dict__}
+        notes = own.pop("__notes__", None)
         if "message" in own:
             own["upstream_message"] = own.pop("message")
         partial = own.pop("partial")
@@ -100,6 +104,8 @@ class GenerateError(Exception):
             "retryable": own.pop("retryable"),
             "request_id": own.pop("request_id"),
         }
+        if notes:
+            own["notes"] = [*notes]
         return {**common, **own, **({} if partial is None else {"partial": partial.to_dict()})}
 
 
