@@ -66,6 +66,7 @@ _HOMES = {
     "inferd_engine.cancel": ("CancelToken",),
     "inferd_engine.many.retry": ("Retry",),
     "inferd_engine.many.retrying": ("Retrying",),
+    "inferd_engine.many.router": ("Router",),
     "inferd_engine.stream.token_stream": ("TokenStream",),
     "inferd_engine.stream.source": ("Source",),
     "inferd_engine.wire.sse.decoder": ("SSEDecoder", "ServerSentEvent"),
@@ -183,6 +184,7 @@ if TYPE_CHECKING:
     )
     from inferd_engine.many.retry import Retry as Retry
     from inferd_engine.many.retrying import Retrying as Retrying
+    from inferd_engine.many.router import Router as Router
     from inferd_engine.proto.embed import (
         EmbedRequest as EmbedRequest,
         EmbedResolved as EmbedResolved,

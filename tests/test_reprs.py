@@ -80,6 +80,7 @@ OBJECTS = {
         ie.Retrying(ie.OpenAiCompat(ADDRESS, **SETTINGS), ie.Retry(5)),
         ie.Retrying(ie.Mock()),
     ],
+    "Router": [ie.Router([ie.Mock()] * 50), ie.Router([ie.Mock()])],
     "CancelToken": [ie.CancelToken()],
     "TokenStream": [ie.Mock("a").generate_v2(V2.resolve()), ie.Mock("a").stream("x")],
     "SSEDecoder": [ie.SSEDecoder()],

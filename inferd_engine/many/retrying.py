@@ -7,8 +7,8 @@ Rules:
 
 * a call is asked again until it has a stream, and never after: no answer is ever put together from
   two.  What breaks later is told as ever, and whoever has kept nothing of it may ask again;
-* whoever waits between two attempts is a call like any other: a token and ``stop()`` end it at
-  once, Ctrl-C does, and no thread is started for it;
+* whoever waits between two attempts is a call like any other: a token, ``stop()`` and Ctrl-C end it
+  at once;
 * each attempt is a request with clocks of its own; none is begun when the time of the whole request
   (``timeout``) has passed since the first.  A token's deadline holds for all of them together;
 * nothing is shared between calls, so that any number of threads may make them.
@@ -111,10 +111,10 @@ class Retrying(Backend):
 
     @without_frames
     def generate(self, request: Resolved) -> TokenStream:
-        """Do what the backend's ``generate()`` does; ask again while that fails.
+        """Ask with flat text (v1) until there is a stream; return it.
 
         Raises:
-            GenerateError: As from there; ``attempts`` says how often was asked.
+            GenerateError: As from ``generate_v2()``.
         """
         return self._again(lambda: self.backend.generate(request), None)
 
