@@ -64,6 +64,9 @@ _HOMES = {
     "inferd_engine.backends.mock": ("Mock", "MockConfig"),
     "inferd_engine.backends.base": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
     "inferd_engine.cancel": ("CancelToken",),
+    "inferd_engine.many.retry": ("Retry",),
+    "inferd_engine.many.retrying": ("Retrying",),
+    "inferd_engine.many.router": ("Router",),
     "inferd_engine.stream.token_stream": ("TokenStream",),
     "inferd_engine.stream.source": ("Source",),
     "inferd_engine.wire.sse.decoder": ("SSEDecoder", "ServerSentEvent"),
@@ -179,6 +182,9 @@ if TYPE_CHECKING:
         ToolUse as ToolUse,
         Usage as Usage,
     )
+    from inferd_engine.many.retry import Retry as Retry
+    from inferd_engine.many.retrying import Retrying as Retrying
+    from inferd_engine.many.router import Router as Router
     from inferd_engine.proto.embed import (
         EmbedRequest as EmbedRequest,
         EmbedResolved as EmbedResolved,

@@ -7,10 +7,15 @@ first and looks at the flag after, so that one of the two always sees the other.
 ``cancel_after`` needs a clock that nobody is blocked on.  A thread keeps it, but only while there
 are both a deadline and something to cancel; with the last call it goes.  Rejected: a ``Timer`` for
 each token, which would outlive the streams that it was for.
+
+Whoever waits for a token keeps the time itself: it waits on a lock of its own, of which a cancel
+lets go, and a deadline that moves has it look again.  Rejected: one ``Condition`` for all who wait,
+whose lock a signal handler would find taken by its own thread.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import queue
@@ -34,6 +39,9 @@ class Cancellable(Protocol):
 
 
 Member = TypeVar("Member", bound=Cancellable)
+
+# Seconds of one wait for a lock.  Windows lets no Ctrl-C interrupt it.
+_PIECE = 0.1 if os.name == "nt" else threading.TIMEOUT_MAX
 
 
 def bounded(name: str, seconds: float) -> float:
@@ -88,6 +96,23 @@ class LiveSet(Generic[Member]):
         return bool(self._members)
 
 
+class _Waiter:
+    """Somebody who waits for a token."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # taken, but from a ring until it is heard
+        self._lock.acquire()
+
+    def cancel(self) -> None:
+        """Wake it."""
+        with contextlib.suppress(RuntimeError):  # it was rung before, and not heard yet
+            self._lock.release()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it is woken, for so many seconds at the most."""
+        self._lock.acquire(timeout=max(0.0, min(seconds, _PIECE)))  # below 0 it waits for ever
+
+
 class CancelToken:
     """Give it to calls, and end them all with one ``cancel()`` from anywhere.
 
@@ -101,6 +126,7 @@ class CancelToken:
         self._timers: dict[int, threading.Thread] = {}  # by process, at most one of each
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._live: LiveSet[Cancellable] = LiveSet(on_empty=self._ring)
+        self._waiting: LiveSet[_Waiter] = LiveSet()
 
     def __repr__(self) -> str:
         return f"<CancelToken{' cancelled' if self.cancelled else ''}>"
@@ -121,6 +147,7 @@ class CancelToken:
     def cancel(self) -> None:
         """End every call and stream that carries the token; never blocks."""
         self._cancelled = True
+        self._look_again()
         for member in self._live:
             member.cancel()
 
@@ -135,8 +162,38 @@ class CancelToken:
                 call with this token, too.
         """
         self._deadline = time.monotonic() + bounded("seconds", seconds)
+        self._look_again()
         self._ring()
         self._keep_time()
+
+    @without_frames
+    def wait(self, seconds: float) -> bool:
+        """Wait until the token is cancelled, but not for longer than ``seconds``.
+
+        It is a ``time.sleep()`` that a cancel ends, and Ctrl-C does too; no thread is started.
+
+        Args:
+            seconds: How long to wait at the most; 0 or less does not wait.
+
+        Returns:
+            Whether the token is cancelled; False when the time is over.
+
+        Raises:
+            TypeError: ``seconds`` is not a number.
+            ValueError: It is NaN.
+        """
+        until = time.monotonic() + bounded("seconds", seconds)
+        waiter = _Waiter()
+        self._waiting.add(waiter)  # before looking: a cancel sees the waiter, or is seen
+        try:
+            while not self.cancelled:
+                now, deadline = time.monotonic(), self._deadline
+                if now >= until:
+                    return False
+                waiter.wait((until if deadline is None else min(until, deadline)) - now)
+        finally:
+            self._waiting.discard(waiter)
+        return True
 
     def join(self, member: Cancellable) -> None:
         """Let a call or stream be ended by this token."""
@@ -148,6 +205,11 @@ class CancelToken:
     def leave(self, member: Cancellable) -> None:
         """Let go of a call or stream that is over."""
         self._live.discard(member)
+
+    def _look_again(self) -> None:
+        """Wake whoever waits for the token, to look at it and at the clock."""
+        for waiter in self._waiting:
+            waiter.cancel()
 
     def _ring(self) -> None:
         if self._timers:

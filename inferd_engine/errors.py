@@ -42,6 +42,7 @@ class _Common(TypedDict, total=False):
     retryable: bool | None
     request_id: str | None
     partial: Completion | None
+    retry_after: float | None
 
 
 class GenerateError(Exception):
@@ -52,6 +53,7 @@ class GenerateError(Exception):
         retryable: Whether the same call may succeed if made again; the class's own answer if None.
         request_id: The upstream's id of the request, or the caller's.
         partial: What had been received, where ``collect()`` or ``text()`` raised it.
+        retry_after: Seconds to wait before the next attempt, if anybody named them.
     """
 
     _retryable: ClassVar[bool] = False
@@ -59,6 +61,9 @@ class GenerateError(Exception):
     retryable: bool
     request_id: str | None
     partial: Completion | None
+    retry_after: float | None = None  # in to_dict() where somebody named them
+    attempts: int = 1
+    """How often was asked in all, where ``Retrying`` or ``Router`` did."""
 
     def __init__(
         self,
@@ -67,11 +72,14 @@ class GenerateError(Exception):
         retryable: bool | None = None,
         request_id: str | None = None,
         partial: Completion | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.retryable = self._retryable if retryable is None else retryable
         self.request_id = request_id
         self.partial = partial
+        if retry_after is not None:
+            self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy(), _portable(self.__cause__))
@@ -82,9 +90,11 @@ class GenerateError(Exception):
         Returns:
             ``error`` (the class's name), ``message``, ``retryable``, ``request_id``, then the
             attributes of the class; what the upstream said is ``upstream_message``, and
-            ``partial`` is there if anything had been received.
+            ``partial`` is there if anything had been received, ``attempts`` and ``notes`` if
+            somebody asked more than once.
         """
         own = {**self.__dict__}
+        notes = own.pop("__notes__", None)
         if "message" in own:
             own["upstream_message"] = own.pop("message")
         partial = own.pop("partial")
@@ -94,6 +104,8 @@ class GenerateError(Exception):
             "retryable": own.pop("retryable"),
             "request_id": own.pop("request_id"),
         }
+        if notes:
+            own["notes"] = [*notes]
         return {**common, **own, **({} if partial is None else {"partial": partial.to_dict()})}
 
 
@@ -186,7 +198,6 @@ class HttpStatusError(UnavailableError):
         body: The first 4 KiB of the body as text, cut between characters.
         upstream_message: What the upstream said is wrong, found in the first 64 KiB of the body.
         headers: The answer's headers, names in lower case.
-        retry_after: Seconds to wait before the next attempt, if the upstream named them.
         code: The upstream's error code or type as text, if the body holds one.
     """
 
@@ -195,7 +206,6 @@ class HttpStatusError(UnavailableError):
     message: str
     code: str | None
     headers: Mapping[str, str]
-    retry_after: float | None
 
     def __init__(
         self,
@@ -205,7 +215,6 @@ class HttpStatusError(UnavailableError):
         body: str = "",
         upstream_message: str = "",
         headers: Mapping[str, str] | None = None,
-        retry_after: float | None = None,
         code: str | None = None,
         **common: Unpack[_Common],
     ) -> None:
@@ -215,7 +224,7 @@ class HttpStatusError(UnavailableError):
         self.body = body
         self.message = upstream_message
         self.headers = dict(headers or {})
-        self.retry_after = retry_after
+        self.retry_after = self.retry_after  # told by to_dict(), None too: it has always been
 
 
 class UpstreamError(UnavailableError):

@@ -75,6 +75,12 @@ OBJECTS = {
         ie.BackendCapabilities(),
     ],
     "AcceleratorInfo": [ie.AcceleratorInfo("cuda", 99, LONG, 2**40)],
+    "Retry": [ie.Retry(10**9, 1e9 / 3, 1e9 / 3), ie.Retry()],
+    "Retrying": [
+        ie.Retrying(ie.OpenAiCompat(ADDRESS, **SETTINGS), ie.Retry(5)),
+        ie.Retrying(ie.Mock()),
+    ],
+    "Router": [ie.Router([ie.Mock()] * 50), ie.Router([ie.Mock()])],
     "CancelToken": [ie.CancelToken()],
     "TokenStream": [ie.Mock("a").generate_v2(V2.resolve()), ie.Mock("a").stream("x")],
     "SSEDecoder": [ie.SSEDecoder()],
@@ -108,7 +114,15 @@ WITHOUT = {"Backend", "RequestFields", "Source"}
 @pytest.fixture(autouse=True, scope="module")
 def closed():
     yield
-    for name in ("TokenStream", "Upstream", "OpenAiCompat", "Anthropic", "Bedrock", "Mock"):
+    for name in (
+        "TokenStream",
+        "Upstream",
+        "OpenAiCompat",
+        "Anthropic",
+        "Bedrock",
+        "Mock",
+        "Retrying",
+    ):
         for held in OBJECTS[name]:
             held.close()
     for name in ("TextIterator", "HeartbeatIterator"):

@@ -85,6 +85,8 @@ class _GuardedFile(io.RawIOBase):
         self._late = math.inf
         self.is_shut = False
         """Give nothing more as a file, so that what its reader has buffered can be taken."""
+        self.is_over = False
+        """Whether the other side has closed, as far as the file has been read."""
 
     def readable(self) -> bool:
         return True
@@ -96,6 +98,7 @@ class _GuardedFile(io.RawIOBase):
         count: int | None = exchange.in_time(sock, sock.recv_into, buffer)
         if not count:
             exchange.check()  # an end of file after a cancel is none
+            self.is_over = count == 0
         return count
 
     def wait(self) -> None:
@@ -202,6 +205,9 @@ class GuardedResponse(http.client.HTTPResponse):
         super().begin()
         if self._exchange is None:
             return
+        if self._file.is_over and 200 <= self.status < 300:  # noqa: PLR2004 - HTTP
+            # http.client takes an end of file for the end of headers; a refusal is told even so.
+            raise http.client.IncompleteRead(b"")
         headers = self.headers
         _mask_what_is_no_header(headers, self._exchange)
         framing = framing_of(

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     from inferd_engine.stream.reading import Ending
 
 
-def check_whole(ending: Ending | None, request_id: str | None) -> None:
+def check_whole(ending: Ending | None, request_id: str | None, *, retryable: bool = False) -> None:
     """Raise if an answer failed, or if the upstream gave it up.
+
+    Args:
+        ending: How it ended.
+        request_id: The upstream's id of the request, or the caller's own.
+        retryable: Whether one that was given up may be asked for again: nothing was handed out.
 
     Raises:
         GenerateError: What the answer failed with.
@@ -32,7 +37,7 @@ def check_whole(ending: Ending | None, request_id: str | None) -> None:
         word = ending.finish_reason
         said = f"in its words: {shortened(word)}" if word else "and did not say why"
         raise StreamInterruptedError(
-            f"the upstream gave the answer up, {said}", retryable=False, request_id=request_id
+            f"the upstream gave the answer up, {said}", retryable=retryable, request_id=request_id
         )
 
 

@@ -23,6 +23,7 @@ Rejected: ``weakref.finalize`` (``__del__`` does the same, and can say where the
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 import time
@@ -31,16 +32,20 @@ from typing import TYPE_CHECKING
 
 from inferd_engine.cancel import LiveSet
 from inferd_engine.events import Done
-from inferd_engine.stream.reading import CLOSED
+from inferd_engine.stream.reading import CLOSED, Closed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
 
     from inferd_engine.cancel import Cancellable, CancelToken
+    from inferd_engine.errors import GenerateError
     from inferd_engine.stream.consumer import Consumer
     from inferd_engine.stream.reading import Reading
+
+    Listener = Callable[[Done | GenerateError | None], None]
 
 _EXIT_GRACE = 0.5  # seconds that all workers together are given when the interpreter ends
 
@@ -60,6 +65,7 @@ class Lifetime:
         self._consumer = consumer
         self._groups = (open_streams, live)
         self._token = cancel
+        self._listeners: list[Listener] = []
         self._endings = reading.endings  # the last: now it can be closed
 
     def _join(self) -> None:
@@ -75,6 +81,25 @@ class Lifetime:
             group.discard(self)
         if self._token is not None:
             self._token.leave(self)
+        self._tell()
+
+    def on_end(self, listener: Listener) -> None:
+        """Have somebody told, once, how the stream has ended; at once if it has.
+
+        Args:
+            listener: It is given the ``Done`` or the error that the consumer came to, or None if
+                the stream was closed.  Whoever ends the stream calls it, a signal handler or a
+                finalizer too: it takes no lock, waits for nothing, and raises nothing.
+        """
+        self._listeners.append(listener)
+        if self._endings:  # after adding: either the end tells it, or it is told here
+            self._tell()
+
+    def _tell(self) -> None:
+        ending = self._endings.get("ending")
+        while self._listeners:
+            with contextlib.suppress(IndexError):  # another thread was quicker
+                self._listeners.pop()(None if isinstance(ending, Closed) else ending)
 
     def close(self) -> None:
         """Stop the answer and its upstream; from any thread, at any time, as often as you like.

@@ -287,7 +287,8 @@ class TokenStream(Lifetime):
             GenerateError: As from iterating.
             StreamInterruptedError: The upstream's own finish word was a failure.
         """
-        check_whole(self._endings.get("ending"), self.request_id)
+        ending = self._endings.get("ending")
+        check_whole(ending, self.request_id, retryable=self._is_collected)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

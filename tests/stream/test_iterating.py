@@ -121,6 +121,10 @@ def test_an_upstream_that_gave_up_is_no_whole_answer(how):
     with pytest.raises(ie.StreamInterruptedError, match="abort") as caught:
         list(stream.text()) if how == "text" else stream.collect()
     assert caught.value.partial.text == "half"
+    assert not caught.value.retryable, "half an answer was given"
+    with pytest.raises(ie.StreamInterruptedError) as caught:
+        backend.complete("x")
+    assert caught.value.retryable, "nothing was given"
 
 
 def test_a_failed_stream_fails_text_again():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,6 +119,20 @@ def vectors(backend: ie.Backend) -> None:
     assert_type(result, ie.EmbedResult)
     assert_type(result.embeddings, tuple[tuple[float, ...], ...])
     assert_type(result.usage, ie.Usage | None)
+
+
+def again(backend: ie.Backend, token: ie.CancelToken) -> None:
+    """Ask again, and ask others."""
+    retry = ie.Retry(attempts=5, max_elapsed=60.0)
+    asking = ie.Retrying(ie.Router([backend, ie.Mock("x")], clock=time.monotonic), retry)
+    try:
+        assert_type(asking.complete("x", cancel=token), ie.Completion)
+        assert_type(asking.with_options(timeout=5.0), ie.Retrying)
+    except ie.GenerateError as error:
+        assert_type(error.retry_after, float | None)
+        assert_type(error.attempts, int)
+        assert_type(retry.pause(error, attempt=1, elapsed=0.0), float | None)
+        assert_type(token.wait(1.0), bool)
 
 
 class Counting(ie.Source):

@@ -39,6 +39,10 @@ EMPTY_ACCOUNTS = {
     "Kimi": {
         "error": {"message": "You've reached kimi monthly usage limit for this billing cycle."}
     },
+    "Anthropic's type": {"type": "error", "error": {"type": "billing_error", "message": "m"}},
+    "credits": {"error": {"message": "m", "code": "credits_exhausted"}},
+    "credit limit": {"error": {"message": "m", "type": "credit_limit_reached"}},
+    "no credits": {"error": {"message": "m", "code": "NoCreditsLeft"}},
     "deactivated": {"error": {"code": "account_deactivated", "message": "m"}},
 }
 UNKNOWN_MODELS = {

@@ -8,12 +8,33 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from inferd_engine.wire.http.rate_limits import LONGEST_WAIT, until_reset
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # OpenAI's and most others', Anthropic's, OpenRouter's, Amazon's.
 _REQUEST_IDS = ("x-request-id", "request-id", "x-generation-id", "x-amzn-requestid")
-_LONGEST_WAIT = 86400.0  # seconds; an upstream that names more means no number at all
+_TOO_MANY = 429  # Too Many Requests (RFC 6585)
+
+
+def wait_named(
+    status: int, headers: Mapping[str, str], now: float | None = None, *, said: float | None = None
+) -> float | None:
+    """Return the seconds that the upstream wants us to wait, in whichever way it names them.
+
+    Args:
+        status: The HTTP status; the resets of limits count where it says that one was passed.
+        headers: The answer's headers, names in lower case.
+        now: Seconds since the epoch, for dates.
+        said: What its message says.
+    """
+    seconds = retry_after(headers, now)
+    if seconds is None and said is not None:
+        seconds = said
+    if seconds is None and status == _TOO_MANY:
+        seconds = until_reset(headers, time.time() if now is None else now)
+    return None if seconds is None else min(seconds, LONGEST_WAIT)
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
@@ -41,7 +62,7 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
             seconds = date.timestamp() - (time.time() if now is None else now)
         except (TypeError, ValueError, OverflowError):
             return None
-    return None if seconds is None else min(max(seconds, 0.0), _LONGEST_WAIT)
+    return None if seconds is None else min(max(seconds, 0.0), LONGEST_WAIT)
 
 
 def request_id_of(headers: Mapping[str, str], own: str) -> str | None:

@@ -102,7 +102,7 @@ def read_embeddings(
         raise UpstreamError(
             f"the upstream's answer holds no good vectors: {error}",
             code="malformed",
-            retryable=False,
+            retryable=isinstance(error, _CutError),
             request_id=request_id,
         ) from None
     return EmbedResult(vectors, join_surrogates(word_in(told.get("model"))), _usage(told))
@@ -148,6 +148,15 @@ def _read(body: bytes, request_id: str | None) -> _Read:
     return vectors, answer if isinstance(answer, dict) else {}
 
 
+class _CutError(ValueError):
+    """A body that began as JSON, or did not begin: where nothing tells its length, it was cut."""
+
+
+def _not_json(body: bytes) -> ValueError:
+    is_begun = body.lstrip()[:1] in (b"", b"{", b"[")
+    return (_CutError if is_begun else ValueError)("it is not JSON")
+
+
 def _decoded(body: bytes) -> Any:
     """Decode a body; numbers stay numbers, however many there are."""
     try:
@@ -156,13 +165,13 @@ def _decoded(body: bytes) -> Any:
         # NaN is what servers in Python write; it is told by its place.
         words = (b"-Infinity", b"Infinity", b"NaN")
         if not any(word in body for word in words):
-            raise ValueError("it is not JSON") from None
+            raise _not_json(body) from None
     for word in words:
         body = body.replace(word, b"null")
     try:
         return msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        raise ValueError("it is not JSON") from None
+        raise _not_json(body) from None
 
 
 def _items(answer: Any) -> list[Any]:

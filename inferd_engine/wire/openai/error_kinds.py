@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _RETRYABLE = frozenset({408, 409, 424, 425, 429})
 # Codes and types that stay true, as ``_words`` spells them, and what messages say of the same.
 _LASTING = re.compile(
-    r"insufficient_(?:quota|balance|credit|fund)|billing|payment_required|arrear|credit_balance|"
+    r"insufficient_(?:quota|balance|fund)|billing|payment_required|arrear|credit|"
     r"(?:account|project|subscription)_\w*(?:deactivated|suspended|inactive|disabled)|"
     r"(?<!request_)(?<!token_)(?<!rate_)quota_exhausted|"
     r"model_(?:not_found|not_exist|does_not_exist|not_supported|invalid)|"

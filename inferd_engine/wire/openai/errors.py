@@ -14,7 +14,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import HttpStatusError, UpstreamError
-from inferd_engine.wire.http.headers import request_id_of, retry_after
+from inferd_engine.wire.http.headers import request_id_of, wait_named
+from inferd_engine.wire.http.rate_limits import in_words
 from inferd_engine.wire.openai.error_kinds import is_lasting, is_retryable_status, may_pass
 from inferd_engine.wire.openai.error_messages import find_codes, find_message
 from inferd_engine.wire.sse.decoder import utf8_truncate
@@ -67,6 +68,7 @@ def upstream_error(value: Any, *, request_id: str | None = None) -> UpstreamErro
         upstream_message=message,
         code=code,
         retryable=may_pass(value, message),
+        retry_after=in_words(message),
         request_id=request_id,
     )
 
@@ -117,7 +119,7 @@ def http_error(
         upstream_message=message,
         code=_code_of(value),
         headers=headers,
-        retry_after=retry_after(headers),
+        retry_after=wait_named(status, headers, said=in_words(message)),
         retryable=should_retry == "true"
         or (
             should_retry != "false"
