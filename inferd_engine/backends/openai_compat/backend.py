@@ -13,11 +13,11 @@ from inferd_engine.backends.openai_compat.config import OpenAiCompatConfig
 from inferd_engine.backends.over_http.backend import HttpBackend
 from inferd_engine.frames import without_frames
 from inferd_engine.secrets.secret import to_address
+from inferd_engine.wire.answer.models import names_of_models
 from inferd_engine.wire.openai.answer import Answer
 from inferd_engine.wire.openai.embeddings import embeddings_body, joined, read_embeddings
 from inferd_engine.wire.openai.endpoints import CHAT, EMBEDDINGS, MODELS, endpoint_url
 from inferd_engine.wire.openai.hints import hint_of_words
-from inferd_engine.wire.openai.models import names_of_models
 from inferd_engine.wire.openai.request import body_from
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from inferd_engine.backends.over_http.upstream import Upstream
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.reprs import changed_fields, named
 from inferd_engine.secrets.secret import HeaderValue, Secret, is_harmless, revealed
-from inferd_engine.wire.openai.errors import http_error
+from inferd_engine.wire.answer.errors import http_error
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

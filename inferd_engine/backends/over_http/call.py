@@ -70,9 +70,9 @@ from inferd_engine.net.deadlines import Deadlines
 from inferd_engine.net.exchange import Exchange
 from inferd_engine.secrets.secret import HeaderValue, query_of
 from inferd_engine.stream.token_stream import TokenStream
+from inferd_engine.wire.answer.errors import READ_BODY_BYTES, too_large
 from inferd_engine.wire.http.headers import request_id_of
 from inferd_engine.wire.http.urls import without_query
-from inferd_engine.wire.openai.errors import READ_BODY_BYTES, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -1,6 +1,6 @@
 """Make the errors for what an upstream says is wrong inside an answer.
 
-What it says is found as for every other protocol (``wire.openai.errors``); the code is Anthropic's
+What it says is found as for every other protocol (``wire.answer.errors``); the code is Anthropic's
 ``error.type`` (``overloaded_error``, ``rate_limit_error``, …), also where a number stands beside
 it, and the id of the request may be beside the error.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine.wire.openai import errors
+from inferd_engine.wire.answer import errors
 from inferd_engine.wire.text.json_shapes import object_in
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Read the body of an answer of Converse: frames of an event stream, or one JSON object.
 
 What a body may turn out to be, and how it ends, is the same for every protocol
-(``wire.openai.answer``); here is how a stream is taken apart: a frame is an event by its
+(``wire.answer.body``); here is how a stream is taken apart: a frame is an event by its
 ``:event-type``, or an error by its ``:exception-type`` or ``:error-code``.
 """
 
@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from inferd_engine.wire.answer.body import AnyAnswer
 from inferd_engine.wire.aws.event_stream import EventStreamDecoder
 from inferd_engine.wire.bedrock.chunks import ConverseAccumulator
 from inferd_engine.wire.bedrock.errors import other_protocol
-from inferd_engine.wire.openai.answer import AnyAnswer
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:

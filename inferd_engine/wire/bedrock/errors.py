@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import UpstreamError
-from inferd_engine.wire.openai.error_messages import find_message
+from inferd_engine.wire.answer.error_messages import find_message
 from inferd_engine.wire.text.printable import printable
 from inferd_engine.wire.text.surrogates import join_surrogates
 

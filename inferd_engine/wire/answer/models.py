@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inferd_engine.errors import UpstreamError
-from inferd_engine.wire.openai.errors import upstream_error
+from inferd_engine.wire.answer.errors import upstream_error
 from inferd_engine.wire.text.json_documents import parse_json
 
 
@@ -24,7 +24,7 @@ def names_of_models(body: bytes, request_id: str | None) -> list[str]:
         return [str(item.get("id") or item["name"]) for item in items]
     except (AttributeError, KeyError, TypeError):
         raise UpstreamError(
-            "the upstream's list of models has another shape than OpenAI's",
+            "the upstream's list of models has another shape than any that is known",
             code="malformed",
             retryable=False,
         ) from None

@@ -14,9 +14,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import HttpStatusError, UpstreamError
+from inferd_engine.wire.answer.error_kinds import is_lasting, is_retryable_status, may_pass
+from inferd_engine.wire.answer.error_messages import find_codes, find_message
 from inferd_engine.wire.http.headers import request_id_of, retry_after
-from inferd_engine.wire.openai.error_kinds import is_lasting, is_retryable_status, may_pass
-from inferd_engine.wire.openai.error_messages import find_codes, find_message
 from inferd_engine.wire.sse.decoder import utf8_truncate
 from inferd_engine.wire.text.printable import printable
 from inferd_engine.wire.text.surrogates import join_surrogates
