@@ -18,6 +18,7 @@ from inferd_engine.frames import without_frames
 from inferd_engine.secrets.secret import to_address
 from inferd_engine.wire.bedrock.answer import Answer
 from inferd_engine.wire.bedrock.errors import type_of
+from inferd_engine.wire.bedrock.hints import hint_of_words
 from inferd_engine.wire.bedrock.request import body_from
 from inferd_engine.wire.http.urls import at_path
 
@@ -134,7 +135,7 @@ class Bedrock(HttpBackend[BedrockConfig]):
 
     def _hint(self, status: int, body: bytes, place: str) -> str:  # noqa: ARG002 - wherever
         if status not in _KEY_REFUSED or self.config.api_key:
-            return ""
+            return hint_of_words(status, body)
         if b"expired" in body.lower():
             return "the credentials have expired: get new ones"
         return (

@@ -23,7 +23,7 @@ The end is a value, not an exception: ``ending`` is ``Done`` or the error, and w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from inferd_engine.errors import (
     EventTooLargeError,
@@ -33,6 +33,12 @@ from inferd_engine.errors import (
 )
 from inferd_engine.events import RawChunk
 from inferd_engine.wire.answer.errors import READ_BODY_BYTES, html_title
+from inferd_engine.wire.answer.other_protocols import (
+    CONVERSE,
+    Spoken,
+    other_protocol,
+    spoken_instead,
+)
 from inferd_engine.wire.answer.payload_documents import DONE
 from inferd_engine.wire.sse.decoder import BOM, SSEDecoder
 from inferd_engine.wire.text.json_documents import JsonDocuments
@@ -47,6 +53,7 @@ if TYPE_CHECKING:
 _BLANK = b" \t\r\n"
 _FEW = 4  # payloads that are taken one by one rather than tried together once more
 _DOCUMENTS = ("{", "[{", '"{', DONE)  # what lines without a field name begin with
+_EARLY = ("unclear", "clear")
 _NOTHING = "the upstream ended the answer before it had sent any of it"
 
 Kind = Literal["unknown", "sse", "json", "html"]
@@ -84,6 +91,8 @@ class Accumulator(Protocol):
 class AnyAnswer:
     """Feed it the body as it comes; it gives the events, and then how it ended.
 
+    One that extends it says which ``protocol`` was asked for: an answer in another one is an error.
+
     Args:
         chunks: Makes events of payloads.
         implementation: Of the SSE decoder; None takes the best there is.
@@ -91,6 +100,9 @@ class AnyAnswer:
         include_raw: Give every payload as a ``RawChunk`` before its events.
         request_id: The upstream's id of the request, for errors.
     """
+
+    protocol: ClassVar[Spoken]
+    """The one that was asked for."""
 
     def __init__(
         self,
@@ -204,8 +216,14 @@ class AnyAnswer:
         self.kind = "html" if first == b"<" else "json" if first in (b"{", b"[", b'"') else "sse"
         if self.kind != "sse":
             return body
+        self._check_stream(first)
         self.state = "clear"
         return data
+
+    def _check_stream(self, first: bytes) -> None:
+        """Refuse a stream of another kind: Amazon's frames begin with their length."""
+        if first == b"\0":
+            raise other_protocol(CONVERSE, self.protocol, request_id=self._request_id)
 
     def _take_sse(self, events: list[TokenEventV2], data: bytes) -> None:
         run = self._sse.run(data) if self._sse.finds_runs else None
@@ -263,6 +281,8 @@ class AnyAnswer:
 
     def _ingest(self, events: list[TokenEventV2], payload: str, event: str = "message") -> None:
         self.payloads += 1
+        if self.state in _EARLY and (other := spoken_instead(self.protocol, payload)):
+            raise other_protocol(other, self.protocol, request_id=self._request_id)
         if self._include_raw and payload != DONE:
             events.append(RawChunk(payload.encode()))
         chunks = self._chunks

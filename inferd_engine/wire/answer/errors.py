@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SHOWN_BODY_BYTES = 4096  # of an error body, on the exception
 READ_BODY_BYTES = 65536  # of an error body, searched for the message
 
+_UNKNOWN_PATH = "unexpected endpoint"
 _TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)  # no "<": linear time
 _HTML = re.compile(r"<(!doctype html|html|head|body|title|center|h1|!--)", re.IGNORECASE)
 
@@ -51,17 +52,20 @@ def html_title(page: str) -> str:
     return "HTML page" + (f": {html.unescape(found[1]).strip()}" if found else "")
 
 
-def upstream_error(value: Any, *, request_id: str | None = None) -> UpstreamError:
+def upstream_error(
+    value: Any, *, request_id: str | None = None, unknown_path: str = ""
+) -> UpstreamError:
     """Make the error for an error object (or text) inside a 200 answer.
 
     Args:
         value: The decoded payload: ``{"error": …}``, a flat object, a list or plain text.
         request_id: The upstream's id of the request.
+        unknown_path: The next step where the upstream does not know the path (LM Studio).
     """
     found, code = find_message(value), _code_of(value)
     message = join_surrogates(found or "the upstream reported an error without a message")
     only = f" (code {printable(code)})" if code and not found else ""
-    hint = " (does base_url lack /v1?)" if "unexpected endpoint" in message.lower() else ""
+    hint = f" ({unknown_path})" if unknown_path and _UNKNOWN_PATH in message.lower() else ""
     return UpstreamError(
         f"the upstream reported an error: {printable(message)}{only}{hint}",
         upstream_message=message,

@@ -7,8 +7,13 @@ from inferd_engine.wire.answer.errors import upstream_error
 from inferd_engine.wire.text.json_documents import parse_json
 
 
-def names_of_models(body: bytes, request_id: str | None) -> list[str]:
+def names_of_models(body: bytes, request_id: str | None, *, unknown_path: str = "") -> list[str]:
     """Return the names in a list of models, in whatever shape it comes.
+
+    Args:
+        body: The list.
+        request_id: The upstream's id of the request, for errors.
+        unknown_path: As of ``upstream_error``.
 
     Raises:
         UpstreamError: It is none.
@@ -18,7 +23,7 @@ def names_of_models(body: bytes, request_id: str | None) -> list[str]:
     except ValueError:
         listed = None
     if isinstance(listed, dict) and listed.get("error"):
-        raise upstream_error(listed, request_id=request_id)
+        raise upstream_error(listed, request_id=request_id, unknown_path=unknown_path)
     try:
         items = listed if isinstance(listed, list) else listed.get("data", listed.get("models"))
         return [str(item.get("id") or item["name"]) for item in items]

@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from inferd_engine.wire.answer.body import AnyAnswer
+from inferd_engine.wire.answer.other_protocols import MESSAGES
 from inferd_engine.wire.anthropic.chunks import MessageAccumulator
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
 
@@ -37,6 +38,8 @@ class Answer(AnyAnswer):
         request_id: The upstream's id of the request, for errors.
         mask: As of ``MessageAccumulator``.
     """
+
+    protocol = MESSAGES
 
     def __init__(
         self,

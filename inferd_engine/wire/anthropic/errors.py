@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.wire.answer import errors
+from inferd_engine.wire.anthropic.hints import NOT_SPOKEN
 from inferd_engine.wire.text.json_shapes import object_in
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ def upstream_error(value: Any, *, request_id: str | None = None) -> UpstreamErro
     outer = object_in(value)
     own_id = outer.get("request_id")
     error = errors.upstream_error(
-        value, request_id=request_id or (own_id if isinstance(own_id, str) else None)
+        value,
+        request_id=request_id or (own_id if isinstance(own_id, str) else None),
+        unknown_path=NOT_SPOKEN,
     )
     for kind in (object_in(outer.get("error")).get("type"), outer.get("type")):
         if isinstance(kind, str) and kind not in ("", "error"):

@@ -39,21 +39,6 @@ def upstream_error(
     )
 
 
-def other_protocol(spoken: str, *, request_id: str | None = None) -> UpstreamError:
-    """Make the error for the answer of a server that speaks another protocol.
-
-    Args:
-        spoken: Whose, and which backend asks it.
-        request_id: The upstream's id of the request.
-    """
-    return UpstreamError(
-        f"the upstream answered in {spoken}, or check base_url",
-        code="other_protocol",
-        retryable=False,
-        request_id=request_id,
-    )
-
-
 def type_of(headers: Mapping[str, str]) -> str | None:
     """Return the type of the error that a status stands for; None if the headers do not say.
 

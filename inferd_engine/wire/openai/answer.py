@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from inferd_engine.wire.answer.body import AnyAnswer
+from inferd_engine.wire.answer.other_protocols import CHAT
 from inferd_engine.wire.openai.chunks import ChunkAccumulator
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
 
@@ -30,6 +31,8 @@ class Answer(AnyAnswer):
         request_id: The upstream's id of the request, for errors.
         mask: As of ``ChunkAccumulator``.
     """
+
+    protocol = CHAT
 
     def __init__(
         self,
