@@ -327,26 +327,41 @@ def test_a_token_of_the_chain_is_shown_nowhere(ask, monkeypatch):
 # --- errors and promises -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("status", "kind", "retryable"),
-    [
-        (400, "ValidationException", False),
-        (403, "AccessDeniedException", False),
-        (404, "ResourceNotFoundException", False),
-        (408, "ModelTimeoutException", True),
-        (424, "ModelErrorException", True),
-        (429, "ThrottlingException", True),
-        (500, "InternalServerException", True),
-        (503, "ServiceUnavailableException", True),
-    ],
-)
-def test_statuses(ask, status, kind, retryable):
+STATUSES = [
+    (400, "ValidationException", False),
+    (403, "AccessDeniedException", False),
+    (404, "ResourceNotFoundException", False),
+    (408, "ModelTimeoutException", True),
+    (424, "ModelErrorException", True),
+    (424, "ModelStreamErrorException", True),
+    (429, "ThrottlingException", True),
+    (429, "ModelNotReadyException", True),
+    (500, "InternalServerException", True),
+    (503, "ServiceUnavailableException", True),
+]
+# How the type is told, and in which field the message is.
+TOLD = {
+    "with an address": ("{}:http://internal.amazon.com/coral/com.amazon.bedrock/", "message"),
+    "with a comma": ("{},http://internal.amazon.com/", "Message"),
+    "alone": ("{}", "message"),
+    "with a namespace": ("com.amazon.bedrock#{}", "message"),
+    "in the body": ("", "message"),
+}
+
+
+@pytest.mark.parametrize("way", TOLD)
+@pytest.mark.parametrize(("status", "kind", "retryable"), STATUSES)
+def test_statuses(ask, status, kind, retryable, way):
     """A refusal has its type, its words, its id, and whether it may pass."""
+    shape, field = TOLD[way]
+    named = {"x-amzn-ErrorType": shape.format(kind)} if shape else {}
+    body = {field: "it said so", **({} if shape else {"__type": f"com.amazon.bedrock#{kind}"})}
+    headers = {**named, "x-amzn-RequestId": "r", "Retry-After": "3"}
     with pytest.raises(ie.HttpStatusError) as caught:
-        ask(error_reply(status, kind, "it said so")).complete("x")
+        ask(json_reply(body, status, headers=headers)).complete("x")
     error = caught.value
     assert (error.status, error.code, error.message) == (status, kind, "it said so")
-    assert (error.retryable, error.request_id) == (retryable, "r")
+    assert (error.retryable, error.request_id, error.retry_after) == (retryable, "r", 3.0)
 
 
 def test_hints(ask):

@@ -22,7 +22,7 @@ from inferd_engine.wire.text.printable import printable
 from inferd_engine.wire.text.surrogates import join_surrogates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 SHOWN_BODY_BYTES = 4096  # of an error body, on the exception
 READ_BODY_BYTES = 65536  # of an error body, searched for the message
@@ -98,7 +98,14 @@ def too_large(what: str, size: int, limit: int, *, request_id: str | None = None
 
 
 def http_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, place: str, hint: str, own_id: str
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    place: str,
+    hint: str,
+    own_id: str,
+    type_of: Callable[[Mapping[str, str], Any], str | None] | None = None,
 ) -> HttpStatusError:
     """Make the error for a status other than 2xx.
 
@@ -109,6 +116,8 @@ def http_error(
         place: The address that was asked, for the message.
         hint: The next step, if experience has one.
         own_id: The caller's id of the request.
+        type_of: Finds the protocol's own word for the error, which is a better code than a number,
+            in the headers and the decoded body.
     """
     message, value = read_error_body(body.decode("utf-8", "replace"))
     message = join_surrogates(message)
@@ -119,7 +128,7 @@ def http_error(
         status=status,
         body=utf8_truncate(body, SHOWN_BODY_BYTES).decode("utf-8", "replace"),
         upstream_message=message,
-        code=_code_of(value),
+        code=(type_of and type_of(headers, value)) or _code_of(value),
         headers=headers,
         retry_after=retry_after(headers),
         retryable=should_retry == "true"

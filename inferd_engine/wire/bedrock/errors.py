@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import UpstreamError
 from inferd_engine.wire.answer.error_messages import find_message
+from inferd_engine.wire.text.json_shapes import object_in, word_in
 from inferd_engine.wire.text.printable import printable
 from inferd_engine.wire.text.surrogates import join_surrogates
 
@@ -39,11 +40,13 @@ def upstream_error(
     )
 
 
-def type_of(headers: Mapping[str, str]) -> str | None:
-    """Return the type of the error that a status stands for; None if the headers do not say.
+def type_of(headers: Mapping[str, str], value: Any) -> str | None:
+    """Return the type of the error that a status stands for; None if nothing says it.
 
     Args:
         headers: The answer's headers, names in lower case.
+        value: The decoded body: some of Amazon's gateways say it there.
     """
-    kind = headers.get("x-amzn-errortype", "").partition(":")[0].partition(",")[0]
+    named = headers.get("x-amzn-errortype") or word_in(object_in(value).get("__type"))
+    kind = named.partition(":")[0].partition(",")[0]
     return kind.rpartition("#")[2].strip() or None
