@@ -171,6 +171,33 @@ def test_credentials_that_run_out_are_renewed(ask, tmp_path):
     assert keys[0] != keys[1]
 
 
+def test_credentials_of_a_file_that_ran_out(ask, tmp_path):
+    """Once the upstream says that they expired the file is read again: whoever writes it is heard."""
+    pytest.importorskip("botocore")
+    from inferd_engine.backends.bedrock import signing
+
+    signing._chain.cache_clear()
+    expired = error_reply(403, "ExpiredTokenException", "The security token has expired")
+    backend = ask(text_reply("a"), expired, text_reply("b"), api_key="", profile="mine")
+
+    def write(key):
+        lines = f"[mine]\naws_access_key_id = {key}\naws_secret_access_key = s\n"
+        (tmp_path / "credentials").write_text(lines)
+
+    write("AKIDOLD")
+    assert backend.complete("x").text == "a"
+    with pytest.raises(ie.HttpStatusError, match="get new ones") as caught:
+        backend.complete("x")
+    assert not caught.value.retryable
+    write("AKIDNEW")
+    assert backend.complete("x").text == "b"
+    signing._chain.cache_clear()
+    signed = [request.headers["authorization"] for request in backend.upstream.requests]
+    assert [re.search("Credential=(AKID[A-Z]+)/", one)[1] for one in signed] == [
+        *("AKIDOLD", "AKIDOLD", "AKIDNEW"),
+    ]
+
+
 def test_without_botocore(ask, monkeypatch):
     """What is missing is named, with the way to do without."""
     monkeypatch.setitem(sys.modules, "botocore.auth", None)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from inferd_engine.backends.base import BackendCapabilities
 from inferd_engine.backends.bedrock.config import BedrockConfig, guardrail_of
-from inferd_engine.backends.bedrock.signing import sign
+from inferd_engine.backends.bedrock.signing import forget_credentials, sign
 from inferd_engine.backends.over_http.backend import HttpBackend
 from inferd_engine.errors import InvalidRequestError, UnsupportedError
 from inferd_engine.frames import without_frames
@@ -137,6 +137,7 @@ class Bedrock(HttpBackend[BedrockConfig]):
         if status not in _KEY_REFUSED or self.config.api_key:
             return hint_of_words(status, body)
         if b"expired" in body.lower():
+            forget_credentials()
             return "the credentials have expired: get new ones"
         return (
             f"it was signed for {self.config.region}: check the credentials, this machine's clock, "
