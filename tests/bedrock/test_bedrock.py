@@ -172,7 +172,7 @@ def test_credentials_that_run_out_are_renewed(ask, tmp_path):
 
 
 def test_credentials_of_a_file_that_ran_out(ask, tmp_path):
-    """Once the upstream says that they expired the file is read again: whoever writes it is heard."""
+    """Once the upstream says that they expired the file is read again, by the next call."""
     pytest.importorskip("botocore")
     from inferd_engine.backends.bedrock import signing
 

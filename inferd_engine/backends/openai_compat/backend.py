@@ -157,4 +157,6 @@ class OpenAiCompat(HttpBackend[OpenAiCompatConfig]):
         return endpoint_url(self.config.base_url, MODELS)
 
     def _hint(self, status: int, body: bytes, place: str) -> str:
-        return hint_of_words(status, body, of_vectors=place.endswith(EMBEDDINGS))
+        return hint_of_words(
+            status, body, of_vectors=place.endswith(EMBEDDINGS), is_list=place.endswith(MODELS)
+        )
