@@ -18,6 +18,10 @@ DOOR = "__init__"
 # How all speak: errors, where their tracebacks end, and values in one line.
 _SPOKEN = ("errors", "frames", "reprs")
 _PURE = (*_SPOKEN, "proto", "events", "vectors", "wire")
+_PROTOCOL = (
+    *(*_SPOKEN, "proto", "events", "wire.answer", "wire.request"),
+    *("wire.text", "wire.http", "wire.sse"),
+)
 _BACKEND = (
     *(*_PURE, "_version", "_native", "cancel", "stream", "secrets", "net"),
     *("backends.base", "backends.settings"),
@@ -37,19 +41,14 @@ MAY_IMPORT = {
     "wire.text": ("errors",),
     "wire.http": ("errors", "_native", "wire.text"),
     "wire.sse": (*_SPOKEN, "_native", "wire.text"),
-    "wire.openai": (
-        *(*_SPOKEN, "proto", "events", "vectors", "wire.text", "wire.http", "wire.sse"),
-    ),
-    # What servers say is wrong, JSON in pieces and images are told alike in both protocols.
-    "wire.anthropic": (
-        *(*_SPOKEN, "proto", "events", "wire.text", "wire.http", "wire.sse", "wire.openai"),
-    ),
+    # What answers have in common, and requests: the protocols stand on that, and not on each other.
+    "wire.answer": (*_SPOKEN, "events", "wire.text", "wire.http", "wire.sse"),
+    "wire.request": (*_SPOKEN, "proto", "wire.text"),
+    "wire.openai": (*_PROTOCOL, "vectors"),
+    "wire.anthropic": _PROTOCOL,
     "wire.aws": _SPOKEN,
     # Anthropic's Messages in other words: mapped by way of them.
-    "wire.bedrock": (
-        *(*_SPOKEN, "proto", "events", "wire.text", "wire.sse", "wire.openai"),
-        *("wire.anthropic", "wire.aws"),
-    ),
+    "wire.bedrock": (*_PROTOCOL, "wire.anthropic", "wire.aws"),
     "wire.openai_request": ("wire.openai",),  # doors that the contract names
     "wire.openai_chunks": ("wire.openai",),
     "cancel": _SPOKEN,
@@ -101,6 +100,7 @@ TYPES_ALONE = {
     ("errors", "events"),
     ("cli", "events"),
     ("notebook", "events"),
+    ("wire.answer", "_native"),
     ("wire.anthropic", "_native"),
     ("wire.openai", "_native"),
     ("wire.openai_request", "proto"),
@@ -193,6 +193,23 @@ def test_the_towers_never_meet():
     for own, other in (("net", "stream"), ("stream", "net")):
         for path in (PACKAGE / own).glob("*.py"):
             assert not any(name.startswith(f"inferd_engine.{other}") for name in imported(path))
+
+
+@pytest.mark.parametrize(
+    ("own", "others"),
+    [
+        ("answer", ("openai", "anthropic", "bedrock", "aws")),
+        ("request", ("openai", "anthropic", "bedrock", "aws")),
+        ("openai", ("anthropic", "bedrock", "aws")),
+        ("anthropic", ("openai", "bedrock", "aws")),
+        ("bedrock", ("openai",)),
+    ],
+)
+def test_protocols_never_meet(own, others):
+    """No protocol knows another, but Bedrock Anthropic's; what they share knows none."""
+    for path in (PACKAGE / "wire" / own).glob("*.py"):
+        for name in imported(path):
+            assert not name.startswith(tuple(f"inferd_engine.wire.{other}" for other in others))
 
 
 @pytest.mark.parametrize(

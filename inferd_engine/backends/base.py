@@ -19,6 +19,7 @@ import attrs
 from inferd_engine.cancel import CancelToken, LiveSet
 from inferd_engine.errors import (
     InternalError,
+    InvalidRequestError,
     NotReadyError,
     RequestCancelledError,
     UnsupportedError,
@@ -251,6 +252,8 @@ class Backend(abc.ABC):
             TypeError: There is no such field; the message names what is close.
         """
         self._check_names("stream()", fields, cancel)
+        if not isinstance(include_raw, bool):
+            raise InvalidRequestError(f"include_raw is {include_raw!r}: take True or False")
         request = request_from(prompt, system, fields)
         return self.generate_v2(request.resolve(), cancel=cancel, include_raw=include_raw)
 

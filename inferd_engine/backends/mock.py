@@ -11,7 +11,7 @@ one of these; ``mock_script.py`` says it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set as AbstractSet
 from typing import TYPE_CHECKING, Any, TypedDict, Union, cast
 
 import attrs
@@ -45,8 +45,12 @@ def _to_tokens(value: Iterable[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else _listed("tokens", value)
 
 
+def _to_events(value: Sequence[TokenEventV2] | None) -> tuple[TokenEventV2, ...] | None:
+    return None if value is None else _listed("events", value)
+
+
 def _listed(name: str, value: Iterable[Any]) -> tuple[Any, ...]:
-    if not isinstance(value, Iterable):
+    if not isinstance(value, Iterable) or isinstance(value, (str, bytes, Mapping, AbstractSet)):
         raise TypeError(f"{name} is of type {type(value).__name__}: give a list")
     return tuple(value)
 
@@ -72,9 +76,7 @@ class MockConfig:
     """
 
     tokens: Sequence[str] = attrs.field(default=("mock-response",), converter=_to_tokens)
-    events: Sequence[TokenEventV2] | None = attrs.field(
-        default=None, converter=attrs.converters.optional(tuple)
-    )
+    events: Sequence[TokenEventV2] | None = attrs.field(default=None, converter=_to_events)
     pre_stream_error: GenerateError | None = attrs.field(
         default=None,
         validator=attrs.validators.optional(attrs.validators.instance_of(GenerateError)),

@@ -5,18 +5,21 @@ They are validators of attrs, for whatever class a backend is configured by.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.proto.embed import EMBED_TASKS
 from inferd_engine.proto.fields import KNOWN
 from inferd_engine.proto.values import check_integer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
 _LONGEST = 1e9  # seconds, 30 years: sockets refuse much more
 
@@ -54,21 +57,27 @@ def check_name(_: Any, field: Any, value: object) -> None:
         )
 
 
-def check_pattern(_: Any, field: Any, value: Any) -> None:
+def check_switch(_: Any, field: Any, value: object) -> None:
+    """Refuse what is not a bool: "no" and 0 may mean one, and say another."""
+    if not isinstance(value, bool):
+        raise InvalidRequestError(f"{field.name} is {value!r}: take True or False")
+
+
+def check_pattern(_: Any, field: Any, value: object) -> None:
     """Refuse what is not a regular expression."""
-    try:
-        re.compile(value)
-    except (re.error, TypeError):
-        raise InvalidRequestError(
-            f"{field.name} is {value!r}: it has to be a regular expression"
-        ) from None
+    with contextlib.suppress(re.error):
+        if isinstance(value, str):
+            re.compile(value)
+            return
+    raise InvalidRequestError(f"{field.name} is {value!r}: it has to be a regular expression")
 
 
 def check_one_of(*choices: object) -> Callable[[Any, Any, object], None]:
-    """Return a check that refuses all but these."""
+    """Return a check that refuses all but these: 1 is not True, though it is equal."""
+    taken = [(type(choice), choice) for choice in choices]
 
     def check(_: Any, field: Any, value: object) -> None:
-        if value not in choices:
+        if (type(value), value) not in taken:
             known = ", ".join(map(repr, choices))
             raise InvalidRequestError(f"{field.name} is {value!r}: take one of {known}")
 
@@ -98,6 +107,32 @@ def check_delay(_: Any, field: Any, value: object) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not (is_number and 0 <= value <= _LONGEST):  # type: ignore[operator]
         raise InvalidRequestError(f"{field.name} is {value!r}: it has to be seconds, 0 or more")
+
+
+def _to_prefixes(value: Mapping[str, str] | None) -> dict[str, str]:
+    if value is not None and not isinstance(value, Mapping):
+        kind = type(value).__name__
+        raise InvalidRequestError(f"task_prefixes is of type {kind}: give a mapping")
+    return dict(value or {})
+
+
+def _check_prefixes(_: Any, field: Any, value: Mapping[str, str]) -> None:
+    for task, prefix in value.items():
+        if task not in EMBED_TASKS:
+            known = ", ".join(EMBED_TASKS)
+            raise InvalidRequestError(f"{field.name} has the task {task!r}: take some of {known}")
+        if not isinstance(prefix, str):
+            raise InvalidRequestError(f"{field.name}[{task!r}] is {prefix!r}: it has to be a str")
+
+
+def prefixes() -> Any:
+    """Return a field that holds what is put before a text, by the request's task."""
+    return attrs.field(factory=dict, converter=_to_prefixes, validator=_check_prefixes, hash=False)
+
+
+def switch(*, default: bool) -> Any:
+    """Return a field that is on or off."""
+    return attrs.field(default=default, validator=check_switch)
 
 
 def seconds(default: float | None) -> Any:

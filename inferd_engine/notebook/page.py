@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
 
@@ -32,13 +32,19 @@ class Look:
     """
 
     thinking: Fold = attrs.field(default="folded")
-    plain: bool = False
-    trust: bool = False
+    plain: bool = attrs.field(default=False)
+    trust: bool = attrs.field(default=False)
 
     @thinking.validator
     def _check_thinking(self, _: object, value: object) -> None:
         if value not in get_args(Fold):
             raise ValueError(f'thinking is "folded", "open" or "hidden", not {value!r}')
+
+    @plain.validator
+    @trust.validator
+    def _check_switch(self, field: Any, value: object) -> None:
+        if not isinstance(value, bool):  # "no" is true
+            raise TypeError(f"{field.name} is True or False, not {value!r}")
 
     def bundle(self, answer: ie.Completion, *below: str) -> Mapping[str, str]:
         """Return what a front end is given, by MIME type: an answer, and lines below it."""

@@ -162,8 +162,8 @@ def _check_tools(tools: Sequence[Tool]) -> set[str]:
             refuse(place, f"repeats the name {tool.name!r}: names are unique in a request")
         if not isinstance(tool.input_schema, Mapping):
             refuse(place, "has an input_schema that is not a mapping: give a JSON schema")
-        if tool.strict not in (None, True, False):
-            refuse(f"{place}.strict", f"is {tool.strict!r}: take a bool")
+        if tool.strict is not None:
+            _check_switch(f"{place}.strict", tool.strict)
         names.add(tool.name)
     return names
 
@@ -209,6 +209,8 @@ def _check_block(block: ContentBlock, place: str, kinds: Mapping[str, str]) -> N
             refuse(place, "has no tool_call_id: it pairs the call with its result")
         if isinstance(block, ToolUseBlock) and (not isinstance(block.name, str) or not block.name):
             refuse(place, "has no name: say which tool was called")
+        if isinstance(block, ToolResultBlock):
+            _check_switch(f"{place}.is_error", block.is_error)
     else:
         kind = getattr(block, "type", None)
         if not isinstance(kind, str):
@@ -223,6 +225,11 @@ def _check_text(block: TextBlock | ThinkingBlock, place: str) -> None:
         refuse(f"{place}.extra", f"is {kind_of(block.extra)}: it has to be a mapping")
 
 
+def _check_switch(place: str, value: object) -> None:
+    if not isinstance(value, bool):
+        refuse(place, f"is {value!r}: take a bool")
+
+
 def _check_words(request: RequestV2) -> None:
     if not all(isinstance(word, str) and word for word in request.stop):
         refuse("stop", f"is {list(request.stop)!r}: every sequence has to be a str, none empty")
@@ -233,7 +240,14 @@ def _check_words(request: RequestV2) -> None:
     ):
         refuse("thinking", f"is {request.thinking!r}: take a bool, 'low', 'medium' or 'high'")
     for name in ("stream", "parallel_tool_calls"):
-        if getattr(request, name) not in (None, True, False):
-            refuse(name, f"is {getattr(request, name)!r}: take a bool")
+        if getattr(request, name) is not None:
+            _check_switch(name, getattr(request, name))
+    wanted = request.response_format
+    if wanted is not None and not isinstance(wanted, (Mapping, str)):  # a word: as it is
+        refuse(
+            "response_format",
+            f"is {kind_of(wanted)}: give a mapping, such as "
+            '{"type": "json_schema", "schema": {…}}',
+        )
     if not isinstance(request.id, str):
         refuse("id", f"is {request.id!r}: it has to be a str")

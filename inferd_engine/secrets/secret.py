@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Union
 
 from inferd_engine.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from typing_extensions import Self
 
@@ -170,14 +171,14 @@ def to_address(url: Any) -> Any:  # what is not a str is left for the check to n
 
 def to_headers(values: Mapping[str, str] | None) -> dict[str, str]:
     """Hide the values of headers; what is not a str is left for the check to name."""
-    return {name: to_secret(value) for name, value in to_dict(values).items()}
+    return {name: to_secret(value) for name, value in to_dict(values, "headers").items()}
 
 
 def to_proxies(values: Mapping[str, str] | None) -> dict[str, str] | None:
     """Hide the passwords of proxies; None stays None."""
     if values is None:
         return None
-    return {scheme: to_proxy(address) for scheme, address in to_dict(values).items()}
+    return {scheme: to_proxy(address) for scheme, address in to_dict(values, "proxies").items()}
 
 
 def to_proxy(address: Any) -> Any:  # what is not a str is left for the check to name
@@ -187,14 +188,19 @@ def to_proxy(address: Any) -> Any:  # what is not a str is left for the check to
     return Secret(address, shown=_ANY_USER_INFO.sub(rf"\1{MASK}@", address))
 
 
-def to_dict(values: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Copy a mapping."""
-    try:
-        return dict(values or {})
-    except (TypeError, ValueError):
-        raise InvalidRequestError(
-            f"headers, extra_body and proxies are mappings, not {type(values).__name__}"
-        ) from None
+def to_dict(values: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    """Copy a mapping; None is an empty one.
+
+    Args:
+        values: The mapping.
+        name: What it is, for the error: its value may hold secrets.
+
+    Raises:
+        InvalidRequestError: It is none.
+    """
+    if values is not None and not isinstance(values, Mapping):
+        raise InvalidRequestError(f"{name} is of type {type(values).__name__}: give a mapping")
+    return dict(values or {})
 
 
 def query_of(url: str) -> Secret | None:

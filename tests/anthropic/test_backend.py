@@ -277,6 +277,14 @@ def test_a_refusal(ask):
     assert "ask again later" in str(error)
 
 
+def test_a_refusal_of_llama_cpp(ask):
+    """The inner object alone: its type is the code, and the number beside it is the status."""
+    said = {"code": 404, "message": "no such slot", "type": "not_found_error"}
+    with pytest.raises(ie.HttpStatusError) as caught:
+        ask(json_reply({"error": said}, 404)).complete("x")
+    assert (caught.value.code, caught.value.message) == ("not_found_error", "no such slot")
+
+
 @pytest.mark.parametrize(
     ("status", "words", "hint"),
     [
@@ -318,7 +326,7 @@ def test_a_server_of_openai(ask, reply):
 def test_anthropic_where_openai_was_meant():
     """The other way round the error names Anthropic."""
     with AnyPath(text_reply("hi")) as upstream, ie.OpenAiCompat(upstream.url, api_key="") as asked:
-        with pytest.raises(ie.StreamInterruptedError, match="Anthropic"):
+        with pytest.raises(ie.UpstreamError, match="ask it with Anthropic"):
             asked.complete("x")
 
 

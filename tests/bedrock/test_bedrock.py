@@ -171,6 +171,33 @@ def test_credentials_that_run_out_are_renewed(ask, tmp_path):
     assert keys[0] != keys[1]
 
 
+def test_credentials_of_a_file_that_ran_out(ask, tmp_path):
+    """Once the upstream says that they expired the file is read again, by the next call."""
+    pytest.importorskip("botocore")
+    from inferd_engine.backends.bedrock import signing
+
+    signing._chain.cache_clear()
+    expired = error_reply(403, "ExpiredTokenException", "The security token has expired")
+    backend = ask(text_reply("a"), expired, text_reply("b"), api_key="", profile="mine")
+
+    def write(key):
+        lines = f"[mine]\naws_access_key_id = {key}\naws_secret_access_key = s\n"
+        (tmp_path / "credentials").write_text(lines)
+
+    write("AKIDOLD")
+    assert backend.complete("x").text == "a"
+    with pytest.raises(ie.HttpStatusError, match="get new ones") as caught:
+        backend.complete("x")
+    assert not caught.value.retryable
+    write("AKIDNEW")
+    assert backend.complete("x").text == "b"
+    signing._chain.cache_clear()
+    signed = [request.headers["authorization"] for request in backend.upstream.requests]
+    assert [re.search("Credential=(AKID[A-Z]+)/", one)[1] for one in signed] == [
+        *("AKIDOLD", "AKIDOLD", "AKIDNEW"),
+    ]
+
+
 def test_without_botocore(ask, monkeypatch):
     """What is missing is named, with the way to do without."""
     monkeypatch.setitem(sys.modules, "botocore.auth", None)
@@ -327,26 +354,41 @@ def test_a_token_of_the_chain_is_shown_nowhere(ask, monkeypatch):
 # --- errors and promises -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("status", "kind", "retryable"),
-    [
-        (400, "ValidationException", False),
-        (403, "AccessDeniedException", False),
-        (404, "ResourceNotFoundException", False),
-        (408, "ModelTimeoutException", True),
-        (424, "ModelErrorException", True),
-        (429, "ThrottlingException", True),
-        (500, "InternalServerException", True),
-        (503, "ServiceUnavailableException", True),
-    ],
-)
-def test_statuses(ask, status, kind, retryable):
+STATUSES = [
+    (400, "ValidationException", False),
+    (403, "AccessDeniedException", False),
+    (404, "ResourceNotFoundException", False),
+    (408, "ModelTimeoutException", True),
+    (424, "ModelErrorException", True),
+    (424, "ModelStreamErrorException", True),
+    (429, "ThrottlingException", True),
+    (429, "ModelNotReadyException", True),
+    (500, "InternalServerException", True),
+    (503, "ServiceUnavailableException", True),
+]
+# How the type is told, and in which field the message is.
+TOLD = {
+    "with an address": ("{}:http://internal.amazon.com/coral/com.amazon.bedrock/", "message"),
+    "with a comma": ("{},http://internal.amazon.com/", "Message"),
+    "alone": ("{}", "message"),
+    "with a namespace": ("com.amazon.bedrock#{}", "message"),
+    "in the body": ("", "message"),
+}
+
+
+@pytest.mark.parametrize("way", TOLD)
+@pytest.mark.parametrize(("status", "kind", "retryable"), STATUSES)
+def test_statuses(ask, status, kind, retryable, way):
     """A refusal has its type, its words, its id, and whether it may pass."""
+    shape, field = TOLD[way]
+    named = {"x-amzn-ErrorType": shape.format(kind)} if shape else {}
+    body = {field: "it said so", **({} if shape else {"__type": f"com.amazon.bedrock#{kind}"})}
+    headers = {**named, "x-amzn-RequestId": "r", "Retry-After": "3"}
     with pytest.raises(ie.HttpStatusError) as caught:
-        ask(error_reply(status, kind, "it said so")).complete("x")
+        ask(json_reply(body, status, headers=headers)).complete("x")
     error = caught.value
     assert (error.status, error.code, error.message) == (status, kind, "it said so")
-    assert (error.retryable, error.request_id) == (retryable, "r")
+    assert (error.retryable, error.request_id, error.retry_after) == (retryable, "r", 3.0)
 
 
 def test_hints(ask):

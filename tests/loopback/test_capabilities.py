@@ -65,6 +65,15 @@ def test_tools(backend):
     assert b'"weather"' in backend.upstream.requests[0].body
 
 
+def test_thinking(backend):
+    """Those that say so ask the model to think, and tell a thought from the text."""
+    assert backend.capabilities().thinking is not isinstance(backend, ie.OpenAiCompat)
+    assert_told(backend, True, lambda: backend.complete("x", thinking=True))
+    assert b'"think' in backend.upstream.requests[0].body or b'"reason' in (
+        backend.upstream.requests[0].body
+    )
+
+
 @pytest.mark.parametrize("kind", [ie.OpenAiCompat, ie.Anthropic])
 @pytest.mark.parametrize("status", [404, 405])
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 from answer_vectors import VECTORS, assert_expected, body_of
 
 from inferd_engine.errors import UpstreamError
+from inferd_engine.wire.answer.errors import http_error
 from inferd_engine.wire.http.content_codings import undoing
 from inferd_engine.wire.openai.answer import Answer
-from inferd_engine.wire.openai.errors import http_error
 
 ANSWERED = [vector for vector in VECTORS if vector["status"] == 200]
 REFUSED = [vector for vector in VECTORS if vector["status"] != 200]

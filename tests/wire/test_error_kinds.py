@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from inferd_engine.wire.openai.error_kinds import error_in_choice, is_error
-from inferd_engine.wire.openai.errors import http_error, upstream_error
+from inferd_engine.wire.answer.error_kinds import is_error
+from inferd_engine.wire.answer.errors import http_error, upstream_error
+from inferd_engine.wire.openai.choice_ends import error_in_choice
 
 
 def refused(status, value, headers=None):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from inferd_engine.wire.openai.error_messages import find_codes, find_message
+from inferd_engine.wire.answer.error_messages import find_codes, find_message
 
 SENTENCE = "model must be a string"
 

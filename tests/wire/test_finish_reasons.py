@@ -3,7 +3,7 @@
 import pytest
 
 from inferd_engine.events import StopReason
-from inferd_engine.wire.openai.finish_reasons import finish_word, stop_reason_of
+from inferd_engine.wire.answer.finish_reasons import finish_word, stop_reason_of
 
 WORDS = {
     StopReason.END_TURN: [

@@ -6,10 +6,10 @@ import math
 import pytest
 
 from inferd_engine.errors import HttpStatusError, UpstreamError
+from inferd_engine.wire.answer.error_kinds import is_retryable_status
+from inferd_engine.wire.answer.error_messages import find_message
+from inferd_engine.wire.answer.errors import html_title, http_error, read_error_body, upstream_error
 from inferd_engine.wire.http.headers import request_id_of, retry_after
-from inferd_engine.wire.openai.error_kinds import is_retryable_status
-from inferd_engine.wire.openai.error_messages import find_message
-from inferd_engine.wire.openai.errors import html_title, http_error, read_error_body, upstream_error
 from inferd_engine.wire.text.printable import printable
 
 

@@ -8,10 +8,11 @@ import pytest
 
 from inferd_engine.errors import ToolCallMalformedError
 from inferd_engine.events import ToolUse
+from inferd_engine.wire.answer.tool_arguments import read_arguments
+from inferd_engine.wire.answer.tool_calls import CALL_CHARGE
 from inferd_engine.wire.openai import tools as openai_tools
 from inferd_engine.wire.openai.chunks import ChunkAccumulator
-from inferd_engine.wire.openai.tool_arguments import read_arguments
-from inferd_engine.wire.openai.tools import CALL_CHARGE, ToolCalls
+from inferd_engine.wire.openai.tools import ToolCalls
 from inferd_engine.wire.text.json_shapes import objects_in
 
 PARIS = '{"city": "Paris"}'

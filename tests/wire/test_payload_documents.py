@@ -6,7 +6,7 @@ import time
 import pytest
 from hypothesis import given, strategies as st
 
-from inferd_engine.wire.openai.payload_documents import DONE, SKIPPED, documents_in
+from inferd_engine.wire.answer.payload_documents import DONE, SKIPPED, documents_in
 
 A, B = {"a": "x"}, {"b": [1, {"c": "} {"}]}
 ONE, TWO = json.dumps(A), json.dumps(B)

@@ -7,9 +7,9 @@ import math
 
 import pytest
 
+from inferd_engine.wire.answer.errors import http_error, upstream_error
 from inferd_engine.wire.http.headers import wait_named
 from inferd_engine.wire.http.rate_limits import duration, in_words, until_reset
-from inferd_engine.wire.openai.errors import http_error, upstream_error
 
 NOW = 1_000_000_000.0  # Sun, 09 Sep 2001 01:46:40 GMT
 DAY = 86400.0

@@ -6,7 +6,7 @@ posted, and who reads the answer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from inferd_engine.backends.anthropic.config import TOKEN_VARIABLE, AnthropicConfig
@@ -16,11 +16,14 @@ from inferd_engine.frames import without_frames
 from inferd_engine.secrets.secret import to_address
 from inferd_engine.wire.anthropic.answer import Answer
 from inferd_engine.wire.anthropic.endpoints import MESSAGES, MODELS, endpoint_url
+from inferd_engine.wire.anthropic.errors import type_of
 from inferd_engine.wire.anthropic.hints import hint_of_words
 from inferd_engine.wire.anthropic.models import page_of_models
 from inferd_engine.wire.anthropic.request import body_from
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from typing_extensions import Self, Unpack
 
     from inferd_engine.backends.anthropic.fields import AnthropicFields
@@ -132,6 +135,9 @@ class Anthropic(HttpBackend[AnthropicConfig]):
 
     def _key_header(self, key: Secret) -> str:
         return "Authorization" if key.source == TOKEN_VARIABLE else self.config.api_key_header
+
+    def _error_type(self, headers: Mapping[str, str], value: Any) -> str | None:
+        return type_of(headers, value)
 
     def _hint(self, status: int, body: bytes, place: str) -> str:
         return hint_of_words(status, body, is_list=place.endswith(MODELS))

@@ -13,9 +13,10 @@ import attrs
 from inferd_engine.backends.anthropic.presets import PRESETS
 from inferd_engine.backends.over_http.credentials import check_header_name
 from inferd_engine.backends.over_http.upstream import Upstream
-from inferd_engine.backends.settings import check_count, check_name, check_one_of
+from inferd_engine.backends.settings import check_count, check_name, check_one_of, switch
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.frames import without_frames
+from inferd_engine.proto.values import several
 from inferd_engine.wire.anthropic.dialect import Dialect
 from inferd_engine.wire.anthropic.request import THINKING_STYLES
 
@@ -33,10 +34,7 @@ _DIALECT = [field.name for field in attrs.fields(Dialect)]
 
 
 def _to_betas(value: Sequence[str]) -> Any:  # what is none is left for the check
-    try:
-        return (value,) if isinstance(value, str) else tuple(value)
-    except TypeError:
-        return (value,)
+    return several(value)
 
 
 def _check_betas(_: Any, field: Any, value: tuple[str, ...]) -> None:
@@ -86,8 +84,8 @@ class AnthropicConfig(Upstream):
     max_tokens: int = attrs.field(default=1024, validator=check_count(1))
     thinking_style: str = attrs.field(default="adaptive", validator=check_one_of(*THINKING_STYLES))
     cache: bool | Literal["5m", "1h"] = attrs.field(default=False, validator=check_one_of(*_CACHES))
-    vision: bool = True
-    documents: bool = True
+    vision: bool = switch(default=True)
+    documents: bool = switch(default=True)
 
     @property
     def dialect(self) -> Dialect:

@@ -6,29 +6,30 @@ address, a request without a token is signed, and an answer is a stream of frame
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from inferd_engine.backends.base import BackendCapabilities
 from inferd_engine.backends.bedrock.config import BedrockConfig, guardrail_of
-from inferd_engine.backends.bedrock.signing import sign
+from inferd_engine.backends.bedrock.signing import forget_credentials, sign
 from inferd_engine.backends.over_http.backend import HttpBackend
-from inferd_engine.errors import HttpStatusError, InvalidRequestError, UnsupportedError
+from inferd_engine.errors import InvalidRequestError, UnsupportedError
 from inferd_engine.frames import without_frames
 from inferd_engine.secrets.secret import to_address
 from inferd_engine.wire.bedrock.answer import Answer
 from inferd_engine.wire.bedrock.errors import type_of
+from inferd_engine.wire.bedrock.hints import hint_of_words
 from inferd_engine.wire.bedrock.request import body_from
 from inferd_engine.wire.http.urls import at_path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from requests import PreparedRequest
     from typing_extensions import Self, Unpack
 
     from inferd_engine.backends.bedrock.fields import BedrockFields
     from inferd_engine.cancel import CancelToken
-    from inferd_engine.errors import GenerateError
-    from inferd_engine.net.transport import Reply
     from inferd_engine.proto.v2 import ResolvedV2
     from inferd_engine.secrets.secret import Secret
     from inferd_engine.stream.token_stream import TokenStream
@@ -134,16 +135,14 @@ class Bedrock(HttpBackend[BedrockConfig]):
 
     def _hint(self, status: int, body: bytes, place: str) -> str:  # noqa: ARG002 - wherever
         if status not in _KEY_REFUSED or self.config.api_key:
-            return ""
+            return hint_of_words(status, body)
         if b"expired" in body.lower():
+            forget_credentials()
             return "the credentials have expired: get new ones"
         return (
             f"it was signed for {self.config.region}: check the credentials, this machine's clock, "
             "and whether the account may use the model"
         )
 
-    def _refusal(self, reply: Reply, body: bytes, *, place: str, own_id: str) -> GenerateError:
-        error = super()._refusal(reply, body, place=place, own_id=own_id)
-        if isinstance(error, HttpStatusError):
-            error.code = type_of(reply.headers) or error.code
-        return error
+    def _error_type(self, headers: Mapping[str, str], value: Any) -> str | None:
+        return type_of(headers, value)

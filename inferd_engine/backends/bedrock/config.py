@@ -10,7 +10,7 @@ import attrs
 from inferd_engine.backends.over_http.aws_region import aws_region
 from inferd_engine.backends.over_http.credentials import check_base_url
 from inferd_engine.backends.over_http.upstream import Upstream
-from inferd_engine.backends.settings import check_one_of, check_word
+from inferd_engine.backends.settings import check_one_of, check_word, switch
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.frames import without_frames
 from inferd_engine.secrets.secret import Secret, to_address, to_secret
@@ -98,8 +98,8 @@ class BedrockConfig(Upstream):
     guardrail_version: str = attrs.field(default="DRAFT", validator=check_word)
     thinking_style: str = attrs.field(default="adaptive", validator=check_one_of(*THINKING_STYLES))
     cache: bool | Literal["5m", "1h"] = attrs.field(default=False, validator=check_one_of(*_CACHES))
-    vision: bool = True
-    documents: bool = True
+    vision: bool = switch(default=True)
+    documents: bool = switch(default=True)
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()

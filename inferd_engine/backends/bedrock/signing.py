@@ -3,12 +3,17 @@
 Signed is what will be sent, address and bytes, at the moment of the call: a signature holds for a
 quarter of an hour.  botocore is imported here, when something is to be signed, and never else.
 
+botocore logs what it signs, the session's token in it, where somebody wants to see all that is
+logged.  It says nothing while we sign.
+
 AWS General Reference, "Signature Version 4 signing process".
 """
 
 from __future__ import annotations
 
 import functools
+import logging
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import InvalidRequestError, UnsupportedError
@@ -25,6 +30,13 @@ _NO_BOTOCORE = (
     "a request is to be signed, which needs botocore: pip install 'inferd-engine[bedrock]', "
     "or give a bearer token as api_key (AWS_BEARER_TOKEN_BEDROCK)"
 )
+
+
+_is_signing: ContextVar[bool] = ContextVar("_is_signing", default=False)
+
+
+def _quiet(_: logging.LogRecord) -> bool:
+    return not _is_signing.get()
 
 
 def sign(request: PreparedRequest, config: BedrockConfig) -> None:
@@ -47,11 +59,15 @@ def sign(request: PreparedRequest, config: BedrockConfig) -> None:
         data=body,
         headers={"Content-Type": request.headers.get("Content-Type", "")} if body else {},
     )
+    logging.getLogger(SigV4Auth.__module__).addFilter(_quiet)  # once: it is the same one
+    before = _is_signing.set(True)
     try:
         SigV4Auth(_credentials(config), _SERVICE, config.region).add_auth(asked)
     except BotoCoreError as error:
         kind = type(error).__name__
         raise InvalidRequestError(f"the request cannot be signed: {kind}: {error}") from None
+    finally:
+        _is_signing.reset(before)
     for name, value in asked.headers.items():
         hidden = name.lower() in _SECRET
         request.headers[name] = HeaderValue(value) if hidden else value
@@ -70,6 +86,11 @@ def _credentials(config: BedrockConfig) -> Any:  # botocore's
             "access_key_id and secret_access_key, or what botocore looks for (AWS_PROFILE, …)"
         )
     return found.get_frozen_credentials()
+
+
+def forget_credentials() -> None:
+    """Let the next request look for credentials anew: those in a file do not renew themselves."""
+    _chain.cache_clear()
 
 
 @functools.lru_cache(maxsize=32)  # one for each profile: they renew themselves, in any thread

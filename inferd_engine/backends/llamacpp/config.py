@@ -11,10 +11,11 @@ from inferd_engine.backends.settings import (
     check_count,
     check_one_of,
     check_word,
+    prefixes,
     seconds,
+    switch,
 )
 from inferd_engine.errors import InvalidRequestError
-from inferd_engine.proto.embed import EMBED_TASKS
 from inferd_engine.proto.v1 import DEFAULT_MAX_TOKENS
 from inferd_engine.proto.values import check_integer
 from inferd_engine.reprs import short_repr
@@ -55,14 +56,6 @@ def _check_layers(_: Any, field: Any, value: object) -> None:
     check_integer(field.name, value, -1, "a whole number, or -1 for all", required=True)
 
 
-def _check_prefixes(_: Any, field: Any, value: Mapping[str, object]) -> None:
-    for task, prefix in value.items():
-        if task not in EMBED_TASKS or not isinstance(prefix, str):
-            raise InvalidRequestError(
-                f"{field.name}: {task!r} is {prefix!r}: give a str for one of inferd's task words"
-            )
-
-
 class LlamaCppFields(TypedDict, total=False):
     """The fields of ``LlamaCppConfig``, as keyword arguments."""
 
@@ -79,7 +72,7 @@ class LlamaCppFields(TypedDict, total=False):
     embed: bool
     embed_pooling: Literal["mean", "cls", "last"]
     embed_n_ctx: int
-    task_prefixes: Mapping[str, str]
+    task_prefixes: Mapping[str, str] | None
     chat_format: str | None
     chat_template: str | None
     split_think_tags: bool | Literal["inside"]
@@ -142,12 +135,10 @@ class LlamaCppConfig:
     cache_type: str = attrs.field(default="f16", validator=check_one_of(*CACHE_TYPES))
     n_parallel: int = attrs.field(default=1, validator=check_count(1))
     max_waiting: int | None = _optional(check_count(0))
-    embed: bool = False
+    embed: bool = switch(default=False)
     embed_pooling: str = attrs.field(default="mean", validator=check_one_of(*POOLING))
     embed_n_ctx: int = attrs.field(default=2048, validator=check_count(1))
-    task_prefixes: Mapping[str, str] = attrs.field(
-        factory=dict, converter=dict, validator=_check_prefixes, hash=False
-    )
+    task_prefixes: Mapping[str, str] = prefixes()
     chat_format: str | None = _optional(check_word)
     chat_template: str | None = _optional(check_word)
     split_think_tags: bool | Literal["inside"] = attrs.field(

@@ -13,11 +13,12 @@ from inferd_engine.backends.openai_compat.config import OpenAiCompatConfig
 from inferd_engine.backends.over_http.backend import HttpBackend
 from inferd_engine.frames import without_frames
 from inferd_engine.secrets.secret import to_address
+from inferd_engine.wire.answer.models import names_of_models
 from inferd_engine.wire.openai.answer import Answer
 from inferd_engine.wire.openai.embeddings import embeddings_body, joined, read_embeddings
 from inferd_engine.wire.openai.endpoints import CHAT, EMBEDDINGS, MODELS, endpoint_url
+from inferd_engine.wire.openai.errors import UNKNOWN_PATH
 from inferd_engine.wire.openai.hints import hint_of_words
-from inferd_engine.wire.openai.models import names_of_models
 from inferd_engine.wire.openai.request import body_from
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ class OpenAiCompat(HttpBackend[OpenAiCompatConfig]):
             GenerateError: As from ``generate_v2``.
         """
         with self._call(cancel) as call:
-            return names_of_models(call.whole(call.get(self.models_url)), call.request_id)
+            listed = call.whole(call.get(self.models_url))
+            return names_of_models(listed, call.request_id, unknown_path=UNKNOWN_PATH)
 
     @without_frames
     def embed(self, request: EmbedResolved, *, cancel: CancelToken | None = None) -> EmbedResult:
@@ -155,4 +157,6 @@ class OpenAiCompat(HttpBackend[OpenAiCompatConfig]):
         return endpoint_url(self.config.base_url, MODELS)
 
     def _hint(self, status: int, body: bytes, place: str) -> str:
-        return hint_of_words(status, body, of_vectors=place.endswith(EMBEDDINGS))
+        return hint_of_words(
+            status, body, of_vectors=place.endswith(EMBEDDINGS), is_list=place.endswith(MODELS)
+        )

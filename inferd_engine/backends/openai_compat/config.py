@@ -6,7 +6,7 @@ in, and nothing else asks who the provider is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
@@ -18,11 +18,10 @@ from inferd_engine.backends.settings import (
     check_one_of,
     check_pattern,
     check_word,
+    prefixes,
+    switch,
 )
-from inferd_engine.errors import InvalidRequestError
 from inferd_engine.frames import without_frames
-from inferd_engine.proto.embed import EMBED_TASKS
-from inferd_engine.secrets.secret import to_dict
 from inferd_engine.wire.openai.dialect import Dialect
 from inferd_engine.wire.openai.request import THINKING_STYLES
 
@@ -36,15 +35,6 @@ if TYPE_CHECKING:
 _SPLITTING = (False, True, "inside")
 _ENCODINGS = (None, "float", "base64")
 _DIALECT = [field.name for field in attrs.fields(Dialect)]
-
-
-def _check_prefixes(_: Any, field: Any, value: Mapping[str, str]) -> None:
-    for task, prefix in value.items():
-        if task not in EMBED_TASKS:
-            known = ", ".join(EMBED_TASKS)
-            raise InvalidRequestError(f"{field.name} has the task {task!r}: take some of {known}")
-        if not isinstance(prefix, str):
-            raise InvalidRequestError(f"{field.name}[{task!r}] is {prefix!r}: it has to be a str")
 
 
 @attrs.frozen(kw_only=True)
@@ -87,7 +77,7 @@ class OpenAiCompatConfig(Upstream):
 
     model: str = attrs.field(default="gpt-4o-mini", validator=check_name)
     max_tokens_field: str = attrs.field(default="max_tokens", validator=check_name)
-    include_usage: bool = True
+    include_usage: bool = switch(default=True)
     thinking_style: str = attrs.field(
         default="reasoning_effort", validator=check_one_of(*THINKING_STYLES)
     )
@@ -95,17 +85,15 @@ class OpenAiCompatConfig(Upstream):
     split_think_tags: bool | Literal["inside"] = attrs.field(
         default=False, validator=check_one_of(*_SPLITTING)
     )
-    short_tool_call_ids: bool = False
-    strict_turns: bool = False
+    short_tool_call_ids: bool = switch(default=False)
+    strict_turns: bool = switch(default=False)
     tool_name_pattern: str = attrs.field(default="", validator=check_pattern)
-    vision: bool = False
-    audio: bool = False
-    documents: bool = False
+    vision: bool = switch(default=False)
+    audio: bool = switch(default=False)
+    documents: bool = switch(default=False)
     encoding_format: str | None = attrs.field(default=None, validator=check_one_of(*_ENCODINGS))
     embed_batch_size: int = attrs.field(default=2048, validator=check_count(1))
-    task_prefixes: Mapping[str, str] = attrs.field(
-        factory=dict, converter=to_dict, validator=_check_prefixes
-    )
+    task_prefixes: Mapping[str, str] = prefixes()
 
     @property
     def dialect(self) -> Dialect:

@@ -61,4 +61,4 @@ class OpenAiCompatFields(UpstreamFields, total=False):
     documents: bool
     encoding_format: Literal["float", "base64"] | None
     embed_batch_size: int
-    task_prefixes: Mapping[EmbedTask, str]
+    task_prefixes: Mapping[EmbedTask, str] | None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from inferd_engine.net.exchange import Exchange
     from inferd_engine.net.transport import Body
     from inferd_engine.secrets.masking import Mask
-    from inferd_engine.wire.openai.answer import State
+    from inferd_engine.wire.answer.body import State
 
 DRAIN_SECONDS = 0.01  # for the end of the body, which comes right after [DONE] if it comes at all
 
@@ -39,7 +39,7 @@ class Answer(Protocol):
     """What takes a body apart, whatever the protocol is that it is written in: pure, and fed."""
 
     state: State
-    """How far it has come; see ``wire.openai.answer``."""
+    """How far it has come; see ``wire.answer.body``."""
     payloads: int
     """How many payloads have come: signs of life, whether or not they gave an event."""
     skipped: int

@@ -18,9 +18,10 @@ from inferd_engine.backends.over_http.upstream import Upstream
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.reprs import changed_fields, named
 from inferd_engine.secrets.secret import HeaderValue, Secret, is_harmless, revealed
-from inferd_engine.wire.openai.errors import http_error
+from inferd_engine.wire.answer.errors import http_error
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from requests import PreparedRequest
@@ -144,6 +145,15 @@ class HttpBackend(Backend, Generic[_Config]):
         """Return the next step after a refusal in words that the protocol's servers use."""
         return ""
 
+    def _error_type(self, headers: Mapping[str, str], value: Any) -> str | None:  # noqa: ARG002 - for those who have words
+        """Return the protocol's own word for a refusal; None if it has none.
+
+        Args:
+            headers: The answer's headers, names in lower case.
+            value: The decoded body.
+        """
+        return None
+
     def _refusal(self, reply: Reply, body: bytes, *, place: str, own_id: str) -> GenerateError:
         """Return the error for a status other than 2xx.
 
@@ -155,7 +165,15 @@ class HttpBackend(Backend, Generic[_Config]):
         """
         status = reply.status
         hint = self._hint(status, body, place) or hint_of(status, body, place, self.config)
-        return http_error(status, reply.headers, body, place=place, hint=hint, own_id=own_id)
+        return http_error(
+            status,
+            reply.headers,
+            body,
+            place=place,
+            hint=hint,
+            own_id=own_id,
+            type_of=self._error_type,
+        )
 
     def _release(self) -> None:
         self._transport.close()

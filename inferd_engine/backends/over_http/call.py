@@ -40,7 +40,7 @@ else.  A whole one (``HttpBackend`` is what all of them are, ``Upstream`` their 
 
 Beside ``_headers`` a backend may say anew how a request is authorized (``_authorize``: it is given
 the prepared request, with the address and the bytes that will be sent, and so it can sign them),
-how a refusal is told (``_hint``, ``_refusal``), and what Content-Type its answers have when they
+how a refusal is told (``_hint``, ``_error_type``), and what Content-Type its answers have when they
 are streams (``stream_type``).  An answer is whatever ``AnswerSource`` can ask (``answer.py``); it
 takes the body apart, be that an event stream or a binary one.
 
@@ -70,9 +70,9 @@ from inferd_engine.net.deadlines import Deadlines
 from inferd_engine.net.exchange import Exchange
 from inferd_engine.secrets.secret import HeaderValue, query_of
 from inferd_engine.stream.token_stream import TokenStream
+from inferd_engine.wire.answer.errors import READ_BODY_BYTES, too_large
 from inferd_engine.wire.http.headers import request_id_of
 from inferd_engine.wire.http.urls import without_query
-from inferd_engine.wire.openai.errors import READ_BODY_BYTES, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -94,6 +94,10 @@ def _to_base_url(value: str | None) -> str:
     return url
 
 
+def _to_extra_body(value: Mapping[str, Any] | None) -> dict[str, Any]:
+    return to_dict(value, "extra_body")
+
+
 def _to_verify(value: str | os.PathLike[str] | bool | None) -> bool | str | None:  # noqa: FBT001
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
@@ -192,7 +196,7 @@ class Upstream:
     headers: Mapping[str, str] = attrs.field(
         factory=dict, converter=to_headers, validator=check_headers
     )
-    extra_body: Mapping[str, Any] = attrs.field(factory=dict, converter=to_dict)
+    extra_body: Mapping[str, Any] = attrs.field(factory=dict, converter=_to_extra_body)
     verify: bool | str | None = attrs.field(
         default=None, converter=_to_verify, validator=_check_verify
     )

@@ -1,6 +1,6 @@
 """Read the body of an answer of Anthropic's Messages: bytes in, events out, whatever the body is.
 
-What a body may turn out to be is the same for every protocol (``wire.openai.answer``).  Here is
+What a body may turn out to be is the same for every protocol (``wire.answer.body``).  Here is
 what differs: every event has a name, which says once more what the data says.  The name of the
 common event is taken out before the decoder sees it, which makes of it the plain event that the C
 part finds in runs.  A ping is no sign of life: it says nothing of the answer.
@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from inferd_engine.wire.answer.body import AnyAnswer
+from inferd_engine.wire.answer.other_protocols import MESSAGES
 from inferd_engine.wire.anthropic.chunks import MessageAccumulator
-from inferd_engine.wire.openai.answer import AnyAnswer
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Answer(AnyAnswer):
         request_id: The upstream's id of the request, for errors.
         mask: As of ``MessageAccumulator``.
     """
+
+    protocol = MESSAGES
 
     def __init__(
         self,

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 from inferd_engine.errors import ToolCallMalformedError
 from inferd_engine.events import ToolUse
 from inferd_engine.proto.v2 import TextBlock, ThinkingBlock, ToolUseBlock
+from inferd_engine.wire.answer.tool_arguments import read_arguments
+from inferd_engine.wire.answer.tool_calls import CALL_CHARGE, UniqueIds
 from inferd_engine.wire.anthropic.history import REDACTED, SIGNATURE
-from inferd_engine.wire.openai.tool_arguments import read_arguments
-from inferd_engine.wire.openai.tools import CALL_CHARGE, UniqueIds
 from inferd_engine.wire.text.json_shapes import word_in
 from inferd_engine.wire.text.printable import printable
 from inferd_engine.wire.text.surrogates import join_surrogates

@@ -20,11 +20,11 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import StreamInterruptedError, UpstreamError
+from inferd_engine.wire.answer.error_kinds import is_error
+from inferd_engine.wire.answer.payload_documents import DONE, SKIPPED, documents_in
 from inferd_engine.wire.anthropic.errors import upstream_error
 from inferd_engine.wire.anthropic.message import HANDLED, Message
 from inferd_engine.wire.anthropic.plain_chunks import plain_delta, plain_deltas
-from inferd_engine.wire.openai.error_kinds import is_error
-from inferd_engine.wire.openai.payload_documents import DONE, SKIPPED, documents_in
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
 from inferd_engine.wire.text.json_shapes import object_in, objects_in
 from inferd_engine.wire.text.printable import printable

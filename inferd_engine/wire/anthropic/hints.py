@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from inferd_engine.wire.answer.other_protocols import ERROR_OF_MESSAGES
+
 # What is said, in lower case, with which statuses, and what helps.
 _SAID = (
     (
@@ -36,7 +38,10 @@ _SAID = (
     ),
     ((529,), re.compile(rb""), "the upstream is overloaded: ask again later"),
 )
-_ELSEWHERE = re.compile(rb'"type"\s*:\s*"error"')  # what a server of this protocol answers with
+NOT_SPOKEN = (
+    "nothing there speaks Anthropic's Messages: check base_url, "
+    "or ask a server of OpenAI's Chat Completions with OpenAiCompat"
+)
 _NOT_FOUND = (404, 405, 501)  # HTTP
 
 
@@ -48,11 +53,8 @@ def hint_of_words(status: int, body: bytes, *, is_list: bool = False) -> str:
         body: What the upstream said.
         is_list: A list of models was asked for, which not every server of Messages has.
     """
-    if status in _NOT_FOUND and not is_list and not _ELSEWHERE.search(body):
-        return (
-            "nothing there speaks Anthropic's Messages: check base_url, "
-            "or ask a server of OpenAI's Chat Completions with OpenAiCompat"
-        )
+    if status in _NOT_FOUND and not is_list and not ERROR_OF_MESSAGES.search(body):
+        return NOT_SPOKEN
     said = body.lower()
     hints = (hint for known, words, hint in _SAID if status in known and words.search(said))
     return next(hints, "")

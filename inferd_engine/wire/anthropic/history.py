@@ -13,30 +13,22 @@ Goal: a history that Anthropic and every compatible server take, whichever backe
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine.errors import (
-    AttachmentUnsupportedError,
-    InvalidRequestError,
-    NonTextToolResultError,
-    UnknownContentBlockError,
-)
+from inferd_engine.errors import InvalidRequestError
 from inferd_engine.proto.roles import Role
 from inferd_engine.proto.v2 import (
-    AudioBlock,
     DocumentBlock,
     ImageBlock,
     TextBlock,
     ThinkingBlock,
     ToolResultBlock,
     ToolUseBlock,
-    VideoBlock,
 )
 from inferd_engine.wire.anthropic.media import document_block, image_block
-from inferd_engine.wire.text.json_documents import parse_json
+from inferd_engine.wire.request.blocks import not_in_result, not_sent
+from inferd_engine.wire.request.tools import input_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,24 +117,14 @@ class _History:
             return image_block(self._attachments[block.attachment_id], place)
         if isinstance(block, DocumentBlock) and self._dialect.documents:
             return document_block(self._attachments[block.attachment_id])
-        if isinstance(block, (ImageBlock, DocumentBlock, AudioBlock, VideoBlock)):
-            switch = _SWITCHES.get(block.type)
-            step = f": configure {switch} if the model takes it" if switch else ""
-            raise AttachmentUnsupportedError(
-                f"{place} shows {block.type}, which this backend does not send{step}"
-            )
-        raise UnknownContentBlockError(
-            f"{place} has the unknown block type {block.type!r}: remove it"
-        )
+        raise not_sent(block, place, _SWITCHES)
 
     def _result(self, block: ToolResultBlock, place: str) -> dict[str, Any]:
         content: list[dict[str, Any]] = []
         for number, inner in enumerate(block.content):
             where = f"{place}.content[{number}]"
             if isinstance(inner, (ThinkingBlock, ToolUseBlock, ToolResultBlock)):
-                raise NonTextToolResultError(
-                    f"{where} is {inner.type}: a tool result takes text, images and documents"
-                )
+                raise not_in_result(inner, where, "text, images and documents")
             content += self._block(inner, where)
         result: dict[str, Any] = {
             "type": "tool_result",
@@ -175,15 +157,5 @@ def _thought(block: ThinkingBlock) -> list[dict[str, Any]]:
 
 def _object(value: Any, place: str) -> dict[str, Any]:
     """Give a call's input as the object that it has to be; what is none is put into one."""
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):  # a custom tool of another backend takes text
-            decoded = parse_json(value or "{}")
-            value = decoded if isinstance(decoded, dict) else value
-    value = {} if value is None else value
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(
-            f"{place}.input is something that JSON cannot hold: {error}"
-        ) from None
+    value, _ = input_of(value, place)
     return value if isinstance(value, dict) else {"input": value}

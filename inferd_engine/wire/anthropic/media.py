@@ -9,7 +9,7 @@ import base64
 import re
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine.wire.openai.media import encoded_image
+from inferd_engine.wire.request.images import encoded_image
 
 if TYPE_CHECKING:
     from inferd_engine.proto.v2 import DocumentAttachment, ImageAttachment

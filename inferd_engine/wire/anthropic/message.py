@@ -17,13 +17,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.events import Done, StopReason, TextDelta, ThinkingDelta
+from inferd_engine.wire.answer.errors import too_large
+from inferd_engine.wire.answer.finish_reasons import ENDS_BY_ITSELF, finish_word, stop_reason_of
 from inferd_engine.wire.anthropic.blocks import TEXT, THINKING, Blocks
 from inferd_engine.wire.anthropic.plain_chunks import PlainText, add_events
 from inferd_engine.wire.anthropic.usage import Counted
-from inferd_engine.wire.openai.errors import too_large
-from inferd_engine.wire.openai.finish_reasons import ENDS_BY_ITSELF, finish_word, stop_reason_of
-from inferd_engine.wire.openai.texts import joined_text
-from inferd_engine.wire.text.json_shapes import object_in, objects_in, whole_number, word_in
+from inferd_engine.wire.text.json_shapes import (
+    joined_text,
+    object_in,
+    objects_in,
+    whole_number,
+    word_in,
+)
 from inferd_engine.wire.text.surrogates import TextChannel, join_surrogates, joined_in_value
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from inferd_engine.wire.openai.models import names_of_models
+from inferd_engine.wire.answer.models import names_of_models
 from inferd_engine.wire.text.json_documents import parse_json
 
 

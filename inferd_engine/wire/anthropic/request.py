@@ -23,7 +23,8 @@ from inferd_engine.proto.tool_choice import ANY, AUTO, NONE, REQUIRED, named_in
 from inferd_engine.proto.v2 import check_resolved
 from inferd_engine.wire.anthropic.caching import mark
 from inferd_engine.wire.anthropic.history import history_from
-from inferd_engine.wire.openai.request import merged, parameters_of
+from inferd_engine.wire.request.merging import merged
+from inferd_engine.wire.request.tools import parameters_of
 from inferd_engine.wire.text.surrogates import joined_in_value
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Read the body of an answer of Converse: frames of an event stream, or one JSON object.
 
 What a body may turn out to be, and how it ends, is the same for every protocol
-(``wire.openai.answer``); here is how a stream is taken apart: a frame is an event by its
+(``wire.answer.body``); here is how a stream is taken apart: a frame is an event by its
 ``:event-type``, or an error by its ``:exception-type`` or ``:error-code``.
 """
 
@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from inferd_engine.wire.answer.body import AnyAnswer
+from inferd_engine.wire.answer.other_protocols import CONVERSE, EVENTS, other_protocol
 from inferd_engine.wire.aws.event_stream import EventStreamDecoder
 from inferd_engine.wire.bedrock.chunks import ConverseAccumulator
-from inferd_engine.wire.bedrock.errors import other_protocol
-from inferd_engine.wire.openai.answer import AnyAnswer
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class Answer(AnyAnswer):
         request_id: The upstream's id of the request, for errors.
     """
 
+    protocol = CONVERSE
+
     def __init__(
         self,
         *,
@@ -48,18 +50,13 @@ class Answer(AnyAnswer):
             include_raw=include_raw,
             request_id=request_id,
         )
-        self._is_first = True  # whether nothing has come yet
         self._frames = EventStreamDecoder(max_frame_bytes=max_event_bytes)
 
+    def _check_stream(self, first: bytes) -> None:
+        if first in _SSE:
+            raise other_protocol(EVENTS, CONVERSE, request_id=self._request_id)
+
     def _take_sse(self, events: list[TokenEventV2], data: bytes) -> None:
-        if self._is_first:
-            self._is_first = False
-            if data.strip()[:1] in _SSE:
-                raise other_protocol(
-                    "server-sent events, as of OpenAI's or Anthropic's protocol: "
-                    "ask it with OpenAiCompat or Anthropic",
-                    request_id=self._request_id,
-                )
         for frame in self._frames.feed(data):
             if not self._chunks.is_done:
                 self._ingest(events, *_told(frame))

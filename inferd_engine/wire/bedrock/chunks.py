@@ -18,7 +18,7 @@ import attrs
 
 from inferd_engine.errors import StreamInterruptedError
 from inferd_engine.wire.anthropic.message import Message
-from inferd_engine.wire.bedrock.errors import other_protocol, upstream_error
+from inferd_engine.wire.bedrock.errors import upstream_error
 from inferd_engine.wire.text.json_documents import parse_payload
 from inferd_engine.wire.text.json_shapes import object_in, objects_in, whole_number
 
@@ -128,14 +128,6 @@ class ConverseAccumulator:
     def _take_whole(self, value: dict[str, Any]) -> Iterator[TokenEventV2]:
         """Take an answer that was not streamed."""
         message = object_in(object_in(value.get("output")).get("message"))
-        if "output" not in value and "choices" in value:
-            raise other_protocol(
-                "OpenAI's protocol: ask it with OpenAiCompat", request_id=self._request_id
-            )
-        if "output" not in value and value.get("type") == "message":
-            raise other_protocol(
-                "Anthropic's protocol: ask it with Anthropic", request_id=self._request_id
-            )
         if "output" not in value:
             raise upstream_error("", value, request_id=self._request_id)
         for index, block in enumerate(objects_in(message.get("content"))):

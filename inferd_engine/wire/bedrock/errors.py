@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import UpstreamError
-from inferd_engine.wire.openai.error_messages import find_message
+from inferd_engine.wire.answer.error_messages import find_message
+from inferd_engine.wire.text.json_shapes import object_in, word_in
 from inferd_engine.wire.text.printable import printable
 from inferd_engine.wire.text.surrogates import join_surrogates
 
@@ -39,26 +40,13 @@ def upstream_error(
     )
 
 
-def other_protocol(spoken: str, *, request_id: str | None = None) -> UpstreamError:
-    """Make the error for the answer of a server that speaks another protocol.
-
-    Args:
-        spoken: Whose, and which backend asks it.
-        request_id: The upstream's id of the request.
-    """
-    return UpstreamError(
-        f"the upstream answered in {spoken}, or check base_url",
-        code="other_protocol",
-        retryable=False,
-        request_id=request_id,
-    )
-
-
-def type_of(headers: Mapping[str, str]) -> str | None:
-    """Return the type of the error that a status stands for; None if the headers do not say.
+def type_of(headers: Mapping[str, str], value: Any) -> str | None:
+    """Return the type of the error that a status stands for; None if nothing says it.
 
     Args:
         headers: The answer's headers, names in lower case.
+        value: The decoded body: some of Amazon's gateways say it there.
     """
-    kind = headers.get("x-amzn-errortype", "").partition(":")[0].partition(",")[0]
+    named = headers.get("x-amzn-errortype") or word_in(object_in(value).get("__type"))
+    kind = named.partition(":")[0].partition(",")[0]
     return kind.rpartition("#")[2].strip() or None

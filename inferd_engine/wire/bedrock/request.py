@@ -25,7 +25,7 @@ import attrs
 from inferd_engine.errors import AttachmentUnsupportedError, UnsupportedError
 from inferd_engine.proto.v2 import check_resolved
 from inferd_engine.wire.anthropic.request import body_from as messages_body_from
-from inferd_engine.wire.openai.request import merged
+from inferd_engine.wire.request.merging import merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

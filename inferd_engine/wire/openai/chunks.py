@@ -35,13 +35,14 @@ from inferd_engine.errors import StreamInterruptedError
 from inferd_engine.events import Done, StopReason, Usage
 from inferd_engine.frames import without_frames
 from inferd_engine.reprs import shortened
+from inferd_engine.wire.answer.error_kinds import is_error
+from inferd_engine.wire.answer.error_messages import find_message
+from inferd_engine.wire.answer.finish_reasons import ENDS_BY_ITSELF, stop_reason_of
+from inferd_engine.wire.answer.payload_documents import DONE, SKIPPED, documents_in
+from inferd_engine.wire.openai.choice_ends import error_in_choice, word_in_choice
 from inferd_engine.wire.openai.choices import Choices
 from inferd_engine.wire.openai.deltas import Deltas
-from inferd_engine.wire.openai.error_kinds import error_in_choice, is_error
-from inferd_engine.wire.openai.error_messages import find_message
 from inferd_engine.wire.openai.errors import upstream_error
-from inferd_engine.wire.openai.finish_reasons import ENDS_BY_ITSELF, stop_reason_of, word_in_choice
-from inferd_engine.wire.openai.payload_documents import DONE, SKIPPED, documents_in
 from inferd_engine.wire.openai.plain_chunks import add_events, model_of, plain_delta, plain_deltas
 from inferd_engine.wire.openai.usage import merged_usage
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES

@@ -16,12 +16,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from inferd_engine.events import TextDelta, ThinkingDelta
-from inferd_engine.wire.openai.errors import too_large
+from inferd_engine.wire.answer.errors import too_large
 from inferd_engine.wire.openai.reasoning_details import REASONING_DETAILS, ReasoningDetails
-from inferd_engine.wire.openai.texts import joined_text, parts_of, thinking_of
+from inferd_engine.wire.openai.texts import parts_of, thinking_of
 from inferd_engine.wire.openai.think_tags import ThinkTags
 from inferd_engine.wire.openai.tools import ToolCalls
-from inferd_engine.wire.text.json_shapes import object_in, objects_in
+from inferd_engine.wire.text.json_shapes import joined_text, object_in, objects_in
 from inferd_engine.wire.text.surrogates import TextChannel
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from inferd_engine.errors import UpstreamError
 from inferd_engine.events import Usage
 from inferd_engine.vectors import EmbedResult
 from inferd_engine.wire.openai.errors import upstream_error
-from inferd_engine.wire.openai.request import merged
+from inferd_engine.wire.request.merging import merged
 from inferd_engine.wire.text.json_shapes import count_in, object_in, whole_number, word_in
 from inferd_engine.wire.text.surrogates import join_surrogates
 

@@ -1,55 +1,19 @@
-"""Make the errors for what an upstream says is wrong, inside an answer or instead of one.
+"""Make the errors for what an upstream says is wrong inside an answer of Chat Completions.
 
-What it says is found in ``error_messages``, what that means in ``error_kinds``.  Here the two
-become an exception: somebody else's text made safe to print, with the next step where one is known.
-
-An HTML page is shown by its title alone: it holds the caller's address and no news.
+What it says is found as for every other protocol (``wire.answer.errors``).
 """
 
 from __future__ import annotations
 
-import html
-import json
-import re
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine.errors import HttpStatusError, UpstreamError
-from inferd_engine.wire.http.headers import request_id_of, wait_named
-from inferd_engine.wire.http.rate_limits import in_words
-from inferd_engine.wire.openai.error_kinds import is_lasting, is_retryable_status, may_pass
-from inferd_engine.wire.openai.error_messages import find_codes, find_message
-from inferd_engine.wire.sse.decoder import utf8_truncate
-from inferd_engine.wire.text.printable import printable
-from inferd_engine.wire.text.surrogates import join_surrogates
+from inferd_engine.wire.answer import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from inferd_engine.errors import UpstreamError
 
-SHOWN_BODY_BYTES = 4096  # of an error body, on the exception
-READ_BODY_BYTES = 65536  # of an error body, searched for the message
-
-_TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)  # no "<": linear time
-_HTML = re.compile(r"<(!doctype html|html|head|body|title|center|h1|!--)", re.IGNORECASE)
-
-
-def read_error_body(body: str) -> tuple[str, Any]:
-    """Find the message in an error body, whatever it is; give it and the decoded body."""
-    try:
-        value = json.loads(body, strict=False)
-    except (ValueError, RecursionError):
-        return (html_title(body) if _is_page(body) else body.strip()), None
-    return find_message(value) or (body.strip() if value else ""), value
-
-
-def _is_page(body: str) -> bool:
-    """Whether a body is HTML, whatever it begins with."""
-    return body.lstrip("\ufeff \t\r\n").startswith("<") and bool(_HTML.search(body[:1024]))
-
-
-def html_title(page: str) -> str:
-    """Return a page's title, which is all of it that is worth showing."""
-    found = _TITLE.search(page)
-    return "HTML page" + (f": {html.unescape(found[1]).strip()}" if found else "")
+UNKNOWN_PATH = "does base_url lack /v1?"
+"""The next step where an upstream says 200, and that it does not know the path."""
 
 
 def upstream_error(value: Any, *, request_id: str | None = None) -> UpstreamError:
@@ -59,72 +23,4 @@ def upstream_error(value: Any, *, request_id: str | None = None) -> UpstreamErro
         value: The decoded payload: ``{"error": …}``, a flat object, a list or plain text.
         request_id: The upstream's id of the request.
     """
-    found, code = find_message(value), _code_of(value)
-    message = join_surrogates(found or "the upstream reported an error without a message")
-    only = f" (code {printable(code)})" if code and not found else ""
-    hint = " (does base_url lack /v1?)" if "unexpected endpoint" in message.lower() else ""
-    return UpstreamError(
-        f"the upstream reported an error: {printable(message)}{only}{hint}",
-        upstream_message=message,
-        code=code,
-        retryable=may_pass(value, message),
-        retry_after=in_words(message),
-        request_id=request_id,
-    )
-
-
-def _code_of(value: Any) -> str | None:
-    return next(iter(find_codes(value)), None)
-
-
-def too_large(what: str, size: int, limit: int, *, request_id: str | None = None) -> UpstreamError:
-    """Make the error for what is larger than ``max_event_bytes``.
-
-    Args:
-        what: What it is, with its verb: ``"the body has"``.
-        size: Bytes that were seen; there may be more.
-        limit: Bytes that are allowed.
-        request_id: The upstream's id of the request.
-    """
-    return UpstreamError(
-        f"{what} more than {size} bytes, the limit is {limit}: "
-        "raise max_event_bytes if the upstream is right",
-        code="event_too_large",
-        retryable=False,
-        request_id=request_id,
-    )
-
-
-def http_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, place: str, hint: str, own_id: str
-) -> HttpStatusError:
-    """Make the error for a status other than 2xx.
-
-    Args:
-        status: The HTTP status.
-        headers: The answer's headers, names in lower case.
-        body: The body's first 64 KiB, or less.
-        place: The address that was asked, for the message.
-        hint: The next step, if experience has one.
-        own_id: The caller's id of the request.
-    """
-    message, value = read_error_body(body.decode("utf-8", "replace"))
-    message = join_surrogates(message)
-    should_retry = headers.get("x-should-retry", "").strip().lower()
-    said = f": {printable(message)}" if message else ""
-    return HttpStatusError(
-        f"the upstream answered {status} to {place}{said}" + (f" ({hint})" if hint else ""),
-        status=status,
-        body=utf8_truncate(body, SHOWN_BODY_BYTES).decode("utf-8", "replace"),
-        upstream_message=message,
-        code=_code_of(value),
-        headers=headers,
-        retry_after=wait_named(status, headers, said=in_words(message)),
-        retryable=should_retry == "true"
-        or (
-            should_retry != "false"
-            and is_retryable_status(status)
-            and not is_lasting(value, message)
-        ),
-        request_id=request_id_of(headers, own_id),
-    )
+    return errors.upstream_error(value, request_id=request_id, unknown_path=UNKNOWN_PATH)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from inferd_engine.wire.answer.other_protocols import ERROR_OF_MESSAGES
+
 # What is said, in lower case, with which statuses, and what helps.
 _SAID = (
     (
@@ -32,6 +34,7 @@ _SAID = (
     ),
     ((503,), re.compile(rb"loading"), "the model is being loaded: ask again in a moment"),
 )
+_NOT_FOUND = (404, 405, 501)  # HTTP
 # The same where vectors are asked for.
 _SAID_OF_VECTORS = (
     (
@@ -43,14 +46,20 @@ _SAID_OF_VECTORS = (
 )
 
 
-def hint_of_words(status: int, body: bytes, *, of_vectors: bool = False) -> str:
+def hint_of_words(
+    status: int, body: bytes, *, of_vectors: bool = False, is_list: bool = False
+) -> str:
     """Return what the next step is; empty where there is no experience.
 
     Args:
         status: The HTTP status.
         body: What the upstream said.
         of_vectors: Vectors were asked for.
+        is_list: A list of models was asked for, which not every server has.
     """
     said, table = body.lower(), _SAID_OF_VECTORS if of_vectors else _SAID
+    is_missing = status in _NOT_FOUND and not is_list
+    if is_missing and ERROR_OF_MESSAGES.search(body) and b"model" not in said:
+        return "a server of Anthropic's Messages answered: ask it with Anthropic, or check base_url"
     hints = (hint for known, words, hint in table if status in known and words.search(said))
     return next(hints, "")

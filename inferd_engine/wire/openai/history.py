@@ -16,18 +16,11 @@ nine letters and digits will do, ``strict_turns`` makes the speakers take turns.
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine.errors import (
-    AttachmentUnsupportedError,
-    InvalidRequestError,
-    NonTextToolResultError,
-    UnknownContentBlockError,
-)
+from inferd_engine.errors import InvalidRequestError
 from inferd_engine.proto.v2 import (
     AudioBlock,
     DocumentBlock,
@@ -36,12 +29,12 @@ from inferd_engine.proto.v2 import (
     ThinkingBlock,
     ToolResultBlock,
     ToolUseBlock,
-    VideoBlock,
 )
 from inferd_engine.wire.openai.media import audio_part, document_part, image_part
 from inferd_engine.wire.openai.reasoning_details import REASONING_DETAILS
 from inferd_engine.wire.openai.tools import CUSTOM
-from inferd_engine.wire.text.json_documents import parse_json
+from inferd_engine.wire.request.blocks import not_in_result, not_sent
+from inferd_engine.wire.request.tools import input_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -123,15 +116,7 @@ class _History:
             return audio_part(self._attachments[block.attachment_id], place)
         if isinstance(block, DocumentBlock) and self._dialect.documents:
             return document_part(self._attachments[block.attachment_id], place)
-        if isinstance(block, (ImageBlock, AudioBlock, VideoBlock, DocumentBlock)):
-            switch = _SWITCHES.get(block.type)
-            step = f": configure {switch} if the model takes it" if switch else ""
-            raise AttachmentUnsupportedError(
-                f"{place} is of type {block.type}, which this backend does not send{step}"
-            )
-        raise UnknownContentBlockError(
-            f"{place} has the unknown block type {block.type!r}: remove it"
-        )
+        raise not_sent(block, place, _SWITCHES)
 
     def _call(self, block: ToolUseBlock, place: str) -> dict[str, Any]:
         self._names[block.tool_call_id] = block.name
@@ -143,16 +128,14 @@ class _History:
             **extra,
             "id": self._id(block.tool_call_id),
             "type": "function",
-            "function": {"name": block.name, "arguments": _arguments(block.input, place)},
+            "function": {"name": block.name, "arguments": input_of(block.input, place)[1]},
         }
 
     def _result(self, block: ToolResultBlock, place: str) -> dict[str, Any]:
         text: list[str] = []
         for number, inner in enumerate(block.content):
             if not isinstance(inner, TextBlock):
-                raise NonTextToolResultError(
-                    f"{place}.content[{number}] is {inner.type}: this upstream takes text alone"
-                )
+                raise not_in_result(inner, f"{place}.content[{number}]", "text alone")
             text.append(inner.text)
         message = {
             "role": "tool",
@@ -185,23 +168,9 @@ def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
     return parts
 
 
-def _arguments(value: Any, place: str) -> str:
-    """Return a call's arguments as the JSON text of an object, where they are one at all."""
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):  # a tool may take a plain string
-            decoded = parse_json(value or "{}")
-            value = decoded if isinstance(decoded, dict) else value
-    try:
-        return json.dumps({} if value is None else value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(
-            f"{place}.input is something that JSON cannot hold: {error}"
-        ) from None
-
-
 def _text_of(value: Any, place: str) -> str:
     """Return the input of a custom call, which is text."""
-    return value if isinstance(value, str) else _arguments(value, place)
+    return value if isinstance(value, str) else input_of(value, place)[1]
 
 
 def _taking_turns(messages: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

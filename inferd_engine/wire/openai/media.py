@@ -2,7 +2,7 @@
 
 An attachment is raw (RGB, float32 samples) or encoded already (PNG, JPEG, WebP, GIF; WAV, MP3) or,
 for an image, an address.  What is encoded and what is an address goes through untouched; raw RGB
-becomes PNG (by Pillow, the extra ``vision``), raw samples become 16-bit WAV.
+becomes PNG (``wire.request.images``), raw samples become 16-bit WAV.
 
 OpenAI API reference, "Create chat completion", content parts ``image_url``, ``input_audio`` and
 ``file``.
@@ -17,12 +17,9 @@ import sys
 import wave
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine.errors import (
-    AttachmentUnsupportedError,
-    InvalidRequestError,
-    UnsupportedError,
-)
-from inferd_engine.proto.media import audio_format_of, image_format_of
+from inferd_engine.errors import AttachmentUnsupportedError, InvalidRequestError
+from inferd_engine.proto.media import audio_format_of
+from inferd_engine.wire.request.images import encoded_image
 
 if TYPE_CHECKING:
     from inferd_engine.proto.v2 import AudioAttachment, DocumentAttachment, ImageAttachment
@@ -70,29 +67,6 @@ def document_part(document: DocumentAttachment, place: str) -> dict[str, Any]:
     name = document.name or f"{document.id}.{ending}"
     data = f"data:{document.media_type};base64,{encoded}"
     return {"type": "file", "file": {"filename": name, "file_data": data}}
-
-
-def encoded_image(image: ImageAttachment, data: bytes, place: str) -> tuple[str, bytes]:
-    """Give an image's format and its bytes as a file: raw RGB becomes PNG.
-
-    Raises:
-        UnsupportedError: Raw RGB, but Pillow is not installed.
-    """
-    kind = None if image.is_raw else image_format_of(data)
-    return (kind, data) if kind else ("png", _png(image, data, place))
-
-
-def _png(image: ImageAttachment, rgb: bytes, place: str) -> bytes:
-    try:
-        from PIL import Image  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise UnsupportedError(
-            f"{place} shows raw RGB, which needs Pillow to become PNG: "
-            "pip install 'inferd-engine[vision]', or give the image as PNG or JPEG"
-        ) from None
-    encoded = io.BytesIO()
-    Image.frombytes("RGB", (image.width, image.height), bytes(rgb)).save(encoded, "PNG")
-    return encoded.getvalue()
 
 
 def _wav(audio: AudioAttachment, place: str) -> bytes:

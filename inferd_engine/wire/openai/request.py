@@ -23,6 +23,8 @@ from inferd_engine.errors import InvalidRequestError
 from inferd_engine.proto.tool_choice import ANY, REQUIRED, named_in
 from inferd_engine.proto.v2 import ResolvedV2, check_resolved
 from inferd_engine.wire.openai.history import history_from
+from inferd_engine.wire.request.merging import merged
+from inferd_engine.wire.request.tools import parameters_of
 from inferd_engine.wire.text.surrogates import joined_in_value
 
 if TYPE_CHECKING:
@@ -144,14 +146,6 @@ def _tool(tool: Tool, place: str, name_pattern: str) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def parameters_of(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a tool's schema; some upstreams refuse an object that does not list its properties."""
-    schema = dict(schema) or {"type": "object"}
-    if schema.get("type") == "object" and schema.get("properties") is None:
-        schema["properties"] = {}
-    return schema
-
-
 def _tool_choice(choice: Any) -> Any:
     """Return a choice in OpenAI's shape; an object that is nobody's else is sent as it is."""
     kind = choice.get("type") if isinstance(choice, Mapping) else None
@@ -169,13 +163,3 @@ def _response_format(wanted: Any) -> Any:
         return wanted
     inner = {key: value for key, value in wanted.items() if key != "type"}
     return {"type": _FORMAT, _FORMAT: {"name": _FORMAT_NAME, **inner}} if inner else wanted
-
-
-def merged(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a body with more merged into it, object by object; where both have a value, the new."""
-    whole = dict(body)
-    for key, value in extra.items():
-        known = whole.get(key)
-        both = isinstance(known, dict) and isinstance(value, dict)
-        whole[key] = merged(known, value) if both else value  # type: ignore[arg-type]
-    return whole

@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from inferd_engine.wire.text.json_shapes import objects_in
+from inferd_engine.wire.text.json_shapes import joined_text, objects_in
 
 THOUGHTS = ("reasoning_content", "reasoning")  # where nearly all servers put them, as a str
 _THOUGHTS = (*THOUGHTS, "reasoning_text", "reasoning_details")
-
-
-def joined_text(value: Any) -> str:
-    """Join the text in a str, in an object that holds it, or in a list of such."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return "".join(map(joined_text, value))
-    if not isinstance(value, dict):
-        return ""
-    texts = (
-        piece.get("text") or piece.get("summary") or piece.get("value")
-        for piece in objects_in(value)
-    )
-    return "".join(map(joined_text, texts))
 
 
 def thinking_of(delta: dict[str, Any]) -> str:

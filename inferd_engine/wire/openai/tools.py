@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import ToolCallMalformedError
 from inferd_engine.events import ToolUse
-from inferd_engine.wire.openai.tool_arguments import read_arguments
+from inferd_engine.wire.answer.tool_arguments import read_arguments
+from inferd_engine.wire.answer.tool_calls import CALL_CHARGE, UniqueIds
 from inferd_engine.wire.text.json_documents import is_worth_trying, parse_json
 from inferd_engine.wire.text.json_shapes import object_in, whole_number
 from inferd_engine.wire.text.printable import printable
@@ -31,7 +32,6 @@ from inferd_engine.wire.text.surrogates import join_surrogates
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CALL_CHARGE = 1024  # bytes that a call costs before its first argument: about what Python takes
 _INDEX_CHARGE = 128  # bytes that another index of a call costs
 CUSTOM = "custom"
 
@@ -257,23 +257,6 @@ class ToolCalls:
             return None  # the beginning of a number is a number
         extra = {**call.extra, "type": CUSTOM} if call.is_custom else call.extra
         return ToolUse(call_id, join_surrogates(call.name), value, extra)
-
-
-class UniqueIds:
-    """Makes ids unique in an answer: two calls with one id cannot both be answered."""
-
-    def __init__(self) -> None:
-        self._given: set[str] = set()
-        self._repeats: dict[str, int] = {}  # how often an id was given before
-
-    def unique(self, own_id: str) -> str:
-        """Give the id, or one like it that no call before had."""
-        call_id = own_id
-        while call_id in self._given:
-            self._repeats[own_id] = self._repeats.get(own_id, 0) + 1
-            call_id = f"{own_id}_{self._repeats[own_id]}"
-        self._given.add(call_id)
-        return call_id
 
 
 def _is_blank(arguments: Any) -> bool:

@@ -48,6 +48,21 @@ def word_in(value: Any) -> str:
     return str(value) if value else ""
 
 
+def joined_text(value: Any) -> str:
+    """Join the text in a str, in an object that holds it, or in a list of such."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(joined_text, value))
+    if not isinstance(value, dict):
+        return ""
+    texts = (
+        piece.get("text") or piece.get("summary") or piece.get("value")
+        for piece in objects_in(value)
+    )
+    return "".join(map(joined_text, texts))
+
+
 def whole_number(value: Any) -> int | None:
     """Return a whole number, however it is written; None for what is none."""
     if isinstance(value, str) and value.isdecimal() and len(value) < _LONGEST:

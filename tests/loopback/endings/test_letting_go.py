@@ -91,16 +91,16 @@ def test_a_failed_answer_is_not_kept(ask, buffer, monkeypatch):
     """What was received of an answer that failed goes with it, not with a garbage collection."""
     import weakref
 
-    from inferd_engine.wire.openai import answer as openai_answer
+    from inferd_engine.wire.answer import body
 
     kept = weakref.WeakSet()
 
-    class Watched(openai_answer.SSEDecoder):
+    class Watched(body.SSEDecoder):
         def __init__(self, **options):
             super().__init__(**options)
             kept.add(self)
 
-    monkeypatch.setattr(openai_answer, "SSEDecoder", Watched)
+    monkeypatch.setattr(body, "SSEDecoder", Watched)
     backend = ask(Reply([b"data: " + b"x" * 200_000]), buffer=buffer, max_event_bytes=100_000)
     gc.disable()
     try:

@@ -9,8 +9,8 @@ from answer_vectors import ANTHROPIC, assert_expected, body_of
 
 from inferd_engine.errors import HttpStatusError
 from inferd_engine.events import Done
+from inferd_engine.wire.answer.errors import http_error
 from inferd_engine.wire.anthropic.answer import Answer
-from inferd_engine.wire.openai.errors import http_error
 
 ANSWERED = [vector for vector in ANTHROPIC if vector["status"] == 200]
 REFUSED = [vector for vector in ANTHROPIC if vector["status"] != 200]

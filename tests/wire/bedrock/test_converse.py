@@ -302,37 +302,64 @@ def test_the_end(size, usage):
     assert isinstance(read(b"", size)[1], ie.StreamInterruptedError)
 
 
+EXCEPTIONS = [
+    ("internalServerException", True),
+    ("modelStreamErrorException", True),
+    ("modelTimeoutException", True),
+    ("serviceUnavailableException", True),
+    ("throttlingException", True),
+    ("validationException", False),
+]
+
+
 @both
-@pytest.mark.parametrize(
-    ("kind", "retryable"),
-    [
-        ("throttlingException", True),
-        ("internalServerException", True),
-        ("modelStreamErrorException", True),
-        ("serviceUnavailableException", True),
-        ("modelTimeoutException", True),
-        ("validationException", False),
-    ],
-)
-def test_exceptions(size, kind, retryable):
+@pytest.mark.parametrize("before", [b"", START, START + delta(0, text="half")])
+@pytest.mark.parametrize(("kind", "retryable"), EXCEPTIONS)
+def test_exceptions(size, before, kind, retryable):
     """A modelled error is given after what had come, with its type and whether it may pass."""
-    body = START + delta(0, text="half") + exception(kind, message="too much")
+    body = before + exception(kind, message="too much")
     events, error = read(body, size, request_id="r")
-    assert events == [ie.TextDelta("half")]
-    assert isinstance(error, ie.UpstreamError)
+    assert events == ([ie.TextDelta("half")] if len(before) > len(START) else [])
+    assert type(error) is ie.UpstreamError
     assert (error.code, error.message, error.retryable) == (kind, "too much", retryable)
     assert error.request_id == "r"
 
 
-def test_an_unmodelled_error():
-    """One that has no type has a code."""
+@pytest.mark.parametrize(
+    ("code", "retryable"),
+    [
+        ("InternalFailure", True),
+        ("ServiceUnavailable", True),
+        ("ThrottlingException", True),
+        ("AccessDeniedException", False),
+        ("ExpiredTokenException", False),
+        ("ResourceNotFoundException", False),
+        ("ValidationError", False),
+    ],
+)
+def test_an_unmodelled_error(code, retryable):
+    """One that has no type has a code, and no payload."""
     headers = [
         (":message-type", 7, "error"),
-        (":error-code", 7, "InternalFailure"),
+        (":error-code", 7, code),
         (":error-message", 7, "it broke"),
     ]
-    _, error = read(START + encoded(headers))
-    assert (error.code, error.message) == ("InternalFailure", "it broke")
+    events, error = read(START + delta(0, text="half") + encoded(headers))
+    assert events == [ie.TextDelta("half")]
+    assert type(error) is ie.UpstreamError
+    assert (error.code, error.message, error.retryable) == (code, "it broke", retryable)
+
+
+@pytest.mark.parametrize("kind", ["exception", "error"])
+def test_an_error_without_words(kind):
+    """It is an error all the same, told by what there is."""
+    _, error = read(START + encoded([(":message-type", 7, kind)]))
+    assert type(error) is ie.UpstreamError
+    assert "an error" in str(error)
+    named = encoded(
+        [(":message-type", 7, "exception"), (":exception-type", 7, "throttlingException")]
+    )
+    assert "throttlingException" in str(read(named)[1])
 
 
 def test_the_words_of_the_model_behind():

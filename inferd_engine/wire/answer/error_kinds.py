@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine.wire.openai.error_messages import find_codes, find_message
+from inferd_engine.wire.answer.error_messages import find_codes, find_message
 from inferd_engine.wire.text.json_shapes import object_in, objects_in, spelled_alike, whole_number
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def is_error(payload: Mapping[str, Any], event: str = "message") -> bool:
     if event != "message" and _ERROR_WORD.search(event):
         return True
     error = payload.get("error")
-    if (error and _says_error(error)) or payload.get("object") == "error":
+    if (error and says_error(error)) or payload.get("object") == "error":
         return True
     if "base_resp" in payload and _is_bad(object_in(payload["base_resp"]).get("status_code")):
         return True  # MiniMax
@@ -126,21 +126,12 @@ def is_error(payload: Mapping[str, Any], event: str = "message") -> bool:
     return _is_flat_error(spelled_alike(payload), is_plain=event == "message")
 
 
-def error_in_choice(choice: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the object that holds the error of a choice, if it has one."""
-    for place in (choice, choice.get("delta"), choice.get("message")):
-        error = object_in(place).get("error") if place else None
-        if error and _says_error(error):
-            return {"error": error}
-    return None
-
-
-def _says_error(error: Any) -> bool:
+def says_error(error: Any) -> bool:
     """Whether the value of ``error`` says that there is one; servers fill it with nothings."""
     if isinstance(error, dict):
-        return any(map(_says_error, error.values()))
+        return any(map(says_error, error.values()))
     if isinstance(error, list):
-        return any(map(_says_error, error))
+        return any(map(says_error, error))
     return error not in _NO_ERRORS
 
 
@@ -157,7 +148,7 @@ def _is_flat_error(fields: Mapping[str, Any], *, is_plain: bool) -> bool:
     return (
         any(fields.get(name) in (False, "false") for name in _SUCCESS if name in fields)
         or any(_is_http_error(fields.get(name)) for name in ("status", *_CODES))
-        or any(_says_error(fields.get(name)) for name in ("errors", "fault", "exception"))
+        or any(says_error(fields.get(name)) for name in ("errors", "fault", "exception"))
         or (bool(said) and fields.keys() <= _BESIDE)
     )
 

@@ -71,18 +71,6 @@ def finish_word(value: Any) -> str | None:
     return None if not word.strip() or _in_one_spelling(word) in _NONE else word
 
 
-def word_in_choice(choice: dict[str, Any]) -> str | None:
-    """Return a choice's word for why it ended, if it has ended.
-
-    OpenRouter says stop of an answer that failed behind it, and why beside that.
-    """
-    word = finish_word(choice.get("finish_reason")) or finish_word(choice.get("finishReason"))
-    native = finish_word(choice.get("native_finish_reason")) if word else None
-    if native and stop_reason_of(word) in ENDS_BY_ITSELF:
-        word = word if stop_reason_of(native) in ENDS_BY_ITSELF else native
-    return word
-
-
 def stop_reason_of(word: str | None) -> StopReason:
     """Map an upstream's finish word; one that nobody knows is ``end_turn``."""
     spelled = _in_one_spelling(word or "stop")

@@ -1,0 +1,1 @@
+"""What answers have in common, whatever protocol they are written in."""

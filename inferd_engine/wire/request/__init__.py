@@ -1,0 +1,1 @@
+"""What requests have in common, whatever protocol they are mapped to."""
