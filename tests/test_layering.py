@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "wire.http": ("errors", "_native", "wire.text"),
     "wire.sse": (*_SPOKEN, "_native", "wire.text"),
     "wire.openai": (
-        *(*_SPOKEN, "proto", "events", "vectors", "wire.text", "wire.http", "wire.sse"),
+        *(*_SPOKEN, "_native", "proto", "events", "vectors"),
+        *("wire.text", "wire.http", "wire.sse"),
     ),
     # What servers say is wrong, JSON in pieces and images are told alike in both protocols.
     "wire.anthropic": (
@@ -94,7 +95,6 @@ TYPES_ALONE = {
     ("cli", "events"),
     ("notebook", "events"),
     ("wire.anthropic", "_native"),
-    ("wire.openai", "_native"),
     ("wire.openai_request", "proto"),
     ("wire.openai_request", "backends.openai_compat"),
 }
