@@ -30,15 +30,15 @@ def pytest_report_header() -> list[str]:
 def pytest_terminal_summary(terminalreporter, config) -> None:
     """Print a table for each group: the median, and how many times that of ours it is."""
     session = getattr(config, "_benchmarksession", None)
-    groups: dict[str, dict[str, tuple[float, int]]] = {}
+    groups: dict[str, dict[str, tuple[float, int, str]]] = {}
     for bench in session.benchmarks if session else ():
         if bench.stats.data:
-            count = bench.extra_info.get("events", 1)
-            groups.setdefault(bench.group, {})[bench.name] = (bench.stats.median, count)
+            count, of = bench.extra_info.get("events", 1), bench.extra_info.get("of", "event")
+            groups.setdefault(bench.group, {})[bench.name] = (bench.stats.median, count, of)
     for group, measured in groups.items():
         base = measured.get(BASE, next(iter(measured.values())))[0]
         terminalreporter.section(group)
-        for name, (median, count) in measured.items():
+        for name, (median, count, of) in measured.items():
             terminalreporter.write_line(
-                f"{name:<16}{median / count * 1e6:9.3f} µs/event{median / base:8.1f} ×"
+                f"{name:<16}{median / count * 1e6:9.3f} µs/{of}{median / base:8.1f} ×"
             )

@@ -10,7 +10,8 @@ It runs in a process of its own and does as little as it can.  A request's model
     stalled:COUNT        COUNT events at once, then nothing until the client goes
 
 Every event is an HTTP chunk of its own, and every answer ends with ``[DONE]``.  At ``/messages``
-events are those of Anthropic's Messages, and the end is theirs.
+events are those of Anthropic's Messages, and the end is theirs.  At ``/embeddings`` vectors are
+given, in the encoding that was asked for.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import time
 from typing import TYPE_CHECKING
 
 from streams import chunk, message_end, message_event
+from vectors import PACKED, WRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +91,12 @@ def blocks_of(model: str, *, is_message: bool) -> Iterator[bytes]:
         threading.Event().wait()
 
 
+def whole(body: bytes) -> bytes:
+    """Give an answer that is no stream."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % len(body) + body
+
+
 def read_request(reader) -> tuple[bytes, dict] | None:
     """Read one request, its first line and its body; None when the client is gone."""
     length = 0
@@ -112,6 +120,9 @@ def serve(connection: socket.socket, tls: ssl.SSLContext | None) -> None:
         reader = stack.enter_context(connection.makefile("rb"))
         while (request := read_request(reader)) is not None:
             first, body = request
+            if b"/embeddings" in first:
+                connection.sendall(whole(PACKED if "base64" in body.values() else WRITTEN))
+                continue
             is_message = b"/messages" in first
             connection.sendall(HEAD)
             for block in blocks_of(body["model"], is_message=is_message):

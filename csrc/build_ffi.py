@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cffi import FFI
 
-PARTS = ("sse_lines", "utf8", "http_chunks", "socket_read", "abort_flag")
+PARTS = ("sse_lines", "utf8", "http_chunks", "socket_read", "abort_flag", "base64_floats")
 
 ffibuilder = FFI()
 for part in PARTS:

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     # What answers have in common, and requests: the protocols stand on that, and not on each other.
     "wire.answer": (*_SPOKEN, "events", "wire.text", "wire.http", "wire.sse"),
     "wire.request": (*_SPOKEN, "proto", "wire.text"),
-    "wire.openai": (*_PROTOCOL, "vectors"),
+    "wire.openai": (*_PROTOCOL, "_native", "vectors"),
     "wire.anthropic": _PROTOCOL,
     "wire.aws": _SPOKEN,
     # Anthropic's Messages in other words: mapped by way of them.
@@ -102,7 +102,6 @@ TYPES_ALONE = {
     ("notebook", "events"),
     ("wire.answer", "_native"),
     ("wire.anthropic", "_native"),
-    ("wire.openai", "_native"),
     ("wire.openai_request", "proto"),
     ("wire.openai_request", "backends.openai_compat"),
 }

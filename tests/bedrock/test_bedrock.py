@@ -73,6 +73,7 @@ def test_a_call(ask):
 MODELS = {
     "anthropic.claude-x-v2:0": "anthropic.claude-x-v2:0",
     "us.meta.llama": "us.meta.llama",
+    "a model/of ours:1": "a%20model%2Fof%20ours:1",
     "arn:aws:bedrock:us-east-1:1:inference-profile/us.x": (
         "arn:aws:bedrock:us-east-1:1:inference-profile%2Fus.x"
     ),
@@ -92,15 +93,28 @@ def test_a_signature(ask, model, session_token):
     assert received.headers["authorization"] == signature_of(received, "eu-central-1")
 
 
+def test_a_signature_with_a_query(ask):
+    """A query of base_url is signed as it is sent, though nobody is shown it."""
+    pytest.importorskip("botocore")
+    backend = ask(text_reply("x"), **SIGNED)
+    address = f"{backend.upstream.url}/gateway?tenant=a%2Fb&key=gr\u00fcn"
+    with backend.with_options(base_url=address) as behind:
+        assert behind.complete("x").text == "x"
+    received = backend.upstream.requests[0]
+    assert received.path == "/gateway/model/m/converse-stream?tenant=a%2Fb&key=gr%C3%BCn"
+    assert received.headers["authorization"] == signature_of(received, "eu-central-1")
+
+
 def signature_of(received, region):
     """Compute a signature from a request as it came (AWS, "Create a signed request")."""
+    path, _, query = received.path.partition("?")
     names = re.search("SignedHeaders=([^,]+)", received.headers["authorization"])[1].split(";")
     assert {"host", "x-amz-date"} <= set(names)
     canonical = "\n".join(
         [
             received.method,
-            quote(received.path, safe="/~"),
-            "",
+            quote(path, safe="/~"),
+            "&".join(sorted(query.split("&"))),
             *(f"{name}:{received.headers[name].strip()}" for name in names),
             "",
             ";".join(names),

@@ -28,7 +28,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
-PARTS = ["sse_lines", "utf8", "http_chunks"]
+PARTS = ["sse_lines", "utf8", "http_chunks", "base64_floats"]
 UNITS = [*PARTS, "socket_read", "abort_flag"]
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
@@ -41,6 +41,7 @@ COUNTED = {
     "utf8_truncate": "utf8",
     "utf8_valid": "utf8",
     "http_dechunk": "http_chunks",
+    "base64_floats": "base64_floats",
 }
 SIZES = (64, 300, 4096)  # a token, a chunk as OpenAI sends it, a tool call's arguments
 LONGEST = 512  # bytes of a fuzz input: some lines hold all that a part remembers

@@ -10,7 +10,9 @@ import struct
 import pytest
 
 import inferd_engine as ie
+from inferd_engine._native import IS_THERE
 from inferd_engine.wire.openai.embeddings import embeddings_body, joined, read_embeddings
+from inferd_engine.wire.openai.packed_vectors import unpacked
 
 A, B = [0.5, -2.0, 3.25], [1.0, 0.0, -0.125]  # float32 holds them exactly
 
@@ -66,6 +68,58 @@ def test_what_came_tells_what_it_is(value):
     assert result.embeddings == (tuple(A), tuple(B))
     assert [vector.typecode for vector in result.arrays] == ["f", "f"]
     assert (result.dimensions, len(result)) == (3, 2)
+
+
+def whole(*texts, **more):
+    return json.dumps(answer(*map(item, texts), **more)).encode()
+
+
+PACKED = {
+    "one of each length": [whole(packed(A * n)) for n in range(1, 6)],
+    "three": [whole(packed(A), packed(B), packed(A), usage={"prompt_tokens": 5})],
+    "blanks": [b'{"data" : [ { "embedding" :\n"%b" } ]}' % packed(A).encode()],
+    "the largest and the smallest": [whole(packed([3.4028234e38, -1e-45, -0.0]))],
+    "key in a str": [whole(packed(A), model='"embedding":"AAAA'), whole(packed(A), user="\\")],
+}
+OTHERS = {
+    "no vectors": [b"", b"{}", b"[]", b'{"data": [{"index": 0}]}'],
+    "numbers": [whole(A), whole(packed(A), A), whole(A, packed(A))],
+    "not finite": [whole(packed([1.0, bad])) for bad in (math.nan, math.inf, -math.inf)],
+    "no base64": [whole("AAAAAA"), whole("AAAA"), whole("AACA_w=="), whole("AA==AAAAAACAPwAA")],
+    "escaped": [whole("AACA/w==").replace(b"/", b"\\/")],
+    "cut": [whole(packed(A))[:-1], whole(packed(A))[:60], b'{"data": [{"embedding": "AA'],
+    "not in items": [b'{"embedding": "AAAAAA==", "data": [{"embedding": 0}]}'],
+    "not that key": [b'{"data": [{"a\\"embedding": "AAAAAA=="}]}'],
+    "twice": [b'{"data": [{"embedding": "AAAAAA==", "embedding": "AAAAAA=="}]}'],
+    "error": [b'{"data": [{"embedding": "AAAAAA=="}], "error": {"message": "no"}}'],
+    "deep": [whole(packed(A))[:-1] + b', "a": ' + b"[" * 100_000],
+}
+
+
+@pytest.fixture(params=["native", "pure"])
+def implementation(request):
+    if request.param == "native" and not IS_THERE:
+        pytest.skip("the C part is not there")
+    return request.param
+
+
+@pytest.mark.parametrize("bodies", PACKED.values(), ids=PACKED)
+def test_packed_answers_have_their_own_way(implementation, bodies):
+    """Base64 is taken out of an answer as it stands; what is left says what the whole would."""
+    for body in bodies:
+        vectors, rest = unpacked(body, implementation)
+        told = json.loads(body)
+        wanted = [item["embedding"] for item in told["data"]]
+        assert [base64.b64encode(vector.tobytes()).decode() for vector in vectors] == wanted
+        assert [item.index for item in rest.data] == [None] * len(wanted)
+        assert (rest.model, rest.usage) == (told.get("model", ""), told.get("usage"))
+        assert read(body, len(wanted)).arrays == tuple(vectors)
+
+
+@pytest.mark.parametrize("bodies", OTHERS.values(), ids=OTHERS)
+def test_whatever_else_goes_the_general_way(implementation, bodies):
+    """What is not as expected is left to the way that knows the errors."""
+    assert [unpacked(body, implementation) for body in bodies] == [None] * len(bodies)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +180,7 @@ def test_usage(usage, wanted):
             "number 1 holds something",
         ),
         (answer(item(A, 0), item("not base64!", 1)), "number 1 is a str that is not base64"),
+        (answer(item(A, 0), item("äöü=", 1)), "number 1 is a str that is not base64"),
         (answer(item(A, 0), item("AAAA", 1)), "number 1 has 3 bytes"),
         (b"<html>", "it is not JSON"),
         ([[A], 5], "number 1"),

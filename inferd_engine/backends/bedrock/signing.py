@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import InvalidRequestError, UnsupportedError
-from inferd_engine.secrets.secret import HeaderValue
+from inferd_engine.secrets.secret import MASK, HeaderValue, query_of
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
@@ -55,7 +55,7 @@ def sign(request: PreparedRequest, config: BedrockConfig) -> None:
     body = request.body or b""
     asked = AWSRequest(
         request.method,
-        request.url,
+        _sent_to(request, config),
         data=body,
         headers={"Content-Type": request.headers.get("Content-Type", "")} if body else {},
     )
@@ -71,6 +71,15 @@ def sign(request: PreparedRequest, config: BedrockConfig) -> None:
     for name, value in asked.headers.items():
         hidden = name.lower() in _SECRET
         request.headers[name] = HeaderValue(value) if hidden else value
+
+
+def _sent_to(request: PreparedRequest, config: BedrockConfig) -> str:
+    """Return the address as it will be sent, whose query nobody is shown before."""
+    from requests.utils import requote_uri  # noqa: PLC0415 - heavy
+
+    query = query_of(config.base_url)
+    shown = request.url or ""
+    return shown.replace(f"?{MASK}", f"?{requote_uri(query.reveal())}") if query else shown
 
 
 def _credentials(config: BedrockConfig) -> Any:  # botocore's

@@ -11,8 +11,8 @@ compatible.  What came is told by its type, never by what was asked: servers ign
 * As many vectors as texts, all of one length, that which was asked for, and every number finite:
   null and NaN, which llama.cpp and servers in Python write, would spoil an index for good.
 
-The answer that is as it should be, in base64, has a way of its own: msgspec decodes that three
-times as fast as ``binascii``.  All others go the general way.
+The answer that is as it should be, in base64, has a way of its own (``packed_vectors.py``).  All
+others go the general way.
 
 OpenAI API reference, "Create embeddings".
 """
@@ -20,9 +20,6 @@ OpenAI API reference, "Create embeddings".
 from __future__ import annotations
 
 import base64
-import binascii
-import math
-import sys
 from array import array
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +29,7 @@ from inferd_engine.errors import UpstreamError
 from inferd_engine.events import Usage
 from inferd_engine.vectors import EmbedResult
 from inferd_engine.wire.openai.errors import upstream_error
+from inferd_engine.wire.openai.packed_vectors import finite, of_bytes, unpacked
 from inferd_engine.wire.request.merging import merged
 from inferd_engine.wire.text.json_shapes import count_in, object_in, whole_number, word_in
 from inferd_engine.wire.text.surrogates import join_surrogates
@@ -41,27 +39,7 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 
-_BYTES = 4  # of a number
 _FORMS = ("float", "base64")  # what an object holds numbers as, best first
-# The upper byte of a little-endian float32 that may be NaN or infinite, or is above 1.7e38.
-_SUSPICIOUS = (b"\x7f", b"\xff")
-
-
-class _PackedItem(msgspec.Struct, gc=False):
-    embedding: bytes
-    index: int | None = None
-
-
-class _Packed(msgspec.Struct, gc=False):
-    """An answer in base64, and nothing else."""
-
-    data: list[_PackedItem]
-    model: str = ""
-    usage: dict[str, Any] | None = None
-    error: None = None
-
-
-_packed = msgspec.json.Decoder(_Packed)
 
 
 def embeddings_body(
@@ -130,13 +108,12 @@ _Read = tuple[list["array[float]"], "Mapping[str, Any]"]
 
 def _unpacked(body: bytes) -> _Read | None:
     """Return the vectors of an answer in base64, and what else it tells; None if it is another."""
-    try:
-        answer = _packed.decode(body)
-    except (ValueError, RecursionError):
+    found = unpacked(body)
+    if found is None:
         return None
-    items = _in_order(answer.data, [item.index for item in answer.data])
-    vectors = [_of_bytes(item.embedding, at) for at, item in enumerate(items)]
-    return vectors, {"model": answer.model, "usage": answer.usage}
+    vectors, answer = found
+    in_order = _in_order(vectors, [item.index for item in answer.data])
+    return in_order, {"model": answer.model, "usage": answer.usage}
 
 
 def _read(body: bytes, request_id: str | None) -> _Read:
@@ -208,32 +185,24 @@ def _vector(item: Any, at: int) -> array[float]:
         value = value[0]  # of a model that gives one for each token, and pooled them
     if not value:
         raise ValueError(f"number {at} is missing")
+    try:
+        return _numbers(value)
+    except ValueError as error:
+        raise ValueError(f"number {at} {error}") from None
+
+
+def _numbers(value: Any) -> array[float]:
     if isinstance(value, str):
         try:
-            return _of_bytes(base64.b64decode(value, validate=True), at)
-        except binascii.Error:
-            raise ValueError(f"number {at} is a str that is not base64") from None
+            data = base64.b64decode(value, validate=True)
+        except ValueError:  # beyond ASCII it is not one of binascii's
+            raise ValueError("is a str that is not base64") from None
+        return of_bytes(data)
     try:
-        return _finite(array("f", value), at)
+        vector = array("f", value)
     except (TypeError, OverflowError):
-        raise ValueError(f"number {at} holds something that is not a number (NaN, null)") from None
-
-
-def _finite(vector: array[float], at: int) -> array[float]:
-    if not math.isfinite(sum(vector)):  # one that is not makes the sum so, and none else does
-        raise ValueError(f"number {at} holds something that is not a number (NaN, infinity)")
-    return vector
-
-
-def _of_bytes(data: bytes, at: int) -> array[float]:
-    if len(data) % _BYTES:
-        raise ValueError(f"number {at} has {len(data)} bytes, which are not float32")
-    vector = array("f")
-    vector.frombytes(data)
-    if sys.byteorder == "big":
-        vector.byteswap()
-    upper = data[_BYTES - 1 :: _BYTES]
-    return _finite(vector, at) if any(byte in upper for byte in _SUSPICIOUS) else vector
+        raise ValueError("holds something that is not a number (NaN, null)") from None
+    return finite(vector)
 
 
 def _check(vectors: list[array[float]], count: int, dimensions: int | None) -> None:
