@@ -17,7 +17,8 @@ import pytest
 from llamacpp.conftest import SETTINGS, until
 
 import inferd_engine as ie
-from inferd_engine.backends.llamacpp.library import AbortFlag
+from inferd_engine.backends.llamacpp.accelerator import accelerator_of, devices
+from inferd_engine.backends.llamacpp.library import AbortFlag, library
 from inferd_engine.backends.llamacpp.model import Model
 
 SLOW_TO_HASH = 40 << 30  # bytes, of which none is on the disk: half a minute
@@ -265,3 +266,14 @@ def test_a_pickle_loads_its_own(backend):
     assert other.config == backend.config
     assert other._engine.loaded is None
     assert hash(copy.copy(backend.config)) == hash(backend.config)
+
+
+def test_it_says_what_it_computes_on(backend):
+    """As llama.cpp's own list of devices tells: here that is the processor, by its name."""
+    found = backend.capabilities().accelerator
+    assert devices()
+    assert {device.backend for device in devices()} >= {"CPU"}
+    assert found == accelerator_of(devices(), 0)
+    if not library().llama_supports_gpu_offload():
+        assert found.kind == "cpu"
+        assert found.device_name
