@@ -74,6 +74,11 @@ def accelerator_of(devices: Sequence[Device], gpu_layers: int) -> AcceleratorInf
     )
 
 
+def has_cards(devices: Sequence[Device]) -> bool:
+    """Whether there is more than the processor: a driver, which does not survive a fork."""
+    return any(device.kind in (CARD, BUILT_IN) for device in devices)
+
+
 @functools.cache
 def devices() -> tuple[Device, ...]:
     """Return the devices of this build and this machine.
