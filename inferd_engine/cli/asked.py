@@ -80,6 +80,45 @@ def add_request(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the option for settings alone, where others say what is asked."""
+    parser.add_argument(
+        "-o",
+        "--option",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        type=key_and_value,
+        help="a setting of the upstream, or of the model that is run here: n_ctx=4096, "
+        "include_usage=false; what is neither goes into the body of every request",
+    )
+
+
+def settings_from(options: argparse.Namespace) -> Asked:
+    """Return the settings alone: what is asked, clients say.
+
+    Raises:
+        InvalidRequestError: One has a place of its own, or belongs to a request.
+    """
+    settings: dict[str, Any] = {}
+    body: dict[str, Any] = {}
+    is_here = options.llamacpp is not None  # such a model has defaults for what requests leave out
+    asked = {field.name for field in attrs.fields(ie.RequestV2)} - {"model"}
+    for key, value in options.option:
+        if key in asked and not is_here:
+            raise ie.InvalidRequestError(f"-o {key}=… is a field of a request: clients send it")
+        if not is_here:
+            _check_place(key)
+        if is_here or key in _SETTINGS:
+            settings[key] = value
+        else:
+            _note_if_close(key, _SETTINGS)
+            body[key] = value
+    if body:
+        settings["extra_body"] = body
+    return Asked({}, settings)
+
+
 def asked_from(options: argparse.Namespace) -> Asked:
     """Sort the options into fields of the request, of its body, and settings.
 
@@ -92,8 +131,7 @@ def asked_from(options: argparse.Namespace) -> Asked:
     body: dict[str, Any] = {}
     known = _request_fields()
     for key, value in options.option:
-        if key in _ELSEWHERE:
-            raise ie.InvalidRequestError(f"-o {key}=… is given as {_ELSEWHERE[key]}")
+        _check_place(key)
         if key not in known and key not in _SETTINGS:
             _note_if_close(key, (*known, *_SETTINGS))
             body[key] = value
@@ -102,6 +140,11 @@ def asked_from(options: argparse.Namespace) -> Asked:
     if body:
         settings["extra_body"] = body
     return Asked(fields, settings)
+
+
+def _check_place(key: str) -> None:
+    if key in _ELSEWHERE:
+        raise ie.InvalidRequestError(f"-o {key}=… is given as {_ELSEWHERE[key]}")
 
 
 def _request_fields() -> tuple[str, ...]:

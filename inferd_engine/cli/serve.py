@@ -16,7 +16,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import inferd_engine as ie
-from inferd_engine.cli.asked import Asked
+from inferd_engine.cli.asked import add_settings, settings_from
 from inferd_engine.cli.exit_codes import (
     EXIT_INTERRUPTED,
     EXIT_UPSTREAM,
@@ -49,6 +49,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a model in GGUF that is run here, by llama.cpp, instead of an upstream",
     )
+    add_settings(parser)
     where = parser.add_argument_group("the server")
     where.add_argument(
         "--host", default="127.0.0.1", help="where to listen; this machine if left out"
@@ -105,11 +106,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _backend(options: argparse.Namespace) -> Answering:
-    if options.llamacpp is None:
-        return backend_from(
-            options, vision=True, audio=True, documents=True
-        )  # whether the model takes them, it says
-    backend = llamacpp_from(options, Asked({}, {}))
+    asked = settings_from(options)
+    if options.llamacpp is None:  # whether the model takes images and the like, it says
+        return backend_from(options, asked=asked, vision=True, audio=True, documents=True)
+    backend = llamacpp_from(options, asked)
     backend.load()
     return backend
 

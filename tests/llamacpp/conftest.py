@@ -1,7 +1,7 @@
 """Run models in this process, each made on the spot.
 
-Without the module ``llama_cpp`` these tests are not collected; with ``INFERD_ENGINE_LLAMACPP=1``
-that is an error instead.
+Without the module ``llama_cpp`` only those in ``without_it`` are collected; with
+``INFERD_ENGINE_LLAMACPP=1`` that is an error instead.
 """
 
 from __future__ import annotations

@@ -17,7 +17,9 @@ import pytest
 from llamacpp.conftest import SETTINGS, until
 
 import inferd_engine as ie
-from inferd_engine.backends.llamacpp.library import AbortFlag
+from inferd_engine.backends.llamacpp import engine
+from inferd_engine.backends.llamacpp.accelerator import Device, accelerator_of, devices
+from inferd_engine.backends.llamacpp.library import AbortFlag, library
 from inferd_engine.backends.llamacpp.model import Model
 
 SLOW_TO_HASH = 40 << 30  # bytes, of which none is on the disk: half a minute
@@ -25,6 +27,12 @@ SLOW_TO_HASH = 40 << 30  # bytes, of which none is on the disk: half a minute
 
 def make(path, **fields):
     return ie.LlamaCpp(model_path=path, **{**SETTINGS, **fields})
+
+
+def needs_fork(test):
+    """Mark a test that forks; newer Pythons warn of threads, which are the point."""
+    test = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")(test)
+    return pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")(test)
 
 
 def loaders():
@@ -180,7 +188,7 @@ def test_who_still_waits_is_served(endless, tiny):
         first = pool.submit(backend.complete, "Hi", cancel=token)
         second = pool.submit(backend.complete, "Hi")
         assert until(lambda: backend._engine._loading)
-        assert until(lambda: len(backend._engine._loading["it"]._waiters) == 2)
+        assert until(lambda: len(backend._engine._loading[os.getpid()]._waiters) == 2)
         token.cancel()
         with pytest.raises(ie.RequestCancelledError):
             first.result(5)
@@ -237,25 +245,50 @@ next(stream)
     assert (run.stdout, run.stderr) == ("", "")
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_forked_process_is_told(backend):
-    """It has none of the threads that compute: an error instead of a hang."""
+def in_a_child(call):
+    """Return what a call gives in a forked process, as text; its error's, if it raises."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            backend.complete("Hi", max_tokens=2)
-        except ie.NotReadyError as error:
-            os.write(writing, str(error).encode())
-            backend.stop()  # frees nothing here: it is the parent's
+            os.write(writing, str(call()).encode())
+        except ie.GenerateError as error:
+            os.write(writing, f"{type(error).__name__}: {error}".encode())
         finally:
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
+        said = pipe.read().decode()
     os.waitpid(child, 0)
-    assert b"in each process" in said
+    return said
+
+
+@needs_fork
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_forked_process_loads_its_own(tiny, threads):
+    """What computes did not come along; the parent keeps what it has, and goes on."""
+    with make(tiny, n_threads=threads) as backend:
+        right = backend.complete("Hi", max_tokens=8, temperature=0).text
+        busy = backend.stream("Hi", max_tokens=400)
+        next(busy)
+
+        def ask():
+            text = backend.complete("Hi", max_tokens=8, temperature=0).text
+            backend.stop()  # frees nothing of the parent's
+            return text
+
+        assert in_a_child(ask) == right
+        assert len(list(busy)) > 100
+        assert backend.complete("Hi", max_tokens=8, temperature=0).text == right
+
+
+@needs_fork
+def test_a_forked_process_beside_a_card_is_told(backend, monkeypatch):
+    """Its driver does not survive that: an error instead of a crash."""
+    monkeypatch.setattr(engine, "devices", lambda: (Device("CUDA", 1),))
+    said = in_a_child(lambda: backend.complete("Hi", max_tokens=2).text)
+    assert said.startswith("NotReadyError: ")
+    assert "in each process" in said
     assert backend.complete("Hi", max_tokens=2).usage.output_tokens == 2
 
 
@@ -265,3 +298,14 @@ def test_a_pickle_loads_its_own(backend):
     assert other.config == backend.config
     assert other._engine.loaded is None
     assert hash(copy.copy(backend.config)) == hash(backend.config)
+
+
+def test_it_says_what_it_computes_on(backend):
+    """As llama.cpp's own list of devices tells: here that is the processor, by its name."""
+    found = backend.capabilities().accelerator
+    assert devices()
+    assert {device.backend for device in devices()} >= {"CPU"}
+    assert found == accelerator_of(devices(), 0)
+    if not library().llama_supports_gpu_offload():
+        assert found.kind == "cpu"
+        assert found.device_name

@@ -263,6 +263,15 @@ def test_the_model_that_is_named(which):
         assert upstream.requests[0].json["model"] == "q"
 
 
+def test_settings_are_options(which):
+    """Of the upstream; what is none goes into the body of every request."""
+    words = ("-o", "max_tokens_field=max_completion_tokens", "-o", "top_a=0.5")
+    with Upstream(text_reply("x")) as upstream, Served(which, *words, upstream=upstream) as it:
+        requests.post(f"{it.url}/chat/completions", json={**HI, "max_tokens": 3}, timeout=SOON)
+        body = upstream.requests[0].json
+        assert (body["max_completion_tokens"], body["top_a"]) == (3, 0.5)
+
+
 @pytest.mark.parametrize(
     "part",
     [
@@ -304,6 +313,9 @@ def test_interrupted_in_the_middle(which):
         (["--port", "70000"], "port"),
         (["--host", "no.such.host.invalid", "--key-from", "HOME"], "listen"),
         (["--threads", "0"], "threads"),
+        (["-o", "top_p=0.5"], "-o top_p=… is a field of a request: clients send it"),
+        (["-o", "api_key=x"], "-o api_key=… is given as --key-from VARIABLE"),
+        (["-o", "version=x"], "-o version=… is nothing that an upstream of --protocol openai has"),
         ([], "--base-url"),
     ],
 )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from inferd_engine.backends.base import AcceleratorInfo, Backend, BackendCapabilities
+from inferd_engine.backends.base import Backend, BackendCapabilities
+from inferd_engine.backends.llamacpp.accelerator import accelerator
 from inferd_engine.backends.llamacpp.answer import Answer, FlatAnswer
 from inferd_engine.backends.llamacpp.apart import Apart, waiting
 from inferd_engine.backends.llamacpp.config import LOADING, LlamaCppConfig
@@ -92,15 +93,17 @@ class LlamaCpp(Backend):
         return Path(self.config.model_path).stem
 
     def capabilities(self) -> BackendCapabilities:
-        """What a model in this process can do."""
-        layers = self.config.n_gpu_layers
-        accelerator = AcceleratorInfo(gpu_layers=layers)
+        """What a model in this process can do, and on what; llama-cpp-python is imported for that.
+
+        ``accelerator.kind`` is what llama.cpp was compiled for, if this machine has it: ``"cuda"``,
+        ``"rocm"``, ``"metal"``, ``"vulkan"``, or what else llama.cpp calls it; else ``"cpu"``.
+        """
         return BackendCapabilities(
             v2=True,
             tools=True,
             thinking=True,
             embed=self.config.embed,
-            accelerator=accelerator,
+            accelerator=accelerator(self.config.n_gpu_layers),
         )
 
     @without_frames

@@ -3,8 +3,9 @@
 Many may wait for one loading (``apart.py``).  When all of them have left it ends, and the next who
 asks begins anew.
 
-What was loaded belongs to the process that loaded it: the threads that llama.cpp computes with are
-not there in a forked child, and so a child is told to make a backend of its own.
+What was loaded belongs to the process that loaded it: whatever computed is not there in a forked
+child.  A child loads its own, from a file whose pages it shares; where there is a graphics card it
+is told to be started otherwise, because no driver survives a fork.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import functools
 import os
 from typing import TYPE_CHECKING
 
+from inferd_engine.backends.llamacpp.accelerator import devices, has_cards
 from inferd_engine.backends.llamacpp.apart import Apart, waiting
 from inferd_engine.backends.llamacpp.context import Context
 from inferd_engine.backends.llamacpp.embedder import Embedder
@@ -45,13 +47,12 @@ class Engine:
 
     def __init__(self, config: LlamaCppConfig) -> None:
         self._config = config
-        self._loading: dict[str, Apart[Loaded]] = {}
-        self._pid: int | None = None
+        self._loading: dict[int, Apart[Loaded]] = {}  # by process
 
     @property
     def loaded(self) -> Loaded | None:
         """What was loaded, if it was."""
-        loading = self._loading.get("it")
+        loading = self._loading.get(os.getpid())
         return None if loading is None else loading.result
 
     def load(self, cancel: CancelToken | None, live: LiveSet[Cancellable]) -> Loaded:
@@ -63,37 +64,36 @@ class Engine:
 
         Raises:
             RequestCancelledError: The token was cancelled, or the backend stopped.
-            NotReadyError: Another process has loaded it, or it cannot be loaded.
+            NotReadyError: It cannot be loaded, or not after a fork.
             InvalidRequestError: The file is not what it has to be.
         """
-        if self._pid not in (None, os.getpid()):
+        if self.loaded is not None:
+            return self.loaded
+        if {*self._loading} - {os.getpid()} and has_cards(devices()):
             raise NotReadyError(
                 "the model was loaded before this process was forked, and cannot compute here: "
                 "make a LlamaCpp in each process, or start processes with 'spawn'",
                 retryable=False,
             )
-        if self.loaded is not None:
-            return self.loaded
         with waiting(live, cancel) as waiter:
             return self._wait(waiter)
 
     def _wait(self, waiter: Waiter) -> Loaded:
         while not waiter.is_cancelled:
             fresh = Apart(functools.partial(Loaded, self._config), "loading")
-            loading = self._loading.setdefault("it", fresh)
+            loading = self._loading.setdefault(os.getpid(), fresh)
             if loading is fresh:
                 self._start(loading)
             loading.wait(waiter)
             if loading.result is not None:
                 return loading.result
-            if loading.is_over and self._loading.get("it") is loading:
+            if loading.is_over and self._loading.get(os.getpid()) is loading:
                 self._forget()  # the next who asks begins anew
             if loading.error is not None and not loading.flag:
                 raise copy.copy(loading.error)  # there may be others who wait, and are given theirs
         raise RequestCancelledError("the call was cancelled while the model was loaded")
 
     def _start(self, loading: Apart[Loaded]) -> None:
-        self._pid = os.getpid()
         try:
             loading.start()
         except BaseException:
@@ -101,5 +101,4 @@ class Engine:
             raise
 
     def _forget(self) -> None:
-        self._loading.pop("it", None)
-        self._pid = None
+        self._loading.pop(os.getpid(), None)

@@ -184,14 +184,15 @@ class LlamaSource(Source):
 
     def _next(self, context: Context) -> list[Event]:
         """Choose a token, and give what it says."""
+        model = self._loaded.model
         token = self._sampler.next(context)
         self._clock.token()
-        if context.model.is_end(token):
+        if model.is_end(token):
             return self._end(StopReason.END_TURN, "stop")
         self._count += 1
         self._left -= 1
         self._unread = [token]
-        events = self._answer.push(context.model.piece(token))
+        events = self._answer.push(model.piece(token))
         if self._answer.is_over:
             return [*events, *self._end(StopReason.STOP_SEQUENCE, "stop")]
         if self._left <= 0 or len(context.known) >= context.size:

@@ -8,6 +8,7 @@ give them (``transformers.utils.chat_template_utils``).
 from __future__ import annotations
 
 import ctypes
+import functools
 import json
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -34,6 +35,20 @@ def _to_json(value: Any, indent: int | None = None, **_: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
+@functools.lru_cache(maxsize=8)  # a model has one; to compile it takes longer than to open a stream
+def _compiled(source: str) -> Any:  # jinja2.Template
+    from jinja2.ext import loopcontrols  # noqa: PLC0415 - llama-cpp-python brings it
+    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415 - likewise
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _refuse
+    environment.globals["strftime_now"] = time.strftime
+    return environment.from_string(source)
+
+
 def rendered(source: str, words: Mapping[str, Any]) -> str:
     """Return what a template makes of these words.
 
@@ -41,17 +56,9 @@ def rendered(source: str, words: Mapping[str, Any]) -> str:
         InvalidRequestError: It does not parse, or fails.
     """
     from jinja2 import TemplateError as JinjaError  # noqa: PLC0415 - llama-cpp-python brings it
-    from jinja2.ext import loopcontrols  # noqa: PLC0415 - likewise
-    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415 - likewise
 
     try:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _refuse
-        environment.globals["strftime_now"] = time.strftime
-        return environment.from_string(source).render(**words)
+        return str(_compiled(source).render(**words))
     except (JinjaError, ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise InvalidRequestError(
             f"the chat template fails on these messages: {type(error).__name__}: {error}"
