@@ -65,6 +65,7 @@ _HOMES = {
     "inferd_engine.backends.base": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
     "inferd_engine.cancel": ("CancelToken",),
     "inferd_engine.stream.token_stream": ("TokenStream",),
+    "inferd_engine.many.merging.merge": ("merge", "Merge"),
     "inferd_engine.stream.source": ("Source",),
     "inferd_engine.wire.sse.decoder": ("SSEDecoder", "ServerSentEvent"),
     "inferd_engine.wire.openai_request": ("request_from_resolved",),
@@ -179,6 +180,7 @@ if TYPE_CHECKING:
         ToolUse as ToolUse,
         Usage as Usage,
     )
+    from inferd_engine.many.merging.merge import Merge as Merge, merge as merge
     from inferd_engine.proto.embed import (
         EmbedRequest as EmbedRequest,
         EmbedResolved as EmbedResolved,

@@ -78,6 +78,7 @@ MAY_IMPORT = {
     "backends.bedrock": (*_BACKEND, "backends.over_http"),
     # Many calls.  What ``Backend.map`` needs knows no backend; what is a backend itself does.
     "many": (),
+    "many.merging": (*_SPOKEN, "events", "cancel", "stream"),
     "testing": (DOOR, "net"),  # whoever makes clocks run faster has to reach them
     # The front door.  What notebooks show of values and streams is told there; those import it when
     # they are shown.
@@ -139,7 +140,7 @@ def imports_of(source, place="it"):
 
 def room_of(parts):
     """Give the room of a module by the parts of its name, without the package's."""
-    return ".".join(parts[:2] if parts[0] in ("wire", "backends") else parts[:1])
+    return ".".join(parts[:2] if parts[0] in ("wire", "backends", "many") else parts[:1])
 
 
 def home_of(path):

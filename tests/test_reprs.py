@@ -76,6 +76,7 @@ OBJECTS = {
     ],
     "AcceleratorInfo": [ie.AcceleratorInfo("cuda", 99, LONG, 2**40)],
     "CancelToken": [ie.CancelToken()],
+    "Merge": [ie.merge(), ie.merge(ie.Mock("a").stream("x") for _ in range(99))],
     "TokenStream": [ie.Mock("a").generate_v2(V2.resolve()), ie.Mock("a").stream("x")],
     "SSEDecoder": [ie.SSEDecoder()],
     "ServerSentEvent": [ie.ServerSentEvent(LONG, LONG, LONG), ie.ServerSentEvent("message", "")],

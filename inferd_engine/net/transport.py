@@ -68,6 +68,7 @@ class Body:
         self._codings = undoing(coding)
         self._is_plain = False  # known to have no coding
         self._pieces: Iterator[bytes] = iter(())
+        self._has_pieces = False  # as far as is known
         self.bytes = 0
         """How many bytes were given, after decompression."""
 
@@ -79,6 +80,16 @@ class Body:
         if self.can_wait and self._receiver is not None:
             with contextlib.suppress(ConnectionAbortedError):  # cancelled: read() says so
                 self._receiver.wait()
+
+    def fileno(self) -> int | None:
+        """Return the descriptor that tells when ``read()`` has something; None if none does."""
+        return self._receiver.descriptor() if self.can_wait and self._receiver else None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether ``read()`` has something though the connection may be silent."""
+        has_piece = self._has_pieces and not self._is_plain
+        return has_piece or self._receiver is None or self._receiver.has_more()
 
     def read(self, give_up: float | None = None) -> bytes | None:
         """Return the next block, as soon as there is one; empty at the end of the body.
@@ -119,10 +130,11 @@ class Body:
             for piece in self._pieces:
                 if piece:
                     return piece
+            self._has_pieces = False
             block = self._receive(give_up)
             if not block:
                 return block
-            self._pieces = self._codings.feed(block)
+            self._pieces, self._has_pieces = self._codings.feed(block), True
             self._is_plain = self._codings.is_passive
             self.can_wait = not self._codings.is_active and self.can_wait
 

@@ -114,6 +114,16 @@ class AnswerSource(Source):
         if not self._early and self._rest is None:
             self._body.wait()
 
+    def fileno(self) -> int | None:
+        """Return the connection's descriptor, if it is one that can be waited for."""
+        return self._body.fileno()
+
+    def due(self) -> float:
+        """Return when to read: now if something is here already, else when time is up."""
+        if self._early or self._rest is not None or self._body.has_more:
+            return 0.0
+        return self._exchange.deadlines.end
+
     def read(self, give_up: float | None) -> Sequence[Event]:
         """Wait for what comes next; give its events, or none if nothing came until ``give_up``.
 

@@ -1,0 +1,106 @@
+"""What one thread waits for: descriptors that become readable, a bell, and the clock.
+
+``selectors`` takes the best that the system has.  Where threads are greenlets no descriptor is
+waited for, and the bell is one of theirs: a selector would stop them all.
+
+A ring comes from any thread, signal handler or finalizer.  It takes no lock, and it costs a system
+call only while somebody waits: whoever is about to wait says so first and looks after that whether
+something has come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+from typing import TYPE_CHECKING
+
+from inferd_engine.stream.consumer import are_threads_greenlets
+from inferd_engine.stream.turn import Bell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Waiter:
+    """Wait for descriptors and the bell; for one thread at a time, but for ``ring()``."""
+
+    def __init__(self) -> None:
+        self._is_waiting = False
+        self._keys: dict[int, int] = {}  # by descriptor
+        self._selector = selectors.DefaultSelector()
+        self._reader, self._writer = socket.socketpair()
+        for end in (self._reader, self._writer):
+            end.setblocking(False)  # noqa: FBT003 - its only argument
+        self._selector.register(self._reader, selectors.EVENT_READ)
+
+    def watch(self, fileno: int, key: int) -> None:
+        """Wait for a descriptor, too; ``key`` is given when it is readable."""
+        if fileno in self._keys:
+            self.forget(fileno)
+        self._keys[fileno] = key
+        self._selector.register(fileno, selectors.EVENT_READ)
+
+    def forget(self, fileno: int) -> None:
+        """Wait for a descriptor no more."""
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(fileno)
+        self._keys.pop(fileno, None)
+
+    def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[int]:
+        """Wait until something is readable, the bell rings or time is up; give the keys.
+
+        Args:
+            seconds: 0 or less does not wait.
+            has_rung: Whether it has, before it was known that somebody waits.
+        """
+        self._is_waiting = True
+        try:
+            found = self._selector.select(0.0 if has_rung() else max(0.0, seconds))
+        finally:
+            self._is_waiting = False
+        keys = self._keys
+        ready = [keys[key.fd] for key, _ in found if key.fd in keys]
+        if len(ready) < len(found):
+            with contextlib.suppress(BlockingIOError):
+                self._reader.recv(4096)
+        return ready
+
+    def ring(self) -> None:
+        """Wake who waits."""
+        if self._is_waiting:
+            with contextlib.suppress(OSError):  # full: it is awake; closed: nobody is there
+                self._writer.send(b"!")
+
+    def close(self) -> None:
+        """Let go of what it waits with."""
+        self._selector.close()
+        self._reader.close()
+        self._writer.close()
+
+
+class GreenWaiter(Waiter):
+    """Wait for the bell alone, as greenlets have to."""
+
+    def __init__(self) -> None:
+        self._bell = Bell()
+
+    def forget(self, fileno: int) -> None:
+        """There is none."""
+
+    def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[int]:
+        """Wait until the bell rings or time is up."""
+        self._bell.wait(0.0 if has_rung() else seconds)
+        return []
+
+    def ring(self) -> None:
+        """Wake who waits, or who will."""
+        self._bell.ring()
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+def waiter() -> Waiter:
+    """Return the one for the threads that there are."""
+    return GreenWaiter() if are_threads_greenlets() else Waiter()
