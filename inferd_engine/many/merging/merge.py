@@ -247,8 +247,10 @@ class Merge:
 
     def _find(self, give_up: float | None) -> bool:
         last = self._now_giving
-        if last is not None and (last.has_some or (last.is_over and self._end(last))):
-            return True
+        if last is not None:
+            if last.has_some or (last.is_over and self._end(last)):
+                return True
+            self._now_giving = None
         has_waited = False
         while True:
             while self._round:
