@@ -1,4 +1,4 @@
-"""Read many streams at once: ``python benchmarks/merge.py [--rounds N] [--measure …] [--json FILE]``.
+"""Read many streams at once: ``python benchmarks/merge.py [--rounds N] [--measure …]``.
 
 An upstream of one thread, in a process of its own, sends every event in a segment of its own, the
 streams evenly spread in time.  The readers take turns, each in a process of its own, and each round

@@ -92,14 +92,17 @@ class Merged:
 
     def __init__(self, stream: TokenStream) -> None:
         self.stream = stream
-        self._reading = stream._reading  # noqa: SLF001 - one of us, here and below
+        self.endings = stream._endings  # noqa: SLF001 - one of us, here and below
+        self._reading = stream._reading  # noqa: SLF001
         self._consumer = stream._consumer  # noqa: SLF001
         self._hold = _Hold()
-        self.has_bell = False
+        self._has_bell = False
         self._is_led = False
         self._ahead: EventBuffer | None = None  # in which a dismissed worker may have left some
-        self.error: Iterator[GenerateError] = iter(())
-        """What the answer failed with, until it is given."""
+        self.given: Iterator[Event | GenerateError] = iter(())
+        """What was taken in and is to be given, an error too."""
+        self.is_ready = False
+        """Whether there is nothing to do but to ``read()``."""
         self.fileno = -1
         """What to wait for; -1 if the bell and the clock tell."""
         self.key = -1
@@ -115,31 +118,19 @@ class Merged:
         self._consumer.entry.give(self._hold)
 
     @property
-    def events(self) -> Iterator[Event]:
-        """What was taken in and not given yet."""
-        kept = self._consumer.events
-        return kept.events if isinstance(kept, _Kept) else kept
-
-    def _keep(self) -> None:
-        """Let nobody else have what was taken in."""
-        events = self._consumer.events
-        if not isinstance(events, _Kept):
-            self._consumer.events = _Kept(events)
-
-    @property
     def has_some(self) -> bool:
         """Whether there is something to give."""
-        return operator.length_hint(self._consumer.events) + operator.length_hint(self.error) > 0
+        return operator.length_hint(self.given) > 0
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more is to be read."""
-        return self._consumer.final is not None or bool(self._reading.endings)
+        return self._consumer.final is not None or bool(self.endings)
 
     @property
-    def has_ended(self) -> bool:
-        """Whether ``end()`` was called, or somebody has closed the stream."""
-        return bool(self._reading.endings)
+    def is_closed(self) -> bool:
+        """Whether somebody has closed the stream: then what was taken in is dropped."""
+        return self.endings.get("ending") is CLOSED
 
     def due(self) -> float:
         """Return the moment by ``time.monotonic()`` at which to come again, whatever happens."""
@@ -149,27 +140,64 @@ class Merged:
 
     # --- taking in -------------------------------------------------------------------------------
 
+    def read(self) -> bool:
+        """Take in what one read gives, where ``is_ready`` says so; say whether that is anything."""
+        reading, consumer = self._reading, self._consumer
+        try:
+            events = reading.step(-math.inf)
+        except BaseException:
+            if reading.is_torn:
+                reading.cancel()  # there is nothing more to be had of it
+            raise
+        if events:
+            given = iter(events)
+            kept, taken = _Kept(given), consumer.taken + len(events)
+            self.given, consumer.events, consumer.taken = given, kept, taken
+            reading.is_torn = False
+        if reading.outcome is not None:
+            consumer.final = reading.outcome
+            self.is_ready = False
+        elif not reading.source.can_wait:
+            self._follow()
+        return bool(events)
+
     def take(self, bell: Rings) -> None:
-        """Take in what has come; for when nothing is left of what was taken in before.
+        """Take in what has come, however that is to be done; for when nothing is left to give.
 
         Args:
             bell: Rung when something comes that no descriptor tells of.
         """
-        if not self.has_bell:
-            self._reading.arrival = bell  # type: ignore[assignment]  # nobody waits for it
-            self.has_bell = True
-            self._keep()
-            if self.has_some:
+        reading = self._reading
+        self.is_ready = False
+        if not self._has_bell:
+            reading.arrival = bell  # type: ignore[assignment]  # nobody waits for it
+            self._has_bell = True
+        self._keep()
+        if self.has_some or self.is_over:
+            return
+        if self._is_led or self._lead():
+            if self._ahead is not None and (self._ahead.ready or self._ahead.queue):
+                self._take_ahead(self._ahead)
                 return
-        if not self.is_over:
-            if self._is_led or self._lead():
-                self._read()
-            elif self._reading.post is None and not self._can_lead():
-                self._start_worker()
-            else:
-                self._take_ahead(self._consumer.buffer)
-        if self.stream.cancelled:
-            self._consumer.events = iter(())
+            self._ahead = None
+            if reading.is_torn:
+                reading.check_torn()
+            if reading.outcome is not None:
+                self._consumer.final = reading.outcome
+                return
+            self.is_ready = True
+            self.read()
+        elif reading.post is None and not self._can_lead():
+            self._start_worker()
+        else:
+            self._take_ahead(self._consumer.buffer)
+
+    def _keep(self) -> None:
+        """Let nobody else have what was taken in."""
+        events = self._consumer.events
+        if isinstance(events, _Kept):
+            events = events.events
+        self._consumer.events, self.given = _Kept(events), events
 
     def _can_lead(self) -> bool:
         source = self._reading.source
@@ -194,42 +222,17 @@ class Merged:
         self._is_led = True
         return True
 
-    def _read(self) -> None:
-        """Take in what one read gives."""
-        reading, consumer = self._reading, self._consumer
-        if self._ahead is not None:
-            if self._ahead.ready or self._ahead.queue:
-                self._take_ahead(self._ahead)
-                return
-            self._ahead = None
-        if reading.is_torn:
-            reading.check_torn()
-        events: list[Event] = []
-        try:
-            if reading.outcome is None:
-                events = reading.step(-math.inf)
-        except BaseException:
-            if reading.is_torn:
-                reading.cancel()  # there is nothing more to be had of it
-            raise
-        given, taken = _Kept(iter(events)), consumer.taken + len(events)
-        final = reading.outcome
-        consumer.events, consumer.taken, consumer.final = given, taken, final
-        reading.is_torn = False
-        if final is None and not reading.source.can_wait:
-            self._follow()
+    def _follow(self) -> None:
+        """Leave the reading to a worker: the source turned out to be one that wants it."""
+        self.is_ready = self._is_led = False
+        self.fileno = -1
+        self._reading.turn.give(self._hold)
 
     def _take_ahead(self, buffer: EventBuffer | None) -> None:
         """Take in what the worker has read."""
         if buffer is not None:
             self._consumer.take_ahead(buffer, -math.inf)
             self._keep()
-
-    def _follow(self) -> None:
-        """Leave the reading to a worker: the source turned out to be one that wants it."""
-        self._is_led = False
-        self.fileno = -1
-        self._reading.turn.give(self._hold)
 
     def _start_worker(self) -> None:
         """Have a worker read, where nobody else can."""
@@ -242,24 +245,25 @@ class Merged:
 
     # --- the end ---------------------------------------------------------------------------------
 
-    def end(self) -> None:
+    def end(self) -> bool:
         """Release the source of an answer that is over, as far as that is to be done here.
 
-        And if all that came before was given, say how it ended: ``Done`` is among the events then,
-        or there is an error.  Of a stream that somebody has closed there is nothing.
+        And if all that came before was given, let there be to give how it ended: ``Done``, or the
+        error; of a stream that somebody has closed there is nothing.  Say whether it was.
         """
         reading, stream = self._reading, self.stream
         if self._is_led or reading.turn.take(self._hold):
             reading.release()
             reading.alarm.ring()
-        if self.has_some:
-            return
+        if self.has_some and not self.is_closed:
+            return False
         ending = stream._conclude()  # noqa: SLF001
         if isinstance(ending, GenerateError) and not stream._is_told:  # noqa: SLF001
             drop_frames(ending.with_traceback(None))
-            self.error, stream._is_told = iter((ending,)), True  # noqa: SLF001
+            self.given, stream._is_told = iter((ending,)), True  # noqa: SLF001
         elif ending is CLOSED:
-            self._consumer.events = iter(())
+            self.given = self._consumer.events = iter(())
         else:
             self._keep()
-        self._reading.arrival = Bell()  # the other one refers to more than a stream that is over
+        reading.arrival = Bell()  # the other one refers to more than a stream that is over
+        return True

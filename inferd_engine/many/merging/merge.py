@@ -52,11 +52,12 @@ from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.stream.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     from typing_extensions import Self
 
+    from inferd_engine.events import Event
     from inferd_engine.many.merging.waiter import Waiter
 
 _SLICE = 0.5  # seconds that one wait takes at the most: what is thrown in meanwhile is raised then
@@ -110,10 +111,11 @@ class Merge:
         self._members: dict[int, Merged] = {}
         self._keys = itertools.count()
         self._rung: deque[int] = deque()
-        self._again: deque[int] = deque()
+        self._again: deque[Merged] = deque()
         self._due: list[tuple[float, int]] = []
-        self._round: deque[int] = deque()
-        self._now_giving: Merged | None = None
+        self._round: deque[Merged] = deque()
+        self._now: Merged = None  # type: ignore[assignment]  # whose events are given, if any are
+        self._given: Iterator[Event | GenerateError] = iter(())
         self._entry = Turn()
         self._is_inside = False
         self._is_shaken = False
@@ -173,13 +175,11 @@ class Merge:
     def __next__(self) -> tuple[TokenStream, MergedEvent]:
         try:
             while True:
-                member = self._now_giving
-                if member is not None:
-                    stream = member.stream
-                    for event in member.events:
-                        return stream, event
-                    for error in member.error:
-                        return stream, error
+                for event in self._given:
+                    now = self._now
+                    if now.endings and now.is_closed:
+                        continue
+                    return now.stream, event
                 if not self._advance(None):
                     break
         except BaseException as error:
@@ -201,13 +201,11 @@ class Merge:
         try:
             give_up = time.monotonic() + bounded("timeout", timeout)
             while True:
-                member = self._now_giving
-                if member is not None:
-                    stream = member.stream
-                    for event in member.events:
-                        return stream, event
-                    for error in member.error:
-                        return stream, error
+                for event in self._given:
+                    now = self._now
+                    if now.endings and now.is_closed:
+                        continue
+                    return now.stream, event
                 if not self._advance(give_up):
                     return None
         except BaseException as error:
@@ -216,13 +214,14 @@ class Merge:
 
     def __len__(self) -> int:
         """How many streams have not given all that they have."""
-        member = self._now_giving
-        is_giving = member is not None and member.has_ended and member.has_some
-        return len(self._members) + is_giving
+        now = self._now
+        is_last = now is not None and now.key not in self._members and now.has_some
+        return len(self._members) + is_last
 
     def _advance(self, give_up: float | None) -> bool:
         """Find the next stream that has something to give; False if time is up or none is left."""
-        self._check_process()
+        if self._pid != os.getpid():
+            self._check_process()
         me = threading.current_thread()
         if not self._entry.take(me) or self._is_inside:
             if self._is_closed:
@@ -231,7 +230,7 @@ class Merge:
         try:
             self._is_inside = True
             if self._is_shaken:
-                self._rung.extend(self._members)
+                self._start_over()
             self._is_shaken = True
             found = self._find(give_up)
             self._is_shaken = False
@@ -245,20 +244,34 @@ class Merge:
             if self._is_closed:
                 self._settle()
 
+    def _start_over(self) -> None:
+        """Look at every stream: what a round still had to come to may be lost."""
+        members = list(self._members.values())
+        for member in members:
+            member.is_ready = False
+        self._round.extend(members)
+
     def _find(self, give_up: float | None) -> bool:
-        last = self._now_giving
-        if last is not None:
-            if last.has_some or (last.is_over and self._end(last)):
+        now, waiting = self._now, self._round
+        if now is not None:
+            if now.has_some and not now.is_closed:
+                self._given = now.given
                 return True
-            self._now_giving = None
+            if now.is_over and now.key in self._members and self._end(now):
+                self._given = now.given
+                return True
         has_waited = False
         while True:
-            while self._round:
-                member = self._members.get(self._round[0])
-                has_some = member is not None and self._look(member)
-                self._round.popleft()
+            while waiting:
+                member = waiting.popleft()
+                if member.is_ready and not member.endings:
+                    has_some = self._read(member)
+                else:
+                    has_some = member.key in self._members and self._look(member)
                 if has_some:
+                    self._now, self._given = member, member.given
                     return True
+            self._now = None  # type: ignore[assignment]
             if not self._members and (give_up is None or self._is_closed):
                 return False
             if has_waited and give_up is not None and time.monotonic() >= give_up:
@@ -266,34 +279,36 @@ class Merge:
             self._gather(give_up)
             has_waited = True
 
-    def _look(self, member: Merged) -> bool:
-        """Take in what a stream has; say whether there is something to give."""
-        if not (member.has_bell and member.has_some):
-            member.take(_MemberBell(member.key, self._rung, self._waiter))
-        if member.is_over:
-            self._end(member)
+    def _read(self, member: Merged) -> bool:
+        """Read a stream that needs nothing else; say whether there is something to give."""
+        has_some = member.read()
+        if member.is_ready:
+            self._plan(member)
+        elif member.is_over:
+            return self._end(member)
         else:
-            if member.watched != member.fileno:
-                self._watch(member, member.fileno)
-            due = member.due()
-            if due <= 0:
-                self._again.append(member.key)
-            elif due < member.planned:
-                heapq.heappush(self._due, (due, member.key))
-                member.planned = due
-        if not member.has_some:
-            return False
-        self._now_giving = member
-        return True
-
-    def _end(self, member: Merged) -> bool:
-        """Let go of a stream that is over; say whether there is something to give."""
-        if member.watched >= 0:
             self._watch(member, -1)
-        member.end()
-        if member.has_ended:
-            self._members.pop(member.key, None)
+            self._again.append(member)
+        return has_some
+
+    def _look(self, member: Merged) -> bool:
+        """Take in what a stream has, whatever it needs; say whether there is something to give."""
+        member.take(_MemberBell(member.key, self._rung, self._waiter))
+        if member.is_over:
+            return self._end(member)
+        if member.watched != member.fileno:
+            self._watch(member, member.fileno)
+        self._plan(member)
         return member.has_some
+
+    def _plan(self, member: Merged) -> None:
+        """See to it that a stream is looked at again when its time has come."""
+        due = member.due()
+        if due <= 0:
+            self._again.append(member)
+        elif due < member.planned:
+            heapq.heappush(self._due, (due, member.key))
+            member.planned = due
 
     def _watch(self, member: Merged, fileno: int) -> None:
         """Wait for a stream's descriptor, or for none."""
@@ -302,7 +317,14 @@ class Merge:
             member.watched = -1
         if fileno >= 0:
             member.watched = fileno
-            self._waiter.watch(fileno, member.key)
+            self._waiter.watch(fileno, member)
+
+    def _end(self, member: Merged) -> bool:
+        """Let go of a stream that is over; say whether there is something to give."""
+        self._watch(member, -1)
+        if member.end():
+            self._members.pop(member.key, None)
+        return member.has_some
 
     def _gather(self, give_up: float | None) -> None:
         """Wait until there is something to look at, and make a round of it."""
@@ -312,20 +334,23 @@ class Merge:
             until = min(until, self._due[0][0])
         if give_up is not None:
             until = min(until, give_up)
-        rung, again = self._rung, self._again
+        waiting, rung, again = self._round, self._rung, self._again
         ready = self._waiter.wait(until - now, rung.__len__)
+        waiting.extend(ready)
         for _ in range(len(again)):
-            self._round.append(again.popleft())
+            waiting.append(again.popleft())
         for _ in range(len(rung)):
-            self._round.append(rung.popleft())
-        self._round.extend(ready)
+            member = self._members.get(rung.popleft())
+            if member is not None:
+                waiting.append(member)
+                member.is_ready = False
         now = time.monotonic()
         while self._due and self._due[0][0] <= now:
             moment, key = self._due[0]
             member = self._members.get(key)
             if member is not None and member.planned == moment:
                 member.planned = math.inf
-                self._round.append(key)
+                waiting.append(member)
             heapq.heappop(self._due)
 
     # --- the end ---------------------------------------------------------------------------------

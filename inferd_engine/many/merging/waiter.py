@@ -21,34 +21,36 @@ from inferd_engine.stream.turn import Bell
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inferd_engine.stream.merged import Merged
+
 
 class Waiter:
     """Wait for descriptors and the bell; for one thread at a time, but for ``ring()``."""
 
     def __init__(self) -> None:
         self._is_waiting = False
-        self._keys: dict[int, int] = {}  # by descriptor
+        self._members: dict[int, Merged] = {}  # by descriptor
         self._selector = selectors.DefaultSelector()
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
             end.setblocking(False)  # noqa: FBT003 - its only argument
         self._selector.register(self._reader, selectors.EVENT_READ)
 
-    def watch(self, fileno: int, key: int) -> None:
-        """Wait for a descriptor, too; ``key`` is given when it is readable."""
-        if fileno in self._keys:
+    def watch(self, fileno: int, member: Merged) -> None:
+        """Wait for a descriptor, too; ``member`` is given when it is readable."""
+        if fileno in self._members:
             self.forget(fileno)
-        self._keys[fileno] = key
+        self._members[fileno] = member
         self._selector.register(fileno, selectors.EVENT_READ)
 
     def forget(self, fileno: int) -> None:
         """Wait for a descriptor no more."""
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(fileno)
-        self._keys.pop(fileno, None)
+        self._members.pop(fileno, None)
 
-    def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[int]:
-        """Wait until something is readable, the bell rings or time is up; give the keys.
+    def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[Merged]:
+        """Wait until something is readable, the bell rings or time is up; give whose they are.
 
         Args:
             seconds: 0 or less does not wait.
@@ -59,8 +61,8 @@ class Waiter:
             found = self._selector.select(0.0 if has_rung() else max(0.0, seconds))
         finally:
             self._is_waiting = False
-        keys = self._keys
-        ready = [keys[key.fd] for key, _ in found if key.fd in keys]
+        members = self._members
+        ready = [members[key.fd] for key, _ in found if key.fd in members]
         if len(ready) < len(found):
             with contextlib.suppress(BlockingIOError):
                 self._reader.recv(4096)
@@ -88,7 +90,7 @@ class GreenWaiter(Waiter):
     def forget(self, fileno: int) -> None:
         """There is none."""
 
-    def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[int]:
+    def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[Merged]:
         """Wait until the bell rings or time is up."""
         self._bell.wait(0.0 if has_rung() else seconds)
         return []
