@@ -55,16 +55,20 @@ class Sender:
 
     def __init__(self) -> None:
         self._due: list[tuple[float, int, socket.socket, int, float]] = []
-        self._count = 0
+        self._begun: list[socket.socket] = []
 
     def begin(self, connection: socket.socket, body: dict[str, Any]) -> None:
-        """Begin an answer; its model says how many events, how many a second, and when."""
-        _, count, rate, share = body["model"].split(":")
+        """Begin an answer; the rest of it comes when as many have begun as its model says."""
         connection.sendall(HEAD + event("0"))
-        gap = 1 / float(rate)
-        begin = (time.monotonic() // gap + 2 + float(share)) * gap
-        heapq.heappush(self._due, (begin, self._count, connection, int(count) - 1, gap))
-        self._count += 1
+        streams, count, gap = body["model"].split(":")[1:]
+        self._begun.append(connection)
+        if len(self._begun) < int(streams):
+            return
+        begin = time.monotonic() + 0.5  # seconds: then whoever asked is waiting
+        for number, one in enumerate(self._begun):
+            moment = begin + float(gap) * number / len(self._begun)
+            heapq.heappush(self._due, (moment, number, one, int(count) - 1, float(gap)))
+        self._begun = []
 
     def send(self) -> float | None:
         """Send what is due; give for how long nothing is."""
@@ -148,8 +152,8 @@ class Window:
 
 
 def models(streams: int, count: int, rate: float) -> list[str]:
-    """Give what to ask for, so that the streams' events are evenly spread."""
-    return [f"spread:{count}:{rate}:{number / streams}" for number in range(streams)]
+    """Give what to ask for."""
+    return [f"spread:{streams}:{count}:{1 / rate}"] * streams
 
 
 def read_merged(address: str, numbers: list[int]) -> dict[str, float]:
@@ -274,7 +278,7 @@ def cancel_merged(address: str, numbers: list[int]) -> dict[str, float]:
 
 
 def _warm(ask: Callable[[str], Any], numbers: list[int]) -> None:
-    for _ in ask(f"spread:3:{numbers[2]}:0"):
+    for _ in ask(f"spread:1:3:{1 / numbers[2]}"):
         pass
     gc.collect()
 

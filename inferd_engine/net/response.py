@@ -80,6 +80,7 @@ class _GuardedFile(io.RawIOBase):
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, exchange: Exchange) -> None:
         self._raw = raw
         self._sock = sock
+        self.is_tls = isinstance(sock, ssl.SSLSocket)
         self._exchange = exchange
         self._grace = _GRACE
         self._grace_end = 0.0
@@ -246,7 +247,9 @@ class GuardedResponse(http.client.HTTPResponse):
         """Whether ``receive()`` has something though the connection may be silent."""
         chunks = self._chunks
         is_done = self.length == 0 if chunks is None else chunks.is_done or chunks.error is not None
-        return is_done or self.fp is None or self._buffered() or self._file.is_pending()
+        if is_done or self.fp is None or (self._has_buffer and self._buffered()):
+            return True
+        return self._file.is_tls and self._file.is_pending()
 
     def _buffered(self) -> bool:
         """Whether something came together with the headers that was not taken yet."""

@@ -62,6 +62,8 @@ class Body:
         self._content: Iterator[bytes] | None = None
         if not isinstance(self._raw, urllib3.response.HTTPResponse):
             self._content = response.iter_content(BLOCK)  # somebody's own idea of an answer
+        self.has_more: Callable[[], bool] = self._has_pieces_or_more
+        """Say whether ``read()`` has something though the connection may be silent."""
         self.can_wait = self._receiver is not None
         """Whether ``wait()`` waits, and ``read()`` gives up in time."""
         coding = "" if self._content else response.headers.get("content-encoding", "")
@@ -84,12 +86,6 @@ class Body:
     def fileno(self) -> int | None:
         """Return the descriptor that tells when ``read()`` has something; None if none does."""
         return self._receiver.descriptor() if self.can_wait and self._receiver else None
-
-    @property
-    def has_more(self) -> bool:
-        """Whether ``read()`` has something though the connection may be silent."""
-        has_piece = self._has_pieces and not self._is_plain
-        return has_piece or self._receiver is None or self._receiver.has_more()
 
     def read(self, give_up: float | None = None) -> bytes | None:
         """Return the next block, as soon as there is one; empty at the end of the body.
@@ -136,7 +132,12 @@ class Body:
                 return block
             self._pieces, self._has_pieces = self._codings.feed(block), True
             self._is_plain = self._codings.is_passive
+            if self._is_plain and self._receiver:
+                self.has_more = self._receiver.has_more
             self.can_wait = not self._codings.is_active and self.can_wait
+
+    def _has_pieces_or_more(self) -> bool:
+        return self._has_pieces or self._receiver is None or self._receiver.has_more()
 
     def drain(self, seconds: float) -> bool:
         """Read the end of a body whose answer was whole, so that its connection can be used again.

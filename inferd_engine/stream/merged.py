@@ -95,6 +95,7 @@ class Merged:
         self.endings = stream._endings  # noqa: SLF001 - one of us, here and below
         self._reading = stream._reading  # noqa: SLF001
         self._consumer = stream._consumer  # noqa: SLF001
+        self.source = self._reading.source
         self._hold = _Hold()
         self._has_bell = False
         self._is_led = False
@@ -136,7 +137,7 @@ class Merged:
         """Return the moment by ``time.monotonic()`` at which to come again, whatever happens."""
         if self.is_over or self._ahead is not None:
             return 0.0
-        return self._reading.source.due() if self._is_led else time.monotonic() + _LOOK
+        return self.source.due() if self._is_led else time.monotonic() + _LOOK
 
     # --- taking in -------------------------------------------------------------------------------
 
@@ -157,7 +158,7 @@ class Merged:
         if reading.outcome is not None:
             consumer.final = reading.outcome
             self.is_ready = False
-        elif not reading.source.can_wait:
+        elif not self.source.can_wait:
             self._follow()
         return bool(events)
 
@@ -200,7 +201,7 @@ class Merged:
         self._consumer.events, self.given = _Kept(events), events
 
     def _can_lead(self) -> bool:
-        source = self._reading.source
+        source = self.source
         fileno = source.fileno() if source.can_wait else None
         if fileno is None or (fileno >= 0 and are_threads_greenlets()):
             return False
@@ -218,7 +219,7 @@ class Merged:
             self.fileno = -1
             return False  # the worker rings when it has given the turn up
         self._ahead = self._consumer.buffer
-        reading.source.back()
+        self.source.back()
         self._is_led = True
         return True
 

@@ -253,7 +253,7 @@ class Merge:
 
     def _find(self, give_up: float | None) -> bool:
         now, waiting = self._now, self._round
-        if now is not None:
+        if now is not None and not now.is_ready:
             if now.has_some and not now.is_closed:
                 self._given = now.given
                 return True
@@ -283,7 +283,9 @@ class Merge:
         """Read a stream that needs nothing else; say whether there is something to give."""
         has_some = member.read()
         if member.is_ready:
-            self._plan(member)
+            due = member.source.due()
+            if due < member.planned:
+                self._plan(member, due)
         elif member.is_over:
             return self._end(member)
         else:
@@ -298,12 +300,11 @@ class Merge:
             return self._end(member)
         if member.watched != member.fileno:
             self._watch(member, member.fileno)
-        self._plan(member)
+        self._plan(member, member.due())
         return member.has_some
 
-    def _plan(self, member: Merged) -> None:
+    def _plan(self, member: Merged, due: float) -> None:
         """See to it that a stream is looked at again when its time has come."""
-        due = member.due()
         if due <= 0:
             self._again.append(member)
         elif due < member.planned:

@@ -1,7 +1,9 @@
 """What one thread waits for: descriptors that become readable, a bell, and the clock.
 
-``selectors`` takes the best that the system has.  Where threads are greenlets no descriptor is
-waited for, and the bell is one of theirs: a selector would stop them all.
+Where there is epoll it is asked directly: ``selectors`` makes an object of every answer, which is
+as much again.  Elsewhere ``selectors`` takes the best that the system has (``_Selector``).
+Where threads are greenlets no descriptor is waited for, and the bell is one of theirs: a selector
+would stop them all.
 
 A ring comes from any thread, signal handler or finalizer.  It takes no lock, and it costs a system
 call only while somebody waits: whoever is about to wait says so first and looks after that whether
@@ -11,9 +13,10 @@ something has come.
 from __future__ import annotations
 
 import contextlib
+import select
 import selectors
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inferd_engine.stream.consumer import are_threads_greenlets
 from inferd_engine.stream.turn import Bell
@@ -23,6 +26,21 @@ if TYPE_CHECKING:
 
     from inferd_engine.stream.merged import Merged
 
+_READABLE = getattr(select, "EPOLLIN", selectors.EVENT_READ)
+
+
+class _Selector:
+    """``selectors`` in the clothes of epoll."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self.register = self._selector.register
+        self.unregister = self._selector.unregister
+        self.close = self._selector.close
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        return [(key.fd, mask) for key, mask in self._selector.select(timeout)]
+
 
 class Waiter:
     """Wait for descriptors and the bell; for one thread at a time, but for ``ring()``."""
@@ -30,23 +48,23 @@ class Waiter:
     def __init__(self) -> None:
         self._is_waiting = False
         self._members: dict[int, Merged] = {}  # by descriptor
-        self._selector = selectors.DefaultSelector()
+        self._poll: Any = select.epoll() if hasattr(select, "epoll") else _Selector()
         self._reader, self._writer = socket.socketpair()
         for end in (self._reader, self._writer):
             end.setblocking(False)  # noqa: FBT003 - its only argument
-        self._selector.register(self._reader, selectors.EVENT_READ)
+        self._poll.register(self._reader.fileno(), _READABLE)
 
     def watch(self, fileno: int, member: Merged) -> None:
         """Wait for a descriptor, too; ``member`` is given when it is readable."""
         if fileno in self._members:
             self.forget(fileno)
         self._members[fileno] = member
-        self._selector.register(fileno, selectors.EVENT_READ)
+        self._poll.register(fileno, _READABLE)
 
     def forget(self, fileno: int) -> None:
         """Wait for a descriptor no more."""
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(fileno)
+        with contextlib.suppress(KeyError, ValueError, OSError):
+            self._poll.unregister(fileno)
         self._members.pop(fileno, None)
 
     def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[Merged]:
@@ -58,11 +76,11 @@ class Waiter:
         """
         self._is_waiting = True
         try:
-            found = self._selector.select(0.0 if has_rung() else max(0.0, seconds))
+            found = self._poll.poll(0.0 if seconds <= 0 or has_rung() else seconds)
         finally:
             self._is_waiting = False
         members = self._members
-        ready = [members[key.fd] for key, _ in found if key.fd in members]
+        ready = [members[fileno] for fileno, _ in found if fileno in members]
         if len(ready) < len(found):
             with contextlib.suppress(BlockingIOError):
                 self._reader.recv(4096)
@@ -76,7 +94,7 @@ class Waiter:
 
     def close(self) -> None:
         """Let go of what it waits with."""
-        self._selector.close()
+        self._poll.close()
         self._reader.close()
         self._writer.close()
 
