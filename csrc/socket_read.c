@@ -24,8 +24,6 @@ enum { LONGEST = 1000 * 1000 }; /* seconds: what an int holds of milliseconds, a
 /* Give poll()'s milliseconds, rounded up, so that nobody asks again before time is up. */
 static int milliseconds(double seconds)
 {
-    if (!(seconds > 0))
-        return 0;
     return seconds < LONGEST ? (int)(seconds * 1000) + 1 : LONGEST * 1000;
 }
 
@@ -45,7 +43,7 @@ ptrdiff_t socket_read(int fd, double seconds, struct http_chunks *chunks, char *
         chunks->consumed = 0;
     if (fd < 0) /* poll() would wait for nothing */
         return -EBADF;
-    ready = poll(&waited, 1, milliseconds(seconds));
+    ready = seconds > 0 ? poll(&waited, 1, milliseconds(seconds)) : 1; /* recv() tells as well */
     if (ready < 0)
         return failed();
     if (ready == 0)

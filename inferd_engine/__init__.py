@@ -68,6 +68,7 @@ _HOMES = {
     "inferd_engine.many.retrying": ("Retrying",),
     "inferd_engine.many.router": ("Router",),
     "inferd_engine.stream.token_stream": ("TokenStream",),
+    "inferd_engine.many.merging.merge": ("merge", "Merge"),
     "inferd_engine.stream.source": ("Source",),
     "inferd_engine.wire.sse.decoder": ("SSEDecoder", "ServerSentEvent"),
     "inferd_engine.wire.openai_request": ("request_from_resolved",),
@@ -182,6 +183,7 @@ if TYPE_CHECKING:
         ToolUse as ToolUse,
         Usage as Usage,
     )
+    from inferd_engine.many.merging.merge import Merge as Merge, merge as merge
     from inferd_engine.many.retry import Retry as Retry
     from inferd_engine.many.retrying import Retrying as Retrying
     from inferd_engine.many.router import Router as Router

@@ -85,6 +85,7 @@ MAY_IMPORT = {
     "many.breaker": (),
     "many.retrying": (*_ASKS_OTHERS, "many.retry"),
     "many.router": (*_ASKS_OTHERS, "many.breaker"),
+    "many.merging": (*_SPOKEN, "events", "cancel", "stream"),
     "testing": (DOOR, "net"),  # whoever makes clocks run faster has to reach them
     # The front door.  What notebooks show of values and streams is told there; those import it when
     # they are shown.

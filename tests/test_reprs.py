@@ -82,6 +82,7 @@ OBJECTS = {
     ],
     "Router": [ie.Router([ie.Mock()] * 50), ie.Router([ie.Mock()])],
     "CancelToken": [ie.CancelToken()],
+    "Merge": [ie.merge(), ie.merge(ie.Mock("a").stream("x") for _ in range(99))],
     "TokenStream": [ie.Mock("a").generate_v2(V2.resolve()), ie.Mock("a").stream("x")],
     "SSEDecoder": [ie.SSEDecoder()],
     "ServerSentEvent": [ie.ServerSentEvent(LONG, LONG, LONG), ie.ServerSentEvent("message", "")],

@@ -120,6 +120,14 @@ class ScriptSource(Source):
             return [self._ending]
         raise copy.copy(self._ending)  # the stream writes into it, and the script may be used again
 
+    def fileno(self) -> int:
+        """Nothing to wait for but the clock."""
+        return -1
+
+    def due(self) -> float:
+        """Return when the next event is."""
+        return self._due if self._delay and not self._is_cancelled else 0.0
+
     def cancel(self) -> None:
         """Wake whoever waits."""
         self._is_cancelled = True

@@ -116,6 +116,11 @@ class Deadlines:
             self._token_end += away
             self._away = None
 
+    @property
+    def end(self) -> float:
+        """The moment at which time is up, by ``time.monotonic()``; infinite for no limit."""
+        return min(self._phase_end, self._token_end, self.total_end)
+
     def left(self) -> float | None:
         """Return the seconds that a read may take, 0 or less if time is up; None for no limit."""
         end = min(self._phase_end, self._token_end, self.total_end)

@@ -54,6 +54,12 @@ class Receiver(Protocol):
     def wait(self) -> None:
         """Wait until there are some, outside of all parsing: what is raised in here costs none."""
 
+    def descriptor(self) -> int | None:
+        """Return what is readable when some have come; None where nothing tells."""
+
+    def has_more(self) -> bool:
+        """Whether ``receive()`` has something though the connection may be silent."""
+
     def receive(self, give_up: float | None = None) -> bytes | None:
         """Return the next of them, empty at the end; None if none came until ``give_up``.
 

@@ -24,6 +24,7 @@ import http.client
 import io
 import math
 import socket
+import ssl
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 from urllib3.util.wait import wait_for_read
 
 from inferd_engine.net.deadlines import SLICE
-from inferd_engine.net.socket_reader import BLOCK, socket_reader
+from inferd_engine.net.socket_reader import BLOCK, can_be_waited_for, socket_reader
 from inferd_engine.wire.http.chunks import chunked_decoder
 from inferd_engine.wire.http.framing import framing_of
 
@@ -79,6 +80,7 @@ class _GuardedFile(io.RawIOBase):
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, exchange: Exchange) -> None:
         self._raw = raw
         self._sock = sock
+        self.is_tls = isinstance(sock, ssl.SSLSocket)
         self._exchange = exchange
         self._grace = _GRACE
         self._grace_end = 0.0
@@ -113,6 +115,14 @@ class _GuardedFile(io.RawIOBase):
                 return
             if left is not None and left <= SLICE:
                 return
+
+    def descriptor(self) -> int | None:
+        """Return the socket's descriptor, where nobody stands between it and what is received."""
+        return self._sock.fileno() if can_be_waited_for(self._sock) else None
+
+    def is_pending(self) -> bool:
+        """Whether TLS holds what it has decrypted already."""
+        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
 
     def expect_body(self, chunks: ChunkedDecoder | None) -> None:
         """Receive a body from now on, by itself or in chunks."""
@@ -234,6 +244,18 @@ class GuardedResponse(http.client.HTTPResponse):
         is_done = self.length == 0 if self._chunks is None else self._chunks.is_done
         if self.fp is not None and not is_done and not self._buffered():
             self._file.wait()
+
+    def descriptor(self) -> int | None:
+        """Return the connection's descriptor, if it tells when there is something to receive."""
+        return self._file.descriptor() if self.fp is not None else None
+
+    def has_more(self) -> bool:
+        """Whether ``receive()`` has something though the connection may be silent."""
+        chunks = self._chunks
+        is_done = self.length == 0 if chunks is None else chunks.is_done or chunks.error is not None
+        if is_done or self.fp is None or (self._has_buffer and self._buffered()):
+            return True
+        return self._file.is_tls and self._file.is_pending()
 
     def _buffered(self) -> bool:
         """Whether something came together with the headers that was not taken yet."""

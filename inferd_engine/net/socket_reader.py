@@ -16,6 +16,7 @@ signal, so that a profiler's signals let no deadline pass.
 from __future__ import annotations
 
 import _socket  # what the interpreter itself put there, whoever has replaced socket's names
+import ssl
 from typing import TYPE_CHECKING, Protocol
 
 from inferd_engine._native import IMPLEMENTATION
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from inferd_engine.wire.http.chunks import ChunkedDecoder
 
 BLOCK = 65536  # bytes of a read at the most: many small HTTP chunks in one system call
-_SHORTEST = 0.001  # seconds: 0 would mean something else to a socket
+_SHORTEST = 0.001  # seconds: 0 would mean something else to sockets that others have made
+_NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class SocketReader(Protocol):
@@ -63,6 +65,16 @@ def socket_reader(sock: socket.socket, chunks: ChunkedDecoder | None) -> SocketR
     return PythonReader(sock, chunks)
 
 
+def can_be_waited_for(sock: socket.socket) -> bool:
+    """Whether a socket's descriptor tells when there is something to read, but for what TLS holds.
+
+    Not where somebody has replaced its ``recv`` and may hold back what has come.
+    """
+    recv = getattr(type(sock), "recv", None)
+    is_tls = isinstance(sock, ssl.SSLSocket) and recv is ssl.SSLSocket.recv
+    return recv is _socket.socket.recv or (is_tls and ssl.SSLSocket.__module__ == "ssl")
+
+
 class PythonReader:
     """The one in Python: the socket's timeout is set only when it has to be another."""
 
@@ -70,6 +82,7 @@ class PythonReader:
         self._sock = sock
         self._chunks = chunks
         self._timeout: float | None = None
+        self._is_plain = can_be_waited_for(sock)  # so that it may be asked without waiting
         self.taken = 0
 
     def read(self, size: int, seconds: float) -> bytes | None:
@@ -77,7 +90,7 @@ class PythonReader:
         chunks = self._chunks
         if chunks is not None and chunks.error is not None:
             raise chunks.error
-        seconds = max(seconds, _SHORTEST)
+        seconds = 0.0 if seconds <= 0 and self._is_plain else max(seconds, _SHORTEST)
         if seconds != self._timeout:
             self._timeout = seconds
             self._sock.settimeout(seconds)
@@ -87,6 +100,8 @@ class PythonReader:
         except TimeoutError as error:
             if error.errno is not None:  # the kernel's: the peer is gone
                 raise
+            return None
+        except _NOTHING_YET:
             return None
         self.taken = len(data)
         if chunks is None or not data:

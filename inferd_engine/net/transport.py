@@ -62,12 +62,15 @@ class Body:
         self._content: Iterator[bytes] | None = None
         if not isinstance(self._raw, urllib3.response.HTTPResponse):
             self._content = response.iter_content(BLOCK)  # somebody's own idea of an answer
+        self.has_more: Callable[[], bool] = self._has_pieces_or_more
+        """Say whether ``read()`` has something though the connection may be silent."""
         self.can_wait = self._receiver is not None
         """Whether ``wait()`` waits, and ``read()`` gives up in time."""
         coding = "" if self._content else response.headers.get("content-encoding", "")
         self._codings = undoing(coding)
         self._is_plain = False  # known to have no coding
         self._pieces: Iterator[bytes] = iter(())
+        self._has_pieces = False  # as far as is known
         self.bytes = 0
         """How many bytes were given, after decompression."""
 
@@ -79,6 +82,10 @@ class Body:
         if self.can_wait and self._receiver is not None:
             with contextlib.suppress(ConnectionAbortedError):  # cancelled: read() says so
                 self._receiver.wait()
+
+    def fileno(self) -> int | None:
+        """Return the descriptor that tells when ``read()`` has something; None if none does."""
+        return self._receiver.descriptor() if self.can_wait and self._receiver else None
 
     def read(self, give_up: float | None = None) -> bytes | None:
         """Return the next block, as soon as there is one; empty at the end of the body.
@@ -119,12 +126,18 @@ class Body:
             for piece in self._pieces:
                 if piece:
                     return piece
+            self._has_pieces = False
             block = self._receive(give_up)
             if not block:
                 return block
-            self._pieces = self._codings.feed(block)
+            self._pieces, self._has_pieces = self._codings.feed(block), True
             self._is_plain = self._codings.is_passive
+            if self._is_plain and self._receiver:
+                self.has_more = self._receiver.has_more
             self.can_wait = not self._codings.is_active and self.can_wait
+
+    def _has_pieces_or_more(self) -> bool:
+        return self._has_pieces or self._receiver is None or self._receiver.has_more()
 
     def drain(self, seconds: float) -> bool:
         """Read the end of a body whose answer was whole, so that its connection can be used again.

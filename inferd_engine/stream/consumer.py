@@ -55,7 +55,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_know_main_thread)
 
 
-def _are_threads_greenlets() -> bool:
+def are_threads_greenlets() -> bool:
     """Whether gevent or eventlet has put greenlets in the place of threads.
 
     An exception may be thrown into one wherever it waits (``gevent.Timeout``).
@@ -82,8 +82,9 @@ class Consumer:
 
     def __init__(self, reading: Reading, buffer: EventBuffer | None) -> None:
         self._reading = reading
-        self._buffer = buffer
-        self._is_greenlet = _are_threads_greenlets()
+        self.buffer = buffer
+        """What the worker fills; None if there is none."""
+        self._is_greenlet = are_threads_greenlets()
         self._late_since: float | None = None  # how long the deadline is known to have passed
         self.entry = Turn()
         """The right to be in here; it says whose it is, ``is_inside`` that it is used."""
@@ -104,7 +105,7 @@ class Consumer:
             me: The thread that asks.
             timeout: Seconds; None waits as long as it takes.
         """
-        buffer, reading = self._buffer, self._reading
+        buffer, reading = self.buffer, self._reading
         give_up = None if timeout is None else time.monotonic() + timeout
         if buffer is None or not (buffer.ready or buffer.queue):
             is_exposed = self._is_greenlet or (
@@ -122,6 +123,10 @@ class Consumer:
         if buffer is None:
             self.final = CLOSED  # who else has the turn, or had, is whoever closed the stream
             return 0
+        return self.take_ahead(buffer, give_up)
+
+    def take_ahead(self, buffer: EventBuffer, give_up: float | None) -> int | None:
+        """Move likewise what the worker has read ahead; wait for it until it is time to give up."""
         batch = self._await(buffer, give_up)
         if not batch:
             return None if self.final is None else 0
@@ -179,7 +184,7 @@ class Consumer:
         if late is not None and self._late_since is None:
             self._late_since = now
         is_overdue = self._late_since is not None and now - self._late_since > _OVERDUE
-        is_alive = worker is not None and worker.is_alive()
+        is_alive = (worker is not None and worker.is_alive()) or reading.post is None
         if is_alive and not is_overdue:
             return False
         if buffer.queue:

@@ -34,6 +34,7 @@ Which thread may set what; everything else is set once, when the stream is made:
     released_at     whoever has the turn, once
     visits          the consumer
     is_awaited      the consumer; the worker clears it when it is about to look at it
+    post            the consumer
     wants_room      the worker; the consumer clears it when it has made room
     turn, bells     anyone
     consumer.events, taken, final   the consumer; who closes the stream drops ``events``
@@ -92,6 +93,7 @@ class Reading:
         "is_awaited",
         "is_torn",
         "outcome",
+        "post",
         "released_at",
         "source",
         "started",
@@ -116,6 +118,8 @@ class Reading:
         """When the source was closed: nobody reads it after that."""
         self.visits = 0
         """How often the consumer has read for itself."""
+        self.post: object = None
+        """What the worker has whose place it is to read ahead; one that has another goes."""
         self.is_awaited = False
         """Whether the consumer, who could read for itself, waits for what the worker reads."""
         self.wants_room = False

@@ -21,6 +21,7 @@ cleared), and one that pushes its events (then nobody could make it wait).
 from __future__ import annotations
 
 import abc
+import math
 from typing import TYPE_CHECKING, ClassVar
 
 from inferd_engine.errors import InternalError
@@ -91,6 +92,22 @@ class Source(abc.ABC):
 
         Called before ``read()`` where a signal handler may raise and no worker could read instead.
         """
+
+    def fileno(self) -> int | None:
+        """Return what a thread that reads many sources waits on; None lets a worker read this one.
+
+        A descriptor that is readable when ``read()`` has something; -1 if there is none and the
+        clock alone tells (``due()``).  Asked where ``can_wait`` is true.
+        """
+        return None
+
+    def due(self) -> float:
+        """Return the moment by ``time.monotonic()`` at which to read though nothing has come.
+
+        A moment in the past says that ``read()`` has something now.  Asked after each ``read()`` of
+        a source that has a ``fileno()``.
+        """
+        return math.inf
 
     def away(self) -> None:  # noqa: B027 - most sources have no clock
         """Stop the clock of the upstream's silence: nobody reads, as the consumer is busy."""

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from inferd_engine.cancel import Cancellable, CancelToken, LiveSet
     from inferd_engine.events import Event
     from inferd_engine.notebook.page import Fold
+    from inferd_engine.stream.reading import Ending
     from inferd_engine.stream.source import Source
 
 
@@ -156,7 +157,20 @@ class TokenStream(Lifetime):
         self._reading.alarm.ring()
 
     def _finish(self) -> bool:
-        """End the stream, unless somebody has closed it; tell the ending once."""
+        """End the stream, and tell once how."""
+        ending = self._conclude()
+        if isinstance(ending, Done):
+            return operator.length_hint(self._consumer.events) > 0
+        if isinstance(ending, GenerateError) and not self._is_told:
+            self._is_told = True
+            raise ending.with_traceback(None)
+        return False
+
+    def _conclude(self) -> Ending:
+        """End the stream, unless somebody has closed it; return how it has ended.
+
+        ``Done`` is among the events then, if nobody was given it yet.
+        """
         consumer = self._consumer
         final = CLOSED if isinstance(consumer.final, RequestCancelledError) else consumer.final
         if isinstance(final, Done) and not self._is_told:
@@ -164,15 +178,11 @@ class TokenStream(Lifetime):
             consumer.events, self._is_told, consumer.taken = events, True, taken
         ending = self._endings.setdefault("ending", final or CLOSED)
         self._leave()
-        if isinstance(ending, Done):
-            return operator.length_hint(consumer.events) > 0
         if isinstance(ending, GenerateError) and not self._is_told:
             ending.request_id = ending.request_id or self.request_id
             if consumer.taken and not self._is_collected:
                 ending.retryable = False  # half an answer was given: only the caller can start over
-            self._is_told = True
-            raise ending.with_traceback(None)
-        return False
+        return ending
 
     def poll(self, timeout: float) -> Event | None:
         """Wait for the next event, but not for longer than ``timeout`` seconds.

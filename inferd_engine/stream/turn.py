@@ -13,6 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from typing import Protocol
+
+
+class Holder(Protocol):
+    """Who may have a turn: a thread, or what stands for whichever thread comes next."""
+
+    def is_alive(self) -> bool:
+        """Whether it may give up by itself what it has."""
 
 
 class Turn:
@@ -24,15 +32,15 @@ class Turn:
     __slots__ = ("_heirs", "_holder")
 
     def __init__(self) -> None:
-        self._holder: dict[str, threading.Thread] = {}
-        self._heirs: dict[threading.Thread, threading.Thread] = {}  # of those who died with it
+        self._holder: dict[str, Holder] = {}
+        self._heirs: dict[Holder, Holder] = {}  # of those who died with it
 
     def __bool__(self) -> bool:
         """Whether somebody has it, or died with it."""
         return bool(self._holder)
 
-    def take(self, me: threading.Thread) -> bool:
-        """Take it for this thread; False if a living thread has it that is another one."""
+    def take(self, me: Holder) -> bool:
+        """Take it for this thread; False if a living one has it that is another."""
         holder = self._holder.setdefault("holder", me)
         if holder is me:
             return True
@@ -41,7 +49,7 @@ class Turn:
         self._holder["holder"] = me  # nobody else may change it: the dead have one heir
         return True
 
-    def give(self, me: threading.Thread) -> None:
+    def give(self, me: Holder) -> None:
         """Give it up, if this thread has it."""
         if self._holder.get("holder") is me:
             self._holder.pop("holder", None)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from inferd_engine.errors import InternalError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # come since: each time twice as long, because a consumer that came will come again.
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
+_LOOK = 0.5  # seconds of reading after which it looks whether that is still its post
 _SLICE = 0.05  # seconds: how often a worker that waits for room looks at the clock
 
 
@@ -64,13 +66,14 @@ def start_worker(reading: Reading, buffer: EventBuffer, consumer: Consumer) -> N
     Raises:
         InternalError: No thread can be started.
     """
+    post = object()
     worker = threading.Thread(
         target=read_ahead,
-        args=(reading, buffer),
+        args=(reading, buffer, post),
         name=f"inferd-engine-worker-{next(_numbers)}",
         daemon=True,
     )
-    consumer.worker = worker
+    consumer.worker, reading.post = worker, post
     try:
         worker.start()
     except RuntimeError as error:
@@ -82,16 +85,17 @@ def start_worker(reading: Reading, buffer: EventBuffer, consumer: Consumer) -> N
         ) from error
 
 
-def read_ahead(reading: Reading, buffer: EventBuffer) -> None:
-    """Read while the consumer does not: the worker's whole life."""
+def read_ahead(reading: Reading, buffer: EventBuffer, post: object) -> None:
+    """Read while the consumer does not: the worker's whole life, as long as the post is its own."""
     me = threading.current_thread()
     out_of_time: GenerateError | None = None
     try:
-        out_of_time = _take_turns(reading, buffer, me)
+        out_of_time = _take_turns(reading, buffer, me, post)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the consumer has to hear of it
         reading.fail(error)
     try:
-        _end(reading, buffer, me, out_of_time)
+        if out_of_time is not None or reading.is_over or reading.post is post:
+            _end(reading, buffer, me, out_of_time)
     except BaseException as error:  # noqa: BLE001 - likewise, as the last word of a dead thread
         reading.fail(error)
     finally:
@@ -114,18 +118,18 @@ def _end(
 
 
 def _take_turns(
-    reading: Reading, buffer: EventBuffer, me: threading.Thread
+    reading: Reading, buffer: EventBuffer, me: threading.Thread, post: object
 ) -> GenerateError | None:
     """Read whenever the consumer has not for a while; give the error if time ran out meanwhile."""
     pause = _FIRST_PAUSE if reading.source.can_wait else 0.0
-    while not reading.is_over:
+    while not reading.is_over and reading.post is post:
         visits = reading.visits
         reading.alarm.wait(pause)
         if reading.visits != visits or not reading.turn.take(me):
             pause = max(_FIRST_PAUSE, min(2 * pause, _LONGEST_PAUSE))
             continue
         reading.check_torn()
-        out_of_time = _read_on(reading, buffer)
+        out_of_time = _read_on(reading, buffer, post)
         if out_of_time is not None or reading.outcome is not None:
             return out_of_time  # with the turn
         reading.turn.give(me)
@@ -133,13 +137,15 @@ def _take_turns(
     return None
 
 
-def _read_on(reading: Reading, buffer: EventBuffer) -> GenerateError | None:
+def _read_on(reading: Reading, buffer: EventBuffer, post: object) -> GenerateError | None:
     """Read, with the turn, until the end or until the consumer waits."""
     source = reading.source
     source.back()
     while not reading.is_over:
-        events = reading.step()
+        events = reading.step(time.monotonic() + _LOOK if source.can_wait else None)
         if not events:
+            if reading.post is not post and reading.outcome is None:
+                return None
             continue
         source.away()
         is_awaited, reading.is_awaited = reading.is_awaited, False
@@ -149,7 +155,9 @@ def _read_on(reading: Reading, buffer: EventBuffer) -> GenerateError | None:
             reading.is_torn = False
             return out_of_time
         reading.is_torn = False
-        if is_awaited and source.can_wait and reading.outcome is None:
+        if reading.outcome is None and (
+            reading.post is not post or (is_awaited and source.can_wait)
+        ):
             return None
         source.back()
     return None

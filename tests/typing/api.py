@@ -156,6 +156,23 @@ def open_streams(backend: ie.Backend, token: ie.CancelToken) -> None:
     backend.open_stream(event for event in events)
 
 
+def read_many(backend: ie.Backend) -> None:
+    """Read many streams in one thread."""
+    with ie.merge(backend.stream(str(number)) for number in range(3)) as merge:
+        assert_type(merge, ie.Merge)
+        merge.add(backend.stream("x"))
+        pair = merge.poll(1.0)
+        if pair is not None:
+            assert_type(pair[0], ie.TokenStream)
+        for stream, event in merge:
+            if isinstance(event, ie.GenerateError):
+                assert_type(event.retryable, bool)
+            elif event.type == "text":
+                assert_type(event.delta, str)
+            elif event.type == "done":
+                assert_type(stream.done, ie.Done | None)
+
+
 def first_text(request: ie.ResolvedV2) -> str:
     """Answer with what was asked."""
     return "".join(b.text for b in request.messages[0].content if isinstance(b, ie.TextBlock))

@@ -81,6 +81,7 @@ class AnswerSource(Source):
         self._body = body
         self._answer = answer
         self._exchange = exchange
+        self._deadlines = exchange.deadlines
         self._early: list[tuple[Sequence[Event], int]] = []  # read before there was a stream
         self._rest: Iterator[tuple[Event, int]] | None = None
         self._size = 0  # of what was read last
@@ -114,6 +115,16 @@ class AnswerSource(Source):
         if not self._early and self._rest is None:
             self._body.wait()
 
+    def fileno(self) -> int | None:
+        """Return the connection's descriptor, if it is one that can be waited for."""
+        return self._body.fileno()
+
+    def due(self) -> float:
+        """Return when to read: now if something is here already, else when time is up."""
+        if self._rest is not None or self._early or self._body.has_more():
+            return 0.0
+        return self._deadlines.end
+
     def read(self, give_up: float | None) -> Sequence[Event]:
         """Wait for what comes next; give its events, or none if nothing came until ``give_up``.
 
@@ -122,7 +133,7 @@ class AnswerSource(Source):
         """
         if self._early or self._rest is not None:
             return self._read_aside()
-        answer, deadlines = self._answer, self._exchange.deadlines
+        answer, deadlines = self._answer, self._deadlines
         try:
             block = self._body.read(give_up)
         except DeadlineError as error:

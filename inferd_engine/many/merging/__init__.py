@@ -1,0 +1,1 @@
+"""Many streams, read by one thread."""

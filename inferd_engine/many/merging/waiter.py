@@ -1,0 +1,126 @@
+"""What one thread waits for: descriptors that become readable, a bell, and the clock.
+
+Where there is epoll it is asked directly: ``selectors`` makes an object of every answer, which is
+as much again.  Elsewhere ``selectors`` takes the best that the system has (``_Selector``).
+Where threads are greenlets no descriptor is waited for, and the bell is one of theirs: a selector
+would stop them all.
+
+A ring comes from any thread, signal handler or finalizer.  It takes no lock, and it costs a system
+call only while somebody waits: whoever is about to wait says so first and looks after that whether
+something has come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import selectors
+import socket
+from typing import TYPE_CHECKING, Any
+
+from inferd_engine.stream.consumer import are_threads_greenlets
+from inferd_engine.stream.turn import Bell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inferd_engine.stream.merged import Merged
+
+_READABLE = getattr(select, "EPOLLIN", selectors.EVENT_READ)
+
+
+class _Selector:
+    """``selectors`` in the clothes of epoll."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self.register = self._selector.register
+        self.unregister = self._selector.unregister
+        self.close = self._selector.close
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        return [(key.fd, mask) for key, mask in self._selector.select(timeout)]
+
+
+class Waiter:
+    """Wait for descriptors and the bell; for one thread at a time, but for ``ring()``."""
+
+    def __init__(self) -> None:
+        self._is_waiting = False
+        self._members: dict[int, Merged] = {}  # by descriptor
+        self._poll: Any = select.epoll() if hasattr(select, "epoll") else _Selector()
+        self._reader, self._writer = socket.socketpair()
+        for end in (self._reader, self._writer):
+            end.setblocking(False)  # noqa: FBT003 - its only argument
+        self._poll.register(self._reader.fileno(), _READABLE)
+
+    def watch(self, fileno: int, member: Merged) -> None:
+        """Wait for a descriptor, too; ``member`` is given when it is readable."""
+        if fileno in self._members:
+            self.forget(fileno)
+        self._members[fileno] = member
+        self._poll.register(fileno, _READABLE)
+
+    def forget(self, fileno: int) -> None:
+        """Wait for a descriptor no more."""
+        with contextlib.suppress(KeyError, ValueError, OSError):
+            self._poll.unregister(fileno)
+        self._members.pop(fileno, None)
+
+    def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[Merged]:
+        """Wait until something is readable, the bell rings or time is up; give whose they are.
+
+        Args:
+            seconds: 0 or less does not wait.
+            has_rung: Whether it has, before it was known that somebody waits.
+        """
+        self._is_waiting = True
+        try:
+            found = self._poll.poll(0.0 if seconds <= 0 or has_rung() else seconds)
+        finally:
+            self._is_waiting = False
+        members = self._members
+        ready = [members[fileno] for fileno, _ in found if fileno in members]
+        if len(ready) < len(found):
+            with contextlib.suppress(BlockingIOError):
+                self._reader.recv(4096)
+        return ready
+
+    def ring(self) -> None:
+        """Wake who waits."""
+        if self._is_waiting:
+            with contextlib.suppress(OSError):  # full: it is awake; closed: nobody is there
+                self._writer.send(b"!")
+
+    def close(self) -> None:
+        """Let go of what it waits with."""
+        self._poll.close()
+        self._reader.close()
+        self._writer.close()
+
+
+class GreenWaiter(Waiter):
+    """Wait for the bell alone, as greenlets have to."""
+
+    def __init__(self) -> None:
+        self._bell = Bell()
+
+    def forget(self, fileno: int) -> None:
+        """There is none."""
+
+    def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[Merged]:
+        """Wait until the bell rings or time is up."""
+        self._bell.wait(0.0 if has_rung() else seconds)
+        return []
+
+    def ring(self) -> None:
+        """Wake who waits, or who will."""
+        self._bell.ring()
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+def waiter() -> Waiter:
+    """Return the one for the threads that there are."""
+    return GreenWaiter() if are_threads_greenlets() else Waiter()
