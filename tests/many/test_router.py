@@ -25,7 +25,7 @@ from inferd_engine.testing import (
 )
 
 HAS_NOTES = sys.version_info >= (3, 11)
-SOON = 5.0  # seconds: what takes milliseconds, on a busy machine
+SOON = 10.0  # seconds: what takes milliseconds, on a busy machine
 CUT = ["half", ie.StreamInterruptedError("cut")]
 
 
