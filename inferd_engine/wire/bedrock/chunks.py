@@ -149,7 +149,7 @@ def _in_words_of_messages(event: str, value: dict[str, Any]) -> Iterator[_Said]:
     if event == "contentBlockStart":
         call = object_in(object_in(value.get("start")).get("toolUse"))
         if call:
-            yield _begin(index, {"type": "tool_use", "id": call.get("toolUseId"), **_named(call)})
+            yield _begin(index, _call(call))
     elif event == "contentBlockDelta":
         yield from _delta(index, object_in(value.get("delta")))
     elif event == "contentBlockStop":
@@ -181,8 +181,7 @@ def _whole_block(index: int, block: dict[str, Any]) -> Iterator[_Said]:
     call = object_in(block.get("toolUse"))
     thought = object_in(block.get("reasoningContent"))
     if call:
-        given = {"id": call.get("toolUseId"), "input": call.get("input"), **_named(call)}
-        yield _begin(index, {"type": "tool_use", **given})
+        yield _begin(index, {**_call(call), "input": call.get("input")})
     yield from _delta(index, {**block, "toolUse": None})
     yield from _delta(index, {"reasoningContent": thought.get("reasoningText")})
     yield "content_block_stop", {"index": index}
@@ -192,5 +191,7 @@ def _begin(index: int | None, block: dict[str, Any]) -> _Said:
     return "content_block_start", {"index": index, "content_block": block}
 
 
-def _named(call: dict[str, Any]) -> dict[str, Any]:
-    return {"name": call.get("name")}
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    """Give the beginning of a call; of a tool that Bedrock runs by itself its type says so."""
+    kind = call.get("type") or "tool_use"
+    return {"type": kind, "id": call.get("toolUseId"), "name": call.get("name")}

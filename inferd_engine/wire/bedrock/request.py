@@ -172,7 +172,11 @@ def _document(block: Mapping[str, Any]) -> dict[str, Any]:
         source = {**source, "type": "base64", "data": encoded}
     held = _bytes_of(source, "a document")
     media_type = source["media_type"]
-    kind = _FORMATS.get(media_type, media_type.rpartition("/")[2])
+    kind = _FORMATS.get(media_type)
+    if kind is None:
+        raise AttachmentUnsupportedError(
+            f"a document is of type {media_type}: Bedrock takes {', '.join(_FORMATS)}"
+        )
     stem = block.get("title", "").removesuffix(f".{kind}")
     name = _NOT_IN_NAMES.sub(" ", stem)[:_LONGEST_NAME].strip() or "document"
     return {"format": kind, "name": name, **held}

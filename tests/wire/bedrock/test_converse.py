@@ -171,6 +171,24 @@ def test_what_has_no_words(fields, words):
         mapped(turn("user", *content), settings=settings, **fields)
 
 
+def test_refusals_name_the_protocol():
+    """Whoever asks Bedrock is not told of Anthropic's words."""
+    for fields in ({"seed": 1}, {"response_format": {"type": "json_object"}}):
+        with pytest.raises(ie.UnsupportedError) as caught:
+            mapped(ie.user("a"), **fields, settings={"spoken": "Bedrock's Converse"})
+        assert "Bedrock's Converse" in str(caught.value)
+        assert "Anthropic" not in str(caught.value)
+
+
+@pytest.mark.parametrize("media_type", ["application/rtf", "image/png", "text/xml"])
+def test_documents_of_other_kinds(media_type):
+    """The kinds of documents are nine: others are refused with those that are taken."""
+    shown = {"attachments": [ie.DocumentAttachment("d", b"x", media_type=media_type)]}
+    with pytest.raises(ie.AttachmentUnsupportedError, match=media_type) as caught:
+        mapped(turn("user", ie.TextBlock("a"), ie.DocumentBlock("d")), **shown)
+    assert "application/pdf" in str(caught.value)
+
+
 # --- answers -------------------------------------------------------------------------------------
 
 
@@ -394,6 +412,32 @@ def test_a_cut_call(size):
     assert (events, done.stop_reason) == ([], ie.StopReason.MAX_TOKENS)
     _, error = read(b"".join([*body, *end("tool_use")]), size)
     assert isinstance(error, ie.ToolCallMalformedError)
+
+
+@both
+def test_tools_of_the_server(size):
+    """What Bedrock runs by itself is no call, and its result says nothing."""
+    own = {"toolUseId": "s", "name": "nova_grounding", "type": "server_tool_use"}
+    body = [
+        START,
+        event("contentBlockStart", contentBlockIndex=0, start={"toolUse": own}),
+        delta(0, toolUse={"input": '{"q": 1}'}),
+        stop(0),
+        event("contentBlockStart", contentBlockIndex=1, start={"toolResult": {"toolUseId": "s"}}),
+        delta(1, toolResult=[{"text": "found"}]),
+        stop(1),
+        delta(2, text="so"),
+        stop(2),
+        *end("end_turn"),
+    ]
+    events, done = read(b"".join(body), size)
+    assert events == [ie.TextDelta("so")]
+    assert done.stop_reason == ie.StopReason.END_TURN
+    content = [{"toolUse": {**own, "input": {"q": 1}}}, {"text": "so"}]
+    whole = {**WHOLE, "output": {"message": {"content": content}}, "stopReason": "end_turn"}
+    events, done = read(json.dumps(whole).encode(), size)
+    assert events == [ie.TextDelta("so")]
+    assert done.stop_reason == ie.StopReason.END_TURN
 
 
 def test_what_nobody_knows():
