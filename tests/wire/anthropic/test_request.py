@@ -253,6 +253,13 @@ def base64_source(kind, data):
             },
         ),
         (
+            ie.ImageAttachment.at("x", "data:image/JPG;base64,QUJD"),
+            {
+                "type": "image",
+                "source": {"type": "base64", "media_type": "image/jpeg", "data": "QUJD"},
+            },
+        ),
+        (
             ie.DocumentAttachment("x", PDF, name="a.pdf"),
             {"type": "document", "source": base64_source("application/pdf", PDF), "title": "a.pdf"},
         ),
@@ -268,7 +275,7 @@ def base64_source(kind, data):
             {"type": "document", "source": {"type": "url", "url": "https://h/a.pdf"}},
         ),
     ],
-    ids=["png", "url", "data url", "pdf", "text", "pdf by address"],
+    ids=["png", "url", "data url", "jpg", "pdf", "text", "pdf by address"],
 )
 def test_images_and_documents(attachment, wanted):
     """They are shown in the user's words and in the results of tools."""

@@ -180,6 +180,18 @@ def test_refusals_name_the_protocol():
         assert "Anthropic" not in str(caught.value)
 
 
+def test_images_of_other_kinds():
+    """The kinds of images are four."""
+    for kind, wanted in (("jpg", "jpeg"), ("webp", "webp")):
+        shown = {"attachments": [ie.ImageAttachment.at("i", f"data:image/{kind};base64,QUJD")]}
+        body = mapped(turn("user", ie.ImageBlock("i")), **shown)
+        image = body["messages"][0]["content"][0]["image"]
+        assert image == {"format": wanted, "source": {"bytes": "QUJD"}}
+    shown = {"attachments": [ie.ImageAttachment.at("i", "data:image/svg+xml;base64,QUJD")]}
+    with pytest.raises(ie.AttachmentUnsupportedError, match=r"image/svg\+xml.*image/png"):
+        mapped(turn("user", ie.ImageBlock("i")), **shown)
+
+
 @pytest.mark.parametrize("media_type", ["application/rtf", "image/png", "text/xml"])
 def test_documents_of_other_kinds(media_type):
     """The kinds of documents are nine: others are refused with those that are taken."""
