@@ -12,6 +12,7 @@ the message is put together as there (``wire.anthropic.message``).  What differs
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from inferd_engine.events import Done, TokenEventV2, ToolUse
+
+_log = logging.getLogger("inferd_engine")
 
 _CUT = "the answer was cut: the upstream ended it without a stop reason"
 _COUNTS = {
@@ -86,6 +89,7 @@ class ConverseAccumulator:
         except ValueError:
             value = {}
             self.skipped += 1
+            _log.warning("skipped a payload of %d characters that is not JSON", len(payload))
         if event.startswith("error:"):
             raise upstream_error(event.partition(":")[2], value, request_id=self._request_id)
         if event == "message":

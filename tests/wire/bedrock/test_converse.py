@@ -461,6 +461,16 @@ def test_what_nobody_knows():
     assert isinstance(done, ie.Done)
 
 
+def test_a_payload_that_cannot_be_read(caplog):
+    """It is left out, counted and told, as for every protocol; its words are nobody's to log."""
+    headers = [(":message-type", 7, "event"), (":event-type", 7, "contentBlockDelta")]
+    answer = Answer()
+    answer.feed(START + encoded(headers, b"{oops") + delta(0, text="x") + b"".join(end()))
+    assert answer.skipped == 1
+    assert "skipped a payload of 5 characters that is not JSON" in caplog.text
+    assert "oops" not in caplog.text
+
+
 def test_raw():
     """Every payload is there for those who ask."""
     events, _ = read(b"".join([START, delta(0, text="x"), *end()]), include_raw=True)
