@@ -316,6 +316,19 @@ def test_the_manual():
         names[name].close()
 
 
+def test_a_guardrail_stays_beside_fields_of_a_call(ask):
+    """What a call says of it is added, and takes nothing of it away."""
+    backend = ask(text_reply("x"), text_reply("x"), guardrail_id="g")
+    backend.complete("x", extra_body={"guardrailConfig": {"trace": "enabled"}})
+    assert backend.upstream.requests[0].json["guardrailConfig"] == {
+        "guardrailIdentifier": "g",
+        "guardrailVersion": "DRAFT",
+        "trace": "enabled",
+    }
+    backend.complete("x", extra_body={"guardrailConfig": {"guardrailVersion": "2"}})
+    assert backend.upstream.requests[1].json["guardrailConfig"]["guardrailVersion"] == "2"
+
+
 def test_a_model_is_needed(ask):
     """Without a model there is no address."""
     with pytest.raises(ie.InvalidRequestError, match="model is empty"):

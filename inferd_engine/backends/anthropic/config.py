@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "ANTHROPIC_AUTH_TOKEN"  # noqa: S105 - its name
 """The variable whose key is a bearer token."""
 _CACHES = (False, True, "5m", "1h")
-_DIALECT = [field.name for field in attrs.fields(Dialect)]
+_DIALECT = [field.name for field in attrs.fields(Dialect) if field.default is attrs.NOTHING]
 
 
 def _to_betas(value: Sequence[str]) -> Any:  # what is none is left for the check

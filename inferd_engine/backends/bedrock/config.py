@@ -124,6 +124,7 @@ class BedrockConfig(Upstream):
             vision=self.vision,
             documents=self.documents,
             extra_body=self.extra_body,
+            spoken="Bedrock's Converse",
         )
 
     @classmethod
