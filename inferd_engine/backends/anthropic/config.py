@@ -45,6 +45,10 @@ def _check_betas(_: Any, field: Any, value: tuple[str, ...]) -> None:
             )
 
 
+# Headers that fields say: what is mapped depends on them.
+_FIELDS = {"anthropic-version": "version", "anthropic-beta": "betas"}
+
+
 @attrs.frozen(kw_only=True)
 class AnthropicConfig(Upstream):
     """Say where the upstream is and what it is like.
@@ -86,6 +90,12 @@ class AnthropicConfig(Upstream):
     cache: bool | Literal["5m", "1h"] = attrs.field(default=False, validator=check_one_of(*_CACHES))
     vision: bool = switch(default=True)
     documents: bool = switch(default=True)
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        for name in self.headers:
+            if field := _FIELDS.get(name.lower()):
+                raise InvalidRequestError(f"headers[{name!r}] cannot be set: give {field}")
 
     @property
     def dialect(self) -> Dialect:

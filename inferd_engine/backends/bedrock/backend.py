@@ -130,7 +130,7 @@ class Bedrock(HttpBackend[BedrockConfig]):
 
     def _authorize(self, key: Secret, request: PreparedRequest) -> PreparedRequest:
         super()._authorize(key, request)
-        if not key:
+        if not key and "authorization" not in map(str.lower, self.config.headers):
             sign(request, self.config)
         return request
 
