@@ -20,6 +20,7 @@ from inferd_engine.backends.llamacpp.apart import Apart, waiting
 from inferd_engine.backends.llamacpp.context import Context
 from inferd_engine.backends.llamacpp.embedder import Embedder
 from inferd_engine.backends.llamacpp.model import Model
+from inferd_engine.backends.llamacpp.projector import Projector
 from inferd_engine.backends.llamacpp.slots import Slots
 from inferd_engine.errors import NotReadyError, RequestCancelledError
 
@@ -35,8 +36,10 @@ class Loaded:
 
     def __init__(self, config: LlamaCppConfig, flag: AbortFlag) -> None:
         self.model = Model(config, flag)
-        contexts = [Context(self.model, config) for _ in range(config.n_parallel)]
+        self.projector = Projector(config, self.model, flag) if config.mmproj_path else None
+        contexts = [Context(self.model, config, self.projector) for _ in range(config.n_parallel)]
         self.size = contexts[0].size
+        self.one_go = contexts[0].one_go
         self.has_memory = contexts[0].has_memory
         self.embedder = Embedder(self.model, config) if config.embed else None
         self.slots = Slots(contexts, config.max_waiting)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from inferd_engine.backends.llamacpp.answer import Answer
     from inferd_engine.backends.llamacpp.context import Context
     from inferd_engine.backends.llamacpp.engine import Loaded
+    from inferd_engine.backends.llamacpp.projector import Entry, Prompt
     from inferd_engine.backends.llamacpp.sampling import Sampler
     from inferd_engine.errors import DeadlinePhase, GenerateError
     from inferd_engine.events import Event
@@ -109,7 +110,7 @@ class LlamaSource(Source):
 
     Args:
         loaded: The model, and where to have a context from.
-        tokens: The prompt.
+        prompt: What is read.
         sampler: Chooses tokens.
         answer: Makes events of them.
         max_tokens: How many to generate at the most.
@@ -123,7 +124,7 @@ class LlamaSource(Source):
     def __init__(
         self,
         loaded: Loaded,
-        tokens: Sequence[int],
+        prompt: Prompt,
         sampler: Sampler,
         answer: Answer,
         *,
@@ -133,8 +134,8 @@ class LlamaSource(Source):
     ) -> None:
         self.model = model
         self._loaded = loaded  # nothing of it is freed while it computes
-        self._tokens = tokens
-        self._unread: Sequence[int] = tokens
+        self._tokens, self._images = tokens, _ = prompt
+        self._unread: Sequence[Entry] = tokens
         self._sampler = sampler
         self._answer = answer
         self._left = max_tokens
@@ -159,7 +160,7 @@ class LlamaSource(Source):
             self._check_flag()
             if self._context is None:
                 return self._wait()
-            read = self._context.read(self._unread)
+            read = self._context.read(self._unread, self._images)
             self._unread = self._unread[read:]
             return [] if self._unread else self._next(self._context)
         except RequestCancelledError:
