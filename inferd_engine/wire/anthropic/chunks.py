@@ -24,7 +24,7 @@ from inferd_engine.wire.answer.error_kinds import is_error
 from inferd_engine.wire.answer.payload_documents import DONE, SKIPPED, documents_in
 from inferd_engine.wire.anthropic.errors import upstream_error
 from inferd_engine.wire.anthropic.message import HANDLED, Message
-from inferd_engine.wire.anthropic.plain_chunks import plain_delta, plain_deltas
+from inferd_engine.wire.anthropic.plain_chunks import said_plainly
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
 from inferd_engine.wire.text.json_shapes import object_in, objects_in
 from inferd_engine.wire.text.printable import printable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from inferd_engine.events import Done, TokenEventV2, ToolUse
-    from inferd_engine.wire.anthropic.plain_chunks import PlainDelta
+    from inferd_engine.wire.answer.likeness import Said
 
 _log = logging.getLogger("inferd_engine")
 
@@ -112,27 +112,29 @@ class MessageAccumulator:
         if self.is_done:
             return
         if event != "error" and not self._message.is_delicate:
-            delta = plain_delta(payload)
-            if delta is not None:
-                self._add_plain(events, [delta])
+            said = said_plainly(payload)
+            if said is not None:
+                self.add_plain(events, said)
                 return
         try:
             events.extend(self._take(payload, event))
         except RecursionError:
             self._skip("a payload that is nested too deeply")
 
-    def ingest_plain(self, events: list[TokenEventV2], payloads: str) -> int:
-        """Add the events of payloads, one a line, if all of them add to one block; give how many.
+    @property
+    def is_steady(self) -> bool:
+        """Whether plain payloads do nothing but add text."""
+        return not (self._message.is_delicate or self.is_done)
 
-        Returns:
-            How many payloads there were; 0 if they are anything else, and nothing was taken.
-        """
-        if self._message.is_delicate or self.is_done:
-            return 0
-        deltas = plain_deltas(payloads)
-        if deltas:
-            self._add_plain(events, deltas)
-        return len(deltas)
+    def plain(self, payload: str) -> Said | None:
+        """Return what a payload says, and of which block; None if it is not plain."""
+        return said_plainly(payload)
+
+    def add_plain(self, events: list[TokenEventV2], said: Said) -> None:
+        """Add the events of plain payloads."""
+        self._message.add_plain(events, said)
+        self._has_payload = self._saw_answer = True
+        self._lost_end = False
 
     def finalize(self) -> list[TokenEventV2]:
         """End the answer: give the tool calls that were held, and ``Done``.
@@ -178,11 +180,6 @@ class MessageAccumulator:
         return self._message.done()
 
     # --- one payload -----------------------------------------------------------------------------
-
-    def _add_plain(self, events: list[TokenEventV2], deltas: list[PlainDelta]) -> None:
-        self._message.add_plain(events, deltas)
-        self._has_payload = self._saw_answer = True
-        self._lost_end = False
 
     def _take(self, payload: bytes | str, event: str) -> Iterator[TokenEventV2]:
         text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")

@@ -43,7 +43,7 @@ from inferd_engine.wire.openai.choice_ends import error_in_choice, word_in_choic
 from inferd_engine.wire.openai.choices import Choices
 from inferd_engine.wire.openai.deltas import Deltas
 from inferd_engine.wire.openai.errors import upstream_error
-from inferd_engine.wire.openai.plain_chunks import add_events, model_of, plain_delta, plain_deltas
+from inferd_engine.wire.openai.plain_chunks import model_of, said_plainly
 from inferd_engine.wire.openai.usage import merged_usage
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
 from inferd_engine.wire.text.json_shapes import object_in, objects_in
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from inferd_engine.events import TokenEventV2, ToolUse
-    from inferd_engine.wire.openai.plain_chunks import PlainDelta
+    from inferd_engine.wire.answer.likeness import Said
 
 _log = logging.getLogger("inferd_engine")
 
@@ -145,33 +145,32 @@ class ChunkAccumulator:
         if self.is_done:
             return
         if event != "error" and not self._is_delicate:
-            delta = plain_delta(payload)
-            if delta is not None:
+            said = said_plainly(payload)
+            if said is not None:
                 if not (self.model or self._deltas.saw_text):
                     self.model = model_of(payload)
-                self._add_plain(events, [delta])
+                self.add_plain(events, said)
                 return
         try:
             events.extend(self._take(payload, event))
         except RecursionError:
             self._skip("a payload that is nested too deeply")
 
-    def ingest_plain(self, events: list[TokenEventV2], payloads: str) -> int:
-        """Add the events of payloads, one a line, if all of them are plain; give how many.
+    @property
+    def is_steady(self) -> bool:
+        """Whether plain payloads do nothing any more but add text."""
+        return self._deltas.saw_text and not (self._is_delicate or self._lost_end or self.is_done)
 
-        Returns:
-            How many payloads there were; 0 if one of them is not plain, and nothing was taken.
-        """
-        if self._is_delicate or self.is_done:
-            return 0
-        deltas = plain_deltas(payloads)
-        if deltas and self._deltas.saw_text and not self._lost_end:
-            add_events(events, deltas)  # which changes nothing here
-        elif deltas:
-            if not self.model:
-                self.model = model_of(payloads.partition("\n")[0])
-            self._add_plain(events, deltas)
-        return len(deltas)
+    def plain(self, payload: str) -> Said | None:
+        """Return what a payload says; None if it is not plain."""
+        return said_plainly(payload)
+
+    def add_plain(self, events: list[TokenEventV2], said: Said) -> None:
+        """Add the events of plain payloads."""
+        events += said[0]
+        self._has_payload = self._saw_choice = self._deltas.saw_delta = True
+        self._stray, self._lost_end = None, False
+        self._deltas.saw_text = self._deltas.saw_text or bool(said[0])
 
     @without_frames
     def finalize(self) -> list[TokenEventV2]:
@@ -237,13 +236,6 @@ class ChunkAccumulator:
         return Done(reason, usage, word and join_surrogates(word))
 
     # --- one payload -----------------------------------------------------------------------------
-
-    def _add_plain(self, events: list[TokenEventV2], deltas: list[PlainDelta]) -> None:
-        count = len(events)
-        add_events(events, deltas)
-        self._has_payload = self._saw_choice = self._deltas.saw_delta = True
-        self._stray, self._lost_end = None, False
-        self._deltas.saw_text = self._deltas.saw_text or len(events) > count
 
     def _take(self, payload: bytes | str, event: str) -> Iterator[TokenEventV2]:
         text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
