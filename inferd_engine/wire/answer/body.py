@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from inferd_engine.wire.answer.likeness import Said
 
 _BLANK = b" \t\r\n"
-_SMALL = 4096  # bytes
+_SMALL = 4096  # bytes that may be looked at again with each read
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _DOCUMENTS = ("{", "[{", '"{', DONE)  # what lines without a field name begin with
 _EARLY = ("unclear", "clear")
@@ -240,10 +240,13 @@ class AnyAnswer:
             raise other_protocol(CONVERSE, self.protocol, request_id=self._request_id)
 
     def _take_sse(self, events: list[TokenEventV2], data: bytes) -> None:
+        if self._include_raw:
+            self._take_unlike(events, data)
+            return
         data, self._held = self._held + data, b""
         while data and self.state != "over":
             is_whole = self._is_between
-            if is_whole and self._chunks.is_steady and not self._include_raw:
+            if is_whole and self._chunks.is_steady:
                 data = self._take_alike(events, data)
                 if not data:
                     return
@@ -267,7 +270,7 @@ class AnyAnswer:
             self.payloads += likeness.count
             data = data[likeness.consumed :]
         # What is held is looked at again: a little, or less than comes with each read.
-        if len(data) <= max(_SMALL, size // 2) and likeness.is_begun(data):
+        if data and len(data) <= max(_SMALL, size // 2) and likeness.is_begun(data):
             self._held, data = data, b""
         return data
 

@@ -95,7 +95,7 @@ class Likeness:
         """Say whether these bytes are alike as far as the end of the text, and go no further."""
         text = data.removeprefix(self._head)
         if len(text) == len(data):
-            return bool(data) and self._head.startswith(data)
+            return self._head.startswith(data)
         return not _LINE_END.search(text)
 
     def wants_next(self) -> bool:
