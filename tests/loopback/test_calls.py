@@ -10,8 +10,6 @@ import gc
 import sys
 import threading
 
-import pytest
-
 from inferd_engine.testing import DONE, Gate, Reply, chunk
 from inferd_engine.wire.sse import IMPLEMENTATION
 
