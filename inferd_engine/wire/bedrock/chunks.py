@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from inferd_engine.events import Done, TokenEventV2, ToolUse
+    from inferd_engine.wire.answer.likeness import Said
 
 _log = logging.getLogger("inferd_engine")
 
@@ -69,9 +70,14 @@ class ConverseAccumulator:
         """Whether the answer has begun: text, a thought, a call."""
         return self._message.has_begun
 
-    def ingest_plain(self, _: list[TokenEventV2], __: str) -> int:
-        """Take nothing: a frame comes alone."""
-        return 0
+    is_steady = False
+    """Nothing comes that is plain."""
+
+    def plain(self, _: str) -> None:
+        """Return nothing: no payload is plain."""
+
+    def add_plain(self, _: list[TokenEventV2], __: Said) -> None:
+        """Add nothing."""
 
     def ingest_into(self, events: list[TokenEventV2], payload: str, event: str = "message") -> None:
         """Take one payload; add the events that it holds.
