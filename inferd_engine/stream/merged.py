@@ -176,7 +176,10 @@ class Merged:
         self._keep()
         if self.has_some or self.is_over:
             return
-        if self._is_led or self._lead():
+        buffer = self._consumer.buffer
+        if not self._is_led and buffer is not None and (buffer.ready or buffer.queue):
+            self._take_ahead(buffer)
+        elif self._is_led or self._lead():
             if self._ahead is not None and (self._ahead.ready or self._ahead.queue):
                 self._take_ahead(self._ahead)
                 return
@@ -188,10 +191,10 @@ class Merged:
                 return
             self.is_ready = True
             self.read()
-        elif reading.post is None and not self._can_lead():
+        elif reading.post is None and reading.outcome is None and not self._can_lead():
             self._start_worker()
         else:
-            self._take_ahead(self._consumer.buffer)
+            self._take_ahead(buffer)
 
     def _keep(self) -> None:
         """Let nobody else have what was taken in."""

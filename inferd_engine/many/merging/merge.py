@@ -114,7 +114,7 @@ class Merge:
         self._again: deque[Merged] = deque()
         self._due: list[tuple[float, int]] = []
         self._round: deque[Merged] = deque()
-        self._now: Merged = None  # type: ignore[assignment]  # whose events are given, if any are
+        self._now: Merged | None = None  # whose events are given
         self._given: Iterator[Event | GenerateError] = iter(())
         self._entry = Turn()
         self._is_inside = False
@@ -175,11 +175,12 @@ class Merge:
     def __next__(self) -> tuple[TokenStream, MergedEvent]:
         try:
             while True:
-                for event in self._given:
-                    now = self._now
+                now = self._now
+                if now is not None:
                     if now.endings and now.is_closed:
-                        continue
-                    return now.stream, event
+                        self._given = iter(())
+                    for event in self._given:
+                        return now.stream, event
                 if not self._advance(None):
                     break
         except BaseException as error:
@@ -201,11 +202,12 @@ class Merge:
         try:
             give_up = time.monotonic() + bounded("timeout", timeout)
             while True:
-                for event in self._given:
-                    now = self._now
+                now = self._now
+                if now is not None:
                     if now.endings and now.is_closed:
-                        continue
-                    return now.stream, event
+                        self._given = iter(())
+                    for event in self._given:
+                        return now.stream, event
                 if not self._advance(give_up):
                     return None
         except BaseException as error:
@@ -271,7 +273,7 @@ class Merge:
                 if has_some:
                     self._now, self._given = member, member.given
                     return True
-            self._now = None  # type: ignore[assignment]
+            self._now = None
             if not self._members and (give_up is None or self._is_closed):
                 return False
             if has_waited and give_up is not None and time.monotonic() >= give_up:
@@ -324,6 +326,7 @@ class Merge:
         """Let go of a stream that is over; say whether there is something to give."""
         self._watch(member, -1)
         if member.end():
+            self._now = member  # from now on what it has to give is known from here alone
             self._members.pop(member.key, None)
         return member.has_some
 
@@ -373,7 +376,10 @@ class Merge:
             return
         try:
             for member in list(self._members.values()):
+                member.given = iter(())
                 self._end(member)
+            self._members.clear()
+            self._now, self._given = None, iter(())
             self._waiter.close()
         finally:
             self._entry.give(me)
