@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from inferd_engine.events import Event
     from inferd_engine.many.merging.waiter import Waiter
 
+_MOST_STALE = 1000  # clocks of streams that have ended, before they are thrown away
 _SLICE = 0.5  # seconds that one wait takes at the most: what is thrown in meanwhile is raised then
 
 MergedEvent = Union[TextDelta, ThinkingDelta, ToolUse, Done, RawChunk, Token, GenerateError]
@@ -263,7 +264,7 @@ class Merge:
                 self._given = now.given
                 return True
         has_waited = False
-        while True:
+        while not self._is_closed:
             while waiting:
                 member = waiting.popleft()
                 if member.is_ready and not member.endings:
@@ -274,12 +275,13 @@ class Merge:
                     self._now, self._given = member, member.given
                     return True
             self._now = None
-            if not self._members and (give_up is None or self._is_closed):
+            if not self._members and give_up is None:
                 return False
             if has_waited and give_up is not None and time.monotonic() >= give_up:
                 return False
             self._gather(give_up)
             has_waited = True
+        return False
 
     def _read(self, member: Merged) -> bool:
         """Read a stream that needs nothing else; say whether there is something to give."""
@@ -312,6 +314,10 @@ class Merge:
         elif due < member.planned:
             heapq.heappush(self._due, (due, member.key))
             member.planned = due
+            if len(self._due) > _MOST_STALE + 4 * len(self._members):
+                known = ((one.planned, key) for key, one in self._members.items())
+                self._due = [entry for entry in known if entry[0] != math.inf]
+                heapq.heapify(self._due)
 
     def _watch(self, member: Merged, fileno: int) -> None:
         """Wait for a stream's descriptor, or for none."""
