@@ -85,7 +85,12 @@ class Scripted(ie.LlamaCpp):
             answer = Answer(split=True, has_tools=True)
         model = Speaker(loaded.model, script)
         speaking = SimpleNamespace(
-            model=model, size=loaded.size, has_memory=True, slots=loaded.slots, loaded=loaded
+            model=model,
+            size=loaded.size,
+            has_memory=True,
+            projector=None,
+            slots=loaded.slots,
+            loaded=loaded,
         )
         return super()._open(speaking, prompt, sampling, answer, **fields)
 
