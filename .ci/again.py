@@ -10,11 +10,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 TESTS_FAILED = (
     1  # pytest's code for it: https://docs.pytest.org/en/stable/reference/exit-codes.html
 )
-PYTEST = shutil.which("pytest") or sys.exit("pytest is not installed")
+HERE = Path(sys.executable).parent
+PYTEST = shutil.which("pytest", path=HERE) or sys.exit("pytest is not installed")
 
 
 def main(words: list[str]) -> int:
