@@ -8,6 +8,7 @@ import pytest
 from llamacpp.conftest import SETTINGS, forget
 
 import inferd_engine as ie
+from inferd_engine.backends.llamacpp.library import library, redirect_log
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -31,9 +32,7 @@ def reference(tiny):
     model = llama_cpp.Llama(
         str(tiny), n_ctx=512, n_threads=1, type_k=0, type_v=0, flash_attn=True, verbose=False
     )
-    from inferd_engine.backends.llamacpp.library import _kept, library
-
-    library().llama_log_set(_kept[0], None)  # it has set its own
+    redirect_log(library())  # it has set its own
     yield model
     model.close()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from inferd_engine.backends.llamacpp.config import POOLING
 from inferd_engine.backends.llamacpp.library import (
+    Batch,
     Owner,
     abort_callback,
     complaints,
@@ -38,14 +39,6 @@ if TYPE_CHECKING:
     from inferd_engine.backends.llamacpp.model import Model
 
 _SLICE = 0.05  # seconds between two looks at whether a request that waits for its turn is wanted
-
-
-class Batch(Owner):
-    """Room for tokens, of which each is asked for its vector."""
-
-    def __init__(self, size: int) -> None:
-        llama = library()
-        self.own(llama.llama_batch_init(size, 0, 1), llama.llama_batch_free)
 
 
 class Embedder(Owner):

@@ -20,6 +20,7 @@ from inferd_engine.backends.llamacpp.apart import Apart, waiting
 from inferd_engine.backends.llamacpp.context import Context
 from inferd_engine.backends.llamacpp.embedder import Embedder
 from inferd_engine.backends.llamacpp.model import Model
+from inferd_engine.backends.llamacpp.rounds import Rounds
 from inferd_engine.backends.llamacpp.slots import Slots
 from inferd_engine.errors import NotReadyError, RequestCancelledError
 
@@ -35,10 +36,11 @@ class Loaded:
 
     def __init__(self, config: LlamaCppConfig, flag: AbortFlag) -> None:
         self.model = Model(config, flag)
-        contexts = [Context(self.model, config) for _ in range(config.n_parallel)]
-        self.size = contexts[0].size
-        self.has_memory = contexts[0].has_memory
+        rounds = Rounds(self.model, config)
+        self.size = rounds.size
+        self.has_memory = rounds.has_memory
         self.embedder = Embedder(self.model, config) if config.embed else None
+        contexts = [Context(rounds, number) for number in range(config.n_parallel)]
         self.slots = Slots(contexts, config.max_waiting)
 
 

@@ -54,12 +54,13 @@ def library() -> Any:  # a module without types
         raise UnsupportedError(
             f"llama-cpp-python is there, but its library cannot be loaded: {error}"
         ) from error
-    _redirect_log(llama)
+    redirect_log(llama)
     llama.llama_backend_init()
     return llama
 
 
-def _redirect_log(llama: Any) -> None:
+def redirect_log(llama: Any) -> None:
+    """Have llama.cpp write to our logger, whoever had it write elsewhere before."""
     level = logging.DEBUG
 
     @llama.llama_log_callback  # type: ignore[untyped-decorator]
@@ -112,6 +113,14 @@ class Owner:
     def __del__(self) -> None:
         if self.handle and self._getpid() == self._pid:
             self._free(self.handle)
+
+
+class Batch(Owner):
+    """Room for tokens to compute."""
+
+    def __init__(self, size: int) -> None:
+        llama = library()
+        self.own(llama.llama_batch_init(size, 0, 1), llama.llama_batch_free)
 
 
 class AbortFlag:

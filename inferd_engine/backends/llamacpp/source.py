@@ -133,15 +133,14 @@ class LlamaSource(Source):
     ) -> None:
         self.model = model
         self._loaded = loaded  # nothing of it is freed while it computes
-        self._tokens = tokens
-        self._unread: Sequence[int] = tokens
+        self._tokens = list(tokens)  # and then what is answered
+        self._asked = len(tokens)
         self._sampler = sampler
         self._answer = answer
         self._left = max_tokens
         self._flag = AbortFlag()
         self._clock = Clock(self.cancel, **limits)
         self._count = 0
-        self._cached = 0
         self._context: Context | None = None
         self._ticket = loaded.slots.enter(tokens)
 
@@ -159,9 +158,10 @@ class LlamaSource(Source):
             self._check_flag()
             if self._context is None:
                 return self._wait()
-            read = self._context.read(self._unread)
-            self._unread = self._unread[read:]
-            return [] if self._unread else self._next(self._context)
+            token = self._context.compute(
+                self._tokens, self._sampler, self._flag, self._ticket.bell
+            )
+            return [] if token is None else self._next(token, self._context)
         except RequestCancelledError:
             late = self._clock.late()
             if late is not None:
@@ -177,21 +177,18 @@ class LlamaSource(Source):
         self._ticket.bell.wait(_SLICE)
         self._context = self._ticket.context
         if self._context is not None:
-            self._context.heed(self._flag)
-            self._cached = self._context.begin(self._tokens)
-            self._unread = self._tokens[self._cached :]
+            self._context.begin(self._tokens)
         return []
 
-    def _next(self, context: Context) -> list[Event]:
-        """Choose a token, and give what it says."""
+    def _next(self, token: int, context: Context) -> list[Event]:
+        """Give what a token says."""
         model = self._loaded.model
-        token = self._sampler.next(context)
         self._clock.token()
         if model.is_end(token):
             return self._end(StopReason.END_TURN, "stop")
         self._count += 1
         self._left -= 1
-        self._unread = [token]
+        self._tokens.append(token)
         events = self._answer.push(model.piece(token))
         if self._answer.is_over:
             return [*events, *self._end(StopReason.STOP_SEQUENCE, "stop")]
@@ -204,23 +201,25 @@ class LlamaSource(Source):
         if self._answer.has_calls and reason is not StopReason.MAX_TOKENS:
             reason, word = StopReason.TOOL_USE, "tool_calls"
         details = {
-            "prompt_tokens": len(self._tokens),
+            "prompt_tokens": self._asked,
             "completion_tokens": self._count,
-            "prompt_tokens_details": {"cached_tokens": self._cached},
+            "prompt_tokens_details": {"cached_tokens": self._context.kept if self._context else 0},
         }
-        usage = Usage(len(self._tokens), self._count, details)
+        usage = Usage(self._asked, self._count, details)
         return [*events, Done(reason, usage, word)]
 
     def cancel(self) -> None:
         """Stop what is computed, and leave the queue."""
         self._flag.set()
         self._ticket.bell.ring()
+        if self._context is not None:
+            self._context.rounds.look()
 
     def close(self) -> None:
         """Let the next have the context."""
         self._clock.stop()
         if self._context is not None:
-            self._context.heed(None)
+            self._context.rounds.forget(self._context)
         self._ticket.leave()
 
     def __del__(self) -> None:
