@@ -143,6 +143,12 @@ class LlamaCpp(Backend):
         self._check_call(cancel)
         return loaded
 
+    def _speaking(self, cancel: CancelToken | None) -> Loaded:
+        loaded = self._loaded(cancel)
+        if not loaded.has_memory:
+            raise UnsupportedError("this model makes vectors and no text: ask it with embed()")
+        return loaded
+
     def _release(self) -> None:
         """Drop the model; it is freed when no other backend and no stream has it."""
         self._engine = None
@@ -165,7 +171,7 @@ class LlamaCpp(Backend):
             raise UnsupportedError(
                 "image_token_budget is set, but this backend reads no images yet: leave it out"
             )
-        loaded = self._loaded(None)
+        loaded = self._speaking(None)
         messages = [{"role": str(m.role), "content": m.content} for m in request.messages]
         sampling = Sampling(
             temperature=request.temperature,
@@ -199,7 +205,7 @@ class LlamaCpp(Backend):
             GenerateError: As from ``load()``.
         """
         check_resolved(request)
-        loaded = self._loaded(cancel)
+        loaded = self._speaking(cancel)
         config = self.config
         can_tell = knows_tools(loaded.model, config.chat_template, config.chat_format)
         messages = messages_of(request, knows_tools=can_tell)
@@ -281,8 +287,6 @@ class LlamaCpp(Backend):
         cancel: CancelToken | None = None,
         request_id: str = "",
     ) -> TokenStream:
-        if not loaded.has_memory:
-            raise UnsupportedError("this model makes vectors and no text: ask it with embed()")
         tokens = tokens_of(loaded.model, prompt)
         if not tokens or len(tokens) >= loaded.size:
             raise InvalidRequestError(
