@@ -25,7 +25,7 @@ from inferd_engine.backends.llamacpp.slots import Slots
 from inferd_engine.errors import NotReadyError, RequestCancelledError
 
 if TYPE_CHECKING:
-    from inferd_engine.backends.llamacpp.apart import Waiter
+    from inferd_engine.backends.llamacpp.apart import Limit, Waiter
     from inferd_engine.backends.llamacpp.config import LlamaCppConfig
     from inferd_engine.backends.llamacpp.library import AbortFlag
     from inferd_engine.cancel import Cancellable, CancelToken, LiveSet
@@ -57,14 +57,16 @@ class Engine:
         loading = self._loading.get(os.getpid())
         return None if loading is None else loading.result
 
-    def load(self, cancel: CancelToken | None, live: LiveSet[Cancellable]) -> Loaded:
+    def load(self, cancel: CancelToken | None, live: LiveSet[Cancellable], limit: Limit) -> Loaded:
         """Return the model, loaded.
 
         Args:
             cancel: Ends the waiting.
             live: Whose members are cancelled when the backend is stopped.
+            limit: How long the waiting may take.
 
         Raises:
+            DeadlineError: It took longer.
             RequestCancelledError: The token was cancelled, or the backend stopped.
             NotReadyError: It cannot be loaded, or not after a fork.
             InvalidRequestError: The file is not what it has to be.
@@ -77,7 +79,7 @@ class Engine:
                 "make a LlamaCpp in each process, or start processes with 'spawn'",
                 retryable=False,
             )
-        with waiting(live, cancel) as waiter:
+        with waiting(live, cancel, limit) as waiter:
             return self._wait(waiter)
 
     def _wait(self, waiter: Waiter) -> Loaded:

@@ -125,11 +125,14 @@ class Rounds(Owner):
         self._batch = Batch(self._n_batch)
         self.size: int = llama.llama_n_ctx(self.handle) // count
         self.has_memory = bool(self._memory)
+        self._flag = AbortFlag()  # of the round; llama.cpp has its address
+        self._begin()
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()  # taken for moments, in workers alone, which nothing strikes
         self._waiting: list[Step] = []
         self._leader: Step | None = None
         self._round: tuple[AbortFlag, Sequence[Step]] | None = None  # what is computed now
-        self._flag = AbortFlag()  # of the round; llama.cpp has its address
         self._last: set[Context] = set()  # who is about to come again
         self._until = 0.0  # when to wait for them no longer
 

@@ -42,6 +42,7 @@ class Clock:
 
     Args:
         expire: What to call then.
+        began: When it began to run.
         timeout: Seconds for everything; None sets no limit, here and below.
         first_token: Seconds until the first token.
         idle: Seconds until each of the others.
@@ -51,17 +52,17 @@ class Clock:
         self,
         expire: Callable[[], None],
         *,
+        began: float,
         timeout: float | None,
         first_token: float | None,
         idle: float | None,
     ) -> None:
         self._expire = expire
-        started = time.monotonic()
         self._idle = idle
-        self._total = math.inf if timeout is None else started + timeout
+        self._total = math.inf if timeout is None else began + timeout
         self._limits = {"total": timeout, "first_token": first_token, "idle": idle}
         self._phase: DeadlinePhase = "first_token"
-        self._silence = math.inf if first_token is None else started + first_token
+        self._silence = math.inf if first_token is None else began + first_token
         self._is_over = threading.Event()
         self._is_started = False
 
@@ -113,6 +114,7 @@ class LlamaSource(Source):
         sampler: Chooses tokens.
         answer: Makes events of them.
         max_tokens: How many to generate at the most.
+        began: When the call was made.
         limits: The deadlines, as ``Clock`` takes them.
         model: Its name.
     """
@@ -128,6 +130,7 @@ class LlamaSource(Source):
         answer: Answer,
         *,
         max_tokens: int,
+        began: float,
         limits: Mapping[str, float | None],
         model: str,
     ) -> None:
@@ -139,7 +142,7 @@ class LlamaSource(Source):
         self._answer = answer
         self._left = max_tokens
         self._flag = AbortFlag()
-        self._clock = Clock(self.cancel, **limits)
+        self._clock = Clock(self.cancel, began=began, **limits)
         self._count = 0
         self._context: Context | None = None
         self._ticket = loaded.slots.enter(tokens)
