@@ -91,6 +91,11 @@ def test_defaults_are_inferds(shared):
     assert answer.usage.output_tokens + answer.usage.input_tokens in (512, 513)
     assert answer.stop_reason is ie.StopReason.MAX_TOKENS
     assert shared.config.max_tokens == 1000
+    said = {"temperature": 1.0, "top_p": 0.95, "top_k": 64}
+    assert shared.complete("Hi", seed=1, **said).text == answer.text
+    request = ie.Request([ie.Message("user", "Hi")]).resolve()
+    flat = ie.Completion.of(shared.with_options(seed=1).generate(request))
+    assert flat.text == answer.text
 
 
 def test_a_prompt_longer_than_the_context_says_both_numbers(shared):
