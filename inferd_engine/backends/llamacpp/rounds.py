@@ -242,23 +242,19 @@ class Rounds(Owner):
 
     def _fill(self, steps: Sequence[Step]) -> list[Sequence[int]]:
         """Put into the batch what is computed now; return which tokens of each step that is."""
-        batch, room, count = self._batch.handle, self._n_batch, 0
-        ids, places, lengths = batch.token, batch.pos, batch.n_seq_id
-        numbers, are_wanted = batch.seq_id, batch.logits
+        batch, room = self._batch, self._n_batch
+        batch.clear()
         pieces: list[Sequence[int]] = []
         for index, step in enumerate(steps):
             context, others = step.context, len(steps) - index - 1  # each has a token at the least
             self._cut(context)
             begin = len(context.known)
             piece = step.tokens[begin : begin + room - others]
-            for place, token in enumerate(piece, begin):
-                ids[count], places[count], lengths[count] = token, place, 1
-                numbers[count][0], are_wanted[count] = context.number, 0
-                count += 1
-            are_wanted[count - 1] = begin + len(piece) == len(step.tokens)
+            last = batch.put(piece, begin, context.number, wanted=False)
+            if begin + len(piece) == len(step.tokens):
+                batch.want(last)
             room -= len(piece)
             pieces.append(piece)
-        batch.n_tokens = count
         return pieces
 
     def _cut(self, context: Context) -> None:

@@ -10,6 +10,7 @@ and the consumer may be away.
 
 from __future__ import annotations
 
+import _thread
 import math
 import threading
 import time
@@ -71,8 +72,8 @@ class Clock:
         limits = (self._limits["total"], self._limits["first_token"], self._idle)
         if not self._is_started and any(limit is not None for limit in limits):
             self._is_started = True
-            name = "inferd-engine-llamacpp-clock"
-            threading.Thread(target=self._watch, name=name, daemon=True).start()
+            # Not by way of threading, which waits until the thread runs: the prompt does not.
+            _thread.start_new_thread(self._watch, ())
 
     def _watch(self) -> None:
         while not self.late():
