@@ -49,6 +49,7 @@ from inferd_engine.errors import (
     InvalidRequestError,
     NotReadyError,
     RequestCancelledError,
+    UnsupportedError,
     UpstreamError,
 )
 from inferd_engine.events import Done, StopReason
@@ -220,12 +221,15 @@ class Router(Backend):
         """Return the list of models of the first backend that gives one.
 
         Raises:
+            UnsupportedError: None of them lists any.
             GenerateError: As from ``generate_v2()``.
         """
+        if not any(map(_lists_models, self.backends)):
+            raise UnsupportedError("none of the backends lists its models")
         return self._whole(
             lambda backend: backend.models(cancel=cancel),  # type: ignore[attr-defined]
             cancel,
-            lambda backend: hasattr(backend, "models"),
+            _lists_models,
         )
 
     @without_frames
@@ -357,6 +361,10 @@ class Router(Backend):
 
     def _place(self, number: int) -> str:
         return f"backends[{number}] ({self.backends[number].name})"
+
+
+def _lists_models(backend: Backend) -> bool:
+    return hasattr(backend, "models")
 
 
 def _is_callers(error: GenerateError) -> bool:

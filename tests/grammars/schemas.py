@@ -100,6 +100,10 @@ CASES = [
     ({"pattern": r'^["\\\n]$'}, ['"\\""', '"\\\\"', '"\\n"'], ['"""', '"\n"', '"n"']),
     ({"pattern": r"^[^a-z]$"}, ['"A"', '"語"', '"\\u0001"', '"\\t"'], ['"a"', '"AB"']),
     ({"pattern": "^a?$", "minLength": 1}, ['"a"'], ['""']),
+    ({"pattern": "^a+$", "maxLength": 9000}, ['"a"', f'"{"a" * 999}"'], ['""', '"b"']),
+    ({"pattern": "^a{3}$", "maxLength": 9000}, ['"aaa"'], ['"aa"', '"aaaa"']),
+    ({"format": "email", "maxLength": 254}, ['"a.b+c@example.org"'], ['"a@"']),
+    ({"format": "uri", "maxLength": 2083}, [f'"https://example.org/{"a" * 180}"'], ['"a"']),
     ({"pattern": "^(ab)+$", "maxLength": 5}, ['"ab"', '"abab"'], ['"ababab"']),
     ({"allOf": [{"pattern": "a"}, {"pattern": "b"}]}, ['"ab"', '"bxa"'], ['"a"', '"b"']),
     # Formats

@@ -83,6 +83,7 @@ REFUSED = [
     ({"type": "string", "maxLength": 10**6}, "schema.maxLength is 1000000"),
     ({"type": "array", "minItems": 3, "maxItems": 2}, "less than minItems"),
     ({"type": "string", "minLength": "a"}, "schema.minLength is 'a'"),
+    ({"maxLength": float("inf")}, "schema.maxLength is inf"),
     ({"minimum": True}, "schema.minimum is True"),
     ({"minimum": float("inf")}, "schema.minimum is inf"),
     ({"multipleOf": 0}, "schema.multipleOf is 0"),

@@ -125,13 +125,19 @@ def _add_vocabulary(writer: gguf.GGUFWriter) -> int:
     return len(tokens)
 
 
-def write_tiny_model(path: Path) -> None:
+def write_tiny_model(
+    path: Path, architecture: str = "llama", rope_sections: list[int] | None = None
+) -> None:
     """Write the model as GGUF, less than a megabyte, the same on every machine.
 
     Args:
         path: The file to make.
+        architecture: One with the tensors of llama.
+        rope_sections: Of positions that have several dimensions.
     """
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, architecture)
+    if rope_sections:
+        writer.add_rope_dimension_sections(rope_sections)
     writer.add_name("tiny")
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     writer.add_context_length(CONTEXT)

@@ -85,7 +85,9 @@ class Scripted(ie.LlamaCpp):
         if script.events is not None:  # the contract asks for calls, and gives no tools
             answer = Answer(split=True, has_tools=True)
         model = Speaker(loaded.model, script)
-        speaking = SimpleNamespace(model=model, size=loaded.size, slots=loaded.slots, loaded=loaded)
+        speaking = SimpleNamespace(
+            model=model, size=loaded.size, slots=loaded.slots, loaded=loaded, projector=None
+        )
         stream = super()._open(speaking, prompt, sampling, answer, **fields)
         model.flag = stream._reading.source._flag
         return stream

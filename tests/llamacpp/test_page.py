@@ -6,12 +6,15 @@ import re
 import shutil
 from pathlib import Path
 
+from llamacpp.models import write_projector
+
 PAGE = Path(__file__).parents[2] / "docs" / "llamacpp.md"
 
 
 def test_the_snippets_run(tiny, tmp_path, capsys):
     """In their order, in a folder with the model that they name."""
     shutil.copy(tiny, tmp_path / "qwen3-8b.gguf")
+    write_projector(tmp_path / "mmproj.gguf")
     program = "\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL))
     names = {}
     exec(compile(program, str(PAGE), "exec"), names)

@@ -128,7 +128,7 @@ def test_a_free_choice_binds_from_where_a_call_begins(shared):
         answer = Answer(has_tools=True)
         events = answer.push(begun.encode())
         for _ in range(300):
-            token = context.compute(tokens, sampler, AbortFlag(), Bell())
+            token = context.compute(tokens, {}, sampler, AbortFlag(), Bell())
             if model.is_end(token):
                 break
             events += answer.push(model.piece(token))

@@ -27,7 +27,7 @@ from inferd_engine.testing import (
     text_reply,
 )
 
-SOON = 5.0  # seconds: what takes milliseconds, on a busy machine
+SOON = 10.0  # seconds: what takes milliseconds, on a busy machine
 AT_ONCE = ie.Retry(max_wait=0)
 HAS_NOTES = sys.version_info >= (3, 11)
 KEY = "sk-canary-canary-canary"

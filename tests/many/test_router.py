@@ -25,7 +25,7 @@ from inferd_engine.testing import (
 )
 
 HAS_NOTES = sys.version_info >= (3, 11)
-SOON = 5.0  # seconds: what takes milliseconds, on a busy machine
+SOON = 10.0  # seconds: what takes milliseconds, on a busy machine
 CUT = ["half", ie.StreamInterruptedError("cut")]
 
 
@@ -379,6 +379,24 @@ def test_flat_text_and_models():
     with ie.Router([ie.OpenAiCompat("http://localhost:9", api_key=""), ie.Mock("b")]) as router:
         assert ie.Completion.of(list(router.generate(request))).text == "b"
         assert router.models() == ["mock"]
+    with ie.Router([Listless(), ie.Mock("b")]) as router:
+        assert router.models() == ["mock"]
+    with ie.Router([Listless()]) as router, pytest.raises(ie.UnsupportedError, match="none of"):
+        router.models()
+
+
+class Listless(ie.Backend):
+    """A backend of somebody's own, which does what it has to and no more."""
+
+    @property
+    def name(self):
+        return "listless"
+
+    def capabilities(self):
+        return ie.BackendCapabilities(v2=True)
+
+    def generate_v2(self, request, *, cancel=None, include_raw=False):
+        return self.open_stream(iter([ie.Done(ie.StopReason.END_TURN)]), cancel=cancel)
 
 
 def test_capabilities_are_those_of_all():

@@ -15,7 +15,7 @@ import inferd_engine as ie
 from inferd_engine import cancel
 
 FOREVER = 3600.0
-SOON = 2.0  # seconds: what takes milliseconds, on a busy machine
+SOON = 10.0  # seconds: what takes milliseconds, on a busy machine
 
 
 class Waiting(threading.Thread):

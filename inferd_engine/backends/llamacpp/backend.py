@@ -18,10 +18,11 @@ from inferd_engine.backends.llamacpp.answer import Answer, FlatAnswer
 from inferd_engine.backends.llamacpp.apart import Apart, Limit, waiting
 from inferd_engine.backends.llamacpp.config import LOADING, LlamaCppConfig
 from inferd_engine.backends.llamacpp.engine import Engine
+from inferd_engine.backends.llamacpp.images import bitmaps_of, budget_of, read_from
 from inferd_engine.backends.llamacpp.request import messages_of, words_of
 from inferd_engine.backends.llamacpp.sampling import Sampler, Sampling
 from inferd_engine.backends.llamacpp.source import LlamaSource
-from inferd_engine.backends.llamacpp.template import knows_tools, prompt_from, tokens_of
+from inferd_engine.backends.llamacpp.template import knows_tools, prompt_from
 from inferd_engine.backends.llamacpp.tools import grammar_of
 from inferd_engine.backends.settings import check_names
 from inferd_engine.errors import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from inferd_engine.backends.llamacpp.config import LlamaCppFields
     from inferd_engine.backends.llamacpp.engine import Loaded
+    from inferd_engine.backends.llamacpp.images import Bitmap
     from inferd_engine.cancel import CancelToken
     from inferd_engine.proto.embed import EmbedResolved
     from inferd_engine.proto.v1 import Resolved
@@ -103,6 +105,7 @@ class LlamaCpp(Backend):
             v2=True,
             tools=True,
             thinking=True,
+            vision=bool(self.config.mmproj_path),
             embed=self.config.embed,
             accelerator=accelerator(self.config.n_gpu_layers),
         )
@@ -173,9 +176,9 @@ class LlamaCpp(Backend):
             InvalidRequestError: The grammar does not parse, the prompt is longer than the context.
             GenerateError: As from ``load()``.
         """
-        if request.image_token_budget is not None:
+        if request.image_token_budget is not None and not self.config.mmproj_path:
             raise UnsupportedError(
-                "image_token_budget is set, but this backend reads no images yet: leave it out"
+                "image_token_budget is set, but this backend reads no images: give mmproj_path"
             )
         began = time.monotonic()
         loaded = self._speaking(None, began)
@@ -216,6 +219,8 @@ class LlamaCpp(Backend):
         began = time.monotonic()
         loaded = self._speaking(cancel, began)
         config = self.config
+        bitmaps = bitmaps_of(request, loaded.projector)
+        budget = budget_of(request.extra_body)
         can_tell = knows_tools(loaded.model, config.chat_template, config.chat_format)
         messages = messages_of(request, knows_tools=can_tell)
         prompt = self._prompt(loaded, messages, words_of(request))
@@ -243,6 +248,8 @@ class LlamaCpp(Backend):
             began=began,
             cancel=cancel,
             request_id=request.id,
+            bitmaps=bitmaps,
+            budget=budget,
         )
 
     @without_frames
@@ -298,17 +305,21 @@ class LlamaCpp(Backend):
         began: float,
         cancel: CancelToken | None = None,
         request_id: str = "",
+        bitmaps: Sequence[Bitmap] = (),
+        budget: int | None = None,
     ) -> TokenStream:
-        tokens = tokens_of(loaded.model, prompt)
-        if not tokens or len(tokens) >= loaded.size:
+        read = read_from(loaded, prompt, bitmaps, budget)
+        count, pieces = len(read.entries), sum(len(i.pieces) for i in read.images.values())
+        if not count or count >= loaded.size:
+            shown = f", {pieces} of them for images," if pieces else ","
             raise InvalidRequestError(
-                f"the prompt has {len(tokens)} tokens, and the context has room for {loaded.size} "
+                f"the prompt has {count} tokens{shown} and the context has room for {loaded.size} "
                 "with the answer: shorten the messages, or give a larger n_ctx"
             )
         config = self.config
         source = LlamaSource(
             loaded,
-            tokens,
+            read,
             Sampler(loaded.model, sampling),
             answer,
             max_tokens=max_tokens,

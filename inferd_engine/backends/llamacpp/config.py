@@ -40,6 +40,11 @@ def _check_path(_: Any, field: Any, value: Any) -> None:
         )
 
 
+def _check_optional_path(_: Any, field: Any, value: Any) -> None:
+    if value != "":
+        _check_path(_, field, value)
+
+
 def _check_sha256(_: Any, field: Any, value: object) -> None:
     digits = value.lower() if isinstance(value, str) else "?"
     if digits and (len(digits) != _HEX_DIGITS or set(digits) - set("0123456789abcdef")):
@@ -61,6 +66,8 @@ class LlamaCppFields(TypedDict, total=False):
 
     model_path: str | os.PathLike[str]
     model_sha256: str
+    mmproj_path: str | os.PathLike[str]
+    mmproj_sha256: str
     n_ctx: int
     n_gpu_layers: int
     seed: int | None
@@ -90,6 +97,9 @@ class LlamaCppConfig:
     Args:
         model_path: The GGUF file; of a model in several files, the first.
         model_sha256: What the SHA-256 of that file has to be; empty: it is not looked at.
+        mmproj_path: The GGUF file of the model's projector, with which it reads images; empty for
+            none.
+        mmproj_sha256: As ``model_sha256``, of that file.
         n_ctx: Tokens of prompt and answer together; 0 for as many as the model was trained with.
         n_gpu_layers: Layers that are computed on an accelerator; -1 for all.
         seed: Makes sampling repeatable where the request has no seed of its own.
@@ -127,6 +137,8 @@ class LlamaCppConfig:
 
     model_path: str = attrs.field(converter=_to_path, validator=_check_path)
     model_sha256: str = attrs.field(default="", validator=_check_sha256)
+    mmproj_path: str = attrs.field(default="", converter=_to_path, validator=_check_optional_path)
+    mmproj_sha256: str = attrs.field(default="", validator=_check_sha256)
     n_ctx: int = attrs.field(default=8192, validator=check_count(0))
     n_gpu_layers: int = attrs.field(default=0, validator=_check_layers)
     seed: int | None = _optional(check_count(0))
@@ -152,7 +164,8 @@ class LlamaCppConfig:
 
 
 LOADING = (
-    "model_path", "model_sha256", "n_ctx", "n_gpu_layers", "n_threads", "n_batch", "cache_type",
-    "n_parallel", "max_waiting", "embed", "embed_pooling", "embed_n_ctx",
+    "model_path", "model_sha256", "mmproj_path", "mmproj_sha256", "n_ctx", "n_gpu_layers",
+    "n_threads", "n_batch", "cache_type", "n_parallel", "max_waiting", "embed", "embed_pooling",
+    "embed_n_ctx",
 )  # fmt: skip
 """The fields that a loaded model depends on: where these differ, it is loaded anew."""

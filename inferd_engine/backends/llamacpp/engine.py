@@ -20,6 +20,7 @@ from inferd_engine.backends.llamacpp.apart import Apart, waiting
 from inferd_engine.backends.llamacpp.context import Context
 from inferd_engine.backends.llamacpp.embedder import Embedder
 from inferd_engine.backends.llamacpp.model import Model
+from inferd_engine.backends.llamacpp.projector import Projector
 from inferd_engine.backends.llamacpp.rounds import Rounds
 from inferd_engine.backends.llamacpp.slots import Slots
 from inferd_engine.errors import NotReadyError, RequestCancelledError
@@ -36,8 +37,9 @@ class Loaded:
 
     def __init__(self, config: LlamaCppConfig, flag: AbortFlag) -> None:
         self.model = Model(config, flag)
-        rounds = Rounds(self.model, config)
-        self.size = rounds.size
+        self.projector = Projector(config, self.model, flag) if config.mmproj_path else None
+        rounds = Rounds(self.model, config, self.projector)
+        self.size, self.one_go = rounds.size, rounds.one_go
         self.has_memory = rounds.has_memory
         self.embedder = Embedder(self.model, config) if config.embed else None
         contexts = [Context(rounds, number) for number in range(config.n_parallel)]

@@ -17,6 +17,8 @@ JSON Schema 2020-12; RFC 8259.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import json
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,7 @@ from inferd_engine.backends.llamacpp.json_schema.languages import (
     both,
     either,
     has,
+    longest,
     opposite,
     repeat,
     word,
@@ -58,7 +61,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from inferd_engine.backends.llamacpp.json_schema.demands import Kinds, Objects
-    from inferd_engine.backends.llamacpp.json_schema.languages import Language
+    from inferd_engine.backends.llamacpp.json_schema.languages import Language, State
     from inferd_engine.backends.llamacpp.json_schema.rules import Sequence
 
 _PRIMITIVES = {
@@ -80,6 +83,7 @@ _PRIMITIVES = {
 _QUOTE = r'"\""'
 _COMMA = '"," ws'
 _NOT_ASKED: tuple[Any, ...] = (None, True, False, {})
+_SHORTER = (1000, 300, 200, 100, 30)  # characters, where more would take too many rules
 _MOST_PATTERNS = 5  # of names; each doubles the kinds of names that there are
 
 
@@ -189,14 +193,19 @@ class JsonGrammar:
         if most is not None and most < least:
             return []
         if demand.language is not ANYTHING:
-            return [self._spelled(both(demand.language, repeat(ANY, least, most)))]
+            return [self._spelled(demand.language, least, most)]
         if least == 0 and most is None:
             return [("string",)]
         return [(_QUOTE, *self._book.repeated("char", least, most), _QUOTE)]
 
-    def _spelled(self, language: Language) -> Sequence:
-        """Return the strings of a language."""
-        states = automaton(language, MOST_STATES)
+    def _spelled(self, language: Language, least: int, most: int | None) -> Sequence:
+        """Return the strings of a language, of so many characters.
+
+        Where the longest ones would take too many rules, these are left out.
+        """
+        states = automaton(both(language, repeat(ANY, least)), MOST_STATES)
+        if most is not None and not 0 <= longest(language) <= most:
+            states = _cut_short(language, least, most, len(states))
         return _QUOTE, self._book.spelled(states, _QUOTE, is_json=True)
 
     def _objects(self, demand: Demand, place: str) -> list[Sequence]:
@@ -309,6 +318,29 @@ class JsonGrammar:
         unique = [v for n, v in enumerate(values) if v not in values[:n]]
         pairs = [(_literal(value), False) for value in unique]
         return [('"[" ws', _row(self._book, pairs, least, most, None), '"]"')]
+
+
+@functools.lru_cache(64)
+def _cut_short(language: Language, least: int, most: int, states: int) -> tuple[State, ...]:
+    """Return an automaton of texts that are no longer than a bound, or than a lower one.
+
+    Args:
+        language: Of the texts.
+        least: Characters that they have at the least.
+        most: And at the most.
+        states: Of the language itself: with its length, a text may be in so many as often.
+
+    Raises:
+        TooLargeError: Even the shortest would take too many rules.
+    """
+    few = 2 * MOST_STATES // max(1, states)
+    bounds = [bound for bound in (most, *_SHORTER) if least <= bound <= min(few, most)]
+    for bound in bounds[:-1]:
+        with contextlib.suppress(TooLargeError):
+            return automaton(both(language, repeat(ANY, least, bound)), MOST_STATES)
+    return automaton(
+        both(language, repeat(ANY, least, bounds[-1] if bounds else most)), MOST_STATES
+    )
 
 
 class _Members:

@@ -61,9 +61,19 @@ def library() -> Any:  # a module without types
 
 def redirect_log(llama: Any) -> None:
     """Have llama.cpp write to our logger, whoever had it write elsewhere before."""
+    log = llama.llama_log_callback(_logger())
+    _kept.append(log)
+    llama.llama_log_set(log, ctypes.c_void_p(0))
+
+
+def log_callback() -> Any:  # a function pointer of ctypes
+    """Return what takes llama.cpp's log lines, for a library beside it; once it is loaded."""
+    return _kept[0]
+
+
+def _logger() -> Callable[[int, bytes, Any], None]:
     level = logging.DEBUG
 
-    @llama.llama_log_callback  # type: ignore[untyped-decorator]
     def log(kind: int, text: bytes, _: Any) -> None:
         nonlocal level
         level = level if kind == _CONTINUED else _LEVELS.get(kind, logging.DEBUG)
@@ -75,8 +85,7 @@ def redirect_log(llama: Any) -> None:
         is_stopped = bool(getattr(_local, "flag", None))
         logger.log(logging.DEBUG if is_stopped else level, "%s", line)
 
-    _kept.append(log)
-    llama.llama_log_set(log, ctypes.c_void_p(0))
+    return log
 
 
 @contextlib.contextmanager

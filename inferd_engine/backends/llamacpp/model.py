@@ -13,7 +13,7 @@ import hmac
 import os
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from inferd_engine.backends.llamacpp.library import Owner, complaints, forget_complaints, library
 from inferd_engine.errors import InvalidRequestError, NotReadyError, RequestCancelledError
@@ -45,7 +45,7 @@ class Model(Owner):
     def __init__(self, config: LlamaCppConfig, flag: AbortFlag) -> None:
         self._llama = llama = library()
         self.path = config.model_path
-        _check_file(config, flag)
+        check_file(config, "model", flag)
         params = llama.llama_model_default_params()
         params.n_gpu_layers = config.n_gpu_layers
         go_on = llama.llama_progress_callback(lambda _, __: not flag)
@@ -54,7 +54,7 @@ class Model(Owner):
         handle = llama.llama_model_load_from_file(os.fsencode(self.path), params)
         self.own(handle, llama.llama_model_free)
         if not self.handle:
-            _check_wanted(flag)
+            check_wanted(flag)
             raise NotReadyError(
                 f"model_path: {self.path!r} cannot be loaded{complaints()}", retryable=False
             )
@@ -114,39 +114,54 @@ class Model(Owner):
         return bool(self._llama.llama_vocab_is_eog(self.vocab, token))
 
 
-def _check_wanted(flag: AbortFlag) -> None:
+def check_wanted(flag: AbortFlag) -> None:
+    """End a loading that nobody waits for.
+
+    Raises:
+        RequestCancelledError: The flag was set.
+    """
     if flag:
         raise RequestCancelledError("the model was not loaded: nobody waits for it any more")
 
 
-def _check_file(config: LlamaCppConfig, flag: AbortFlag) -> None:
-    """Refuse a file that is not GGUF, or not the one that was meant."""
-    path = config.model_path
+def check_file(config: LlamaCppConfig, what: Literal["model", "mmproj"], flag: AbortFlag) -> None:
+    """Refuse a file that is not GGUF, or not the one that was meant.
+
+    Args:
+        config: Which file, and its hash.
+        what: ``"model"`` or ``"mmproj"``: as the fields begin.
+        flag: Ends the reading when it is set.
+
+    Raises:
+        InvalidRequestError: It is refused; the message names the field.
+        RequestCancelledError: The flag was set.
+    """
+    name, path = f"{what}_path", str(getattr(config, f"{what}_path"))
+    wanted = str(getattr(config, f"{what}_sha256"))
     try:
         with Path(path).open("rb") as file:
             head = file.read(8)
             if head[:4] != _MAGIC:
                 raise InvalidRequestError(
-                    f"model_path: {path!r} is not a GGUF file: it does not begin with GGUF"
+                    f"{name}: {path!r} is not a GGUF file: it does not begin with GGUF"
                 )
             version = struct.unpack("<I", head[4:].ljust(4, b"\0"))[0]
             if version not in _VERSIONS:
                 raise InvalidRequestError(
-                    f"model_path: {path!r} is GGUF version {version}, which llama.cpp cannot read"
+                    f"{name}: {path!r} is GGUF version {version}, which llama.cpp cannot read"
                 )
-            if not config.model_sha256:
+            if not wanted:
                 return
             file.seek(0)
             digest = hashlib.sha256()
             while block := file.read(_BLOCK):
-                _check_wanted(flag)
+                check_wanted(flag)
                 digest.update(block)
     except OSError as error:
         raise InvalidRequestError(
-            f"model_path: {path!r} cannot be read: {error.strerror or error}"
+            f"{name}: {path!r} cannot be read: {error.strerror or error}"
         ) from None
-    if not hmac.compare_digest(digest.hexdigest(), config.model_sha256.lower()):
+    if not hmac.compare_digest(digest.hexdigest(), wanted.lower()):
         raise InvalidRequestError(
-            f"model_path: {path!r} has the SHA-256 {digest.hexdigest()}, "
-            f"and model_sha256 is {config.model_sha256}"
+            f"{name}: {path!r} has the SHA-256 {digest.hexdigest()}, and {what}_sha256 is {wanted}"
         )

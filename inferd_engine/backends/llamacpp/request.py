@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from inferd_engine.backends.llamacpp.answer import CALL_BEGIN, CALL_END
+from inferd_engine.backends.llamacpp.projector import MARKER
 from inferd_engine.backends.llamacpp.tools import described, told, tools_of
+from inferd_engine.proto.v2 import ImageBlock, TextBlock
 from inferd_engine.wire.openai.dialect import Dialect
 from inferd_engine.wire.openai.history import history_from
 from inferd_engine.wire.openai.request import THINKING_STYLES
 
 if TYPE_CHECKING:
-    from inferd_engine.proto.v2 import ResolvedV2
+    from inferd_engine.proto.v2 import MessageV2, ResolvedV2
 
 _DIALECT = Dialect(
     model="",
@@ -40,7 +44,8 @@ def messages_of(request: ResolvedV2, *, knows_tools: bool) -> list[dict[str, Any
     Raises:
         InvalidRequestError: Something cannot be said to a model; the message names the place.
     """
-    messages = history_from(request.messages, request.attachments, _DIALECT)
+    marked = [_with_markers(message) for message in request.messages]
+    messages = history_from(marked, request.attachments, _DIALECT)
     tools = tools_of(request)
     if not tools or knows_tools:
         return messages
@@ -48,6 +53,14 @@ def messages_of(request: ResolvedV2, *, knows_tools: bool) -> list[dict[str, Any
     first = messages[0] if messages[0]["role"] == "system" else None
     content = told(tools) if first is None else f"{first['content']}\n\n{told(tools)}"
     return [{"role": "system", "content": content}, *messages[first is not None :]]
+
+
+def _with_markers(message: MessageV2) -> MessageV2:
+    """Return a message with a marker for each image: templates know text, and no two the same."""
+    content = [
+        TextBlock(MARKER) if isinstance(block, ImageBlock) else block for block in message.content
+    ]
+    return attrs.evolve(message, content=content)
 
 
 def _in_words(message: dict[str, Any]) -> dict[str, Any]:

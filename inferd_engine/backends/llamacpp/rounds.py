@@ -16,6 +16,7 @@ thread for it: the answers' own workers do it, and one that is alone does what i
   stopped; one who is not alone is computed along until its end, which is one token, or ``n_batch``
   of a prompt.
 * A round has an abort flag of its own: a stop that comes late hits no other.
+* An image is computed by itself, before the batch of its round.
 * What the cache holds of a sequence is changed by the leader alone, nobody else being inside.
 
 Rejected: a scheduler's thread (it would have to be started, woken, and ended with the process, and
@@ -41,6 +42,7 @@ from inferd_engine.backends.llamacpp.library import (
     forget_complaints,
     library,
 )
+from inferd_engine.backends.llamacpp.projector import Piece
 from inferd_engine.errors import (
     GenerateError,
     InternalError,
@@ -49,11 +51,12 @@ from inferd_engine.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from inferd_engine.backends.llamacpp.config import LlamaCppConfig
     from inferd_engine.backends.llamacpp.context import Context
     from inferd_engine.backends.llamacpp.model import Model
+    from inferd_engine.backends.llamacpp.projector import Entry, Image, Projector
     from inferd_engine.backends.llamacpp.sampling import Sampler
     from inferd_engine.stream.turn import Bell
 
@@ -70,23 +73,28 @@ class Step:
     Args:
         context: Its sequence.
         tokens: All that the sequence is to hold; what is not known yet is computed.
+        images: Those in it, by their names.
         sampler: Chooses the token that follows.
         flag: Says that nobody wants it any more.
         bell: Rung when it is done, and when the flag is set.
     """
 
-    __slots__ = ("bell", "context", "error", "flag", "is_done", "sampler", "token", "tokens")
+    __slots__ = (
+        *("bell", "context", "error", "flag", "images", "is_done", "sampler", "token", "tokens"),
+    )
 
     def __init__(
         self,
         context: Context,
-        tokens: Sequence[int],
+        tokens: Sequence[Entry],
+        images: Mapping[str, Image],
         sampler: Sampler,
         flag: AbortFlag,
         bell: Bell,
     ) -> None:
         self.context = context
         self.tokens = tokens
+        self.images = images
         self.sampler = sampler
         self.flag = flag
         self.bell = bell
@@ -102,8 +110,11 @@ class Rounds(Owner):
         NotReadyError: There is not the memory for it.
     """
 
-    def __init__(self, model: Model, config: LlamaCppConfig) -> None:
+    def __init__(
+        self, model: Model, config: LlamaCppConfig, projector: Projector | None = None
+    ) -> None:
         self._llama = llama = library()
+        self._projector = projector
         count = config.n_parallel
         n_ctx = config.n_ctx or model.n_ctx_train
         value_bytes = _VALUE_BYTES[config.cache_type]
@@ -111,7 +122,7 @@ class Rounds(Owner):
         params = llama.llama_context_default_params()
         params.n_seq_max, params.n_ctx = count, n_ctx * count
         params.n_batch = self._n_batch = max(min(config.n_batch, n_ctx), count)
-        params.n_ubatch = min(params.n_batch, params.n_ubatch)
+        params.n_ubatch = self.one_go = min(params.n_batch, params.n_ubatch)
         params.n_threads = params.n_threads_batch = config.n_threads or os.cpu_count() or 1
         params.type_k = params.type_v = CACHE_TYPES[config.cache_type]
         forget_complaints()
@@ -217,56 +228,106 @@ class Rounds(Owner):
                     one.bell.ring()
 
     def _compute(self, steps: Sequence[Step]) -> None:
-        llama = self._llama
-        pieces = self._fill(steps)
+        for step in steps:
+            self._cut(step.context)
         self._flag = flag = AbortFlag()
         self._round = flag, steps
         self.look()  # at those who were stopped before
-        llama.llama_set_abort_callback(self.handle, abort_callback(), flag.address)
-        with computing(flag):
-            result = llama.llama_decode(self.handle, self._batch.handle)
-        if result != 0:
-            for step in steps:
-                step.context.is_cut = False
-                step.error = _error(result)
-            return
-        last = -1
-        for step, piece in zip(steps, pieces, strict=True):
-            step.context.known += piece
-            last += len(piece)
-            if len(step.context.known) == len(step.tokens):
-                try:
-                    step.token = step.sampler.next(self.handle, last)
-                except GenerateError as error:
-                    step.error = error
+        self._llama.llama_set_abort_callback(self.handle, abort_callback(), flag.address)
+        with_text = []
+        for step in steps:
+            entry = step.tokens[len(step.context.known)]
+            if isinstance(entry, Piece):
+                self._read_image(step, step.images[entry.image])
+            else:
+                with_text.append(step)
+        if with_text:
+            self._read_text(with_text)
 
-    def _fill(self, steps: Sequence[Step]) -> list[Sequence[int]]:
-        """Put into the batch what is computed now; return which tokens of each step that is."""
+    def _read_image(self, step: Step, image: Image) -> None:
+        context = step.context
+        if self._projector is None:
+            raise InternalError("there is an image, and no projector")
+        try:
+            with computing(self._flag):
+                result = self._projector.read(
+                    *(self.handle, image, context.position, context.number),
+                    *(self._n_batch, self._flag),
+                )
+        except GenerateError as error:
+            context.is_cut = False
+            step.error = error
+            return
+        self._done(step, image.pieces, -1, result)
+
+    def _read_text(self, steps: Sequence[Step]) -> None:
+        pieces, lasts = self._fill(steps)
+        with computing(self._flag):
+            result = self._llama.llama_decode(self.handle, self._batch.handle)
+        for step, piece, last in zip(steps, pieces, lasts, strict=True):
+            self._done(step, piece, last, result)
+
+    def _done(self, step: Step, piece: Sequence[Entry], last: int, result: int) -> None:
+        """Take a step further by what was computed; choose the next token if that was all."""
+        context = step.context
+        if result != 0:
+            context.is_cut = False
+            step.error = _error(result)
+            return
+        context.known += piece
+        context.position += _positions(piece)
+        if len(context.known) == len(step.tokens):
+            try:
+                step.token = step.sampler.next(self.handle, last)
+            except GenerateError as error:
+                step.error = error
+
+    def _fill(self, steps: Sequence[Step]) -> tuple[list[list[int]], list[int]]:
+        """Put into the batch what is computed now; return which tokens, and where each ends."""
         batch, room = self._batch, self._n_batch
         batch.clear()
-        pieces: list[Sequence[int]] = []
+        pieces, lasts = [], []
         for index, step in enumerate(steps):
             context, others = step.context, len(steps) - index - 1  # each has a token at the least
-            self._cut(context)
             begin = len(context.known)
-            piece = step.tokens[begin : begin + room - others]
-            last = batch.put(piece, begin, context.number, wanted=False)
+            piece = _text_of(step.tokens[begin : begin + room - others])
+            last = batch.put(piece, context.position, context.number, wanted=False)
             if begin + len(piece) == len(step.tokens):
                 batch.want(last)
             room -= len(piece)
             pieces.append(piece)
-        return pieces
+            lasts.append(last)
+        return pieces, lasts
 
     def _cut(self, context: Context) -> None:
         """Take out of the cache what is not known, or all where llama.cpp cannot take a part."""
         if context.is_cut:
             return
         remove = self._llama.llama_memory_seq_rm
-        if not remove(self._memory, context.number, len(context.known), -1):
+        context.position = _positions(context.known)
+        if not remove(self._memory, context.number, context.position, -1):
             remove(self._memory, context.number, -1, -1)
             context.known.clear()
+            context.position = 0
         context.is_cut = True
         context.kept = len(context.known)
+
+
+def _positions(entries: Sequence[Entry]) -> int:
+    """Return how far what follows these is from what comes before them."""
+    return sum(
+        entry.positions * (entry.place == 0) if isinstance(entry, Piece) else 1 for entry in entries
+    )
+
+
+def _text_of(entries: Sequence[Entry]) -> list[int]:
+    """Return the tokens in front of the first image."""
+    tokens: list[int] = []
+    for entry in entries:
+        if isinstance(entry, Piece):
+            break
+        tokens.append(entry)
+    return tokens
 
 
 def _error(result: int) -> GenerateError:

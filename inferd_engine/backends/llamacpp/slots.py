@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from inferd_engine.backends.llamacpp.context import Context
+    from inferd_engine.backends.llamacpp.projector import Entry
 
 _LEFT = "left"
 
@@ -26,7 +27,7 @@ _LEFT = "left"
 class Ticket:
     """A place in the queue for a context."""
 
-    def __init__(self, slots: Slots, tokens: Sequence[int]) -> None:
+    def __init__(self, slots: Slots, tokens: Sequence[Entry]) -> None:
         self._slots = slots
         self._place: dict[str, Union[Context, str]] = {}
         self.tokens = tokens
@@ -64,7 +65,7 @@ class Slots:
         self._waiting: collections.deque[Ticket] = collections.deque()
         self._max_waiting = max_waiting
 
-    def enter(self, tokens: Sequence[int]) -> Ticket:
+    def enter(self, tokens: Sequence[Entry]) -> Ticket:
         """Queue for a context that is to read these tokens.
 
         Raises:
@@ -104,7 +105,7 @@ class Slots:
             elif not ticket.give(context):
                 self._free.append(context)
 
-    def _take_free(self, tokens: Sequence[int]) -> Context | None:
+    def _take_free(self, tokens: Sequence[Entry]) -> Context | None:
         """Take the free context that knows most of a prompt."""
         while self._free:
             best = max(tuple(self._free), key=lambda context: context.shared_with(tokens))

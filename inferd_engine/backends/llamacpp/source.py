@@ -22,11 +22,12 @@ from inferd_engine.events import Done, StopReason, Usage
 from inferd_engine.stream.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from inferd_engine.backends.llamacpp.answer import Answer
     from inferd_engine.backends.llamacpp.context import Context
     from inferd_engine.backends.llamacpp.engine import Loaded
+    from inferd_engine.backends.llamacpp.projector import Prompt
     from inferd_engine.backends.llamacpp.sampling import Sampler
     from inferd_engine.errors import DeadlinePhase, GenerateError
     from inferd_engine.events import Event
@@ -111,7 +112,7 @@ class LlamaSource(Source):
 
     Args:
         loaded: The model, and where to have a context from.
-        tokens: The prompt.
+        prompt: What is read.
         sampler: Chooses tokens.
         answer: Makes events of them.
         max_tokens: How many to generate at the most.
@@ -126,7 +127,7 @@ class LlamaSource(Source):
     def __init__(
         self,
         loaded: Loaded,
-        tokens: Sequence[int],
+        prompt: Prompt,
         sampler: Sampler,
         answer: Answer,
         *,
@@ -137,8 +138,8 @@ class LlamaSource(Source):
     ) -> None:
         self.model = model
         self._loaded = loaded  # nothing of it is freed while it computes
-        self._tokens = list(tokens)  # and then what is answered
-        self._asked = len(tokens)
+        self._tokens, self._images = list(prompt.entries), prompt.images  # and what is answered
+        self._asked = len(self._tokens)
         self._sampler = sampler
         self._answer = answer
         self._left = max_tokens
@@ -146,7 +147,7 @@ class LlamaSource(Source):
         self._clock = Clock(self.cancel, began=began, **limits)
         self._count = 0
         self._context: Context | None = None
-        self._ticket = loaded.slots.enter(tokens)
+        self._ticket = loaded.slots.enter(prompt.entries)
 
     def read(self, give_up: float | None) -> list[Event]:  # noqa: ARG002 - llama.cpp cannot keep it
         """Compute the next part of the prompt, or the next token.
@@ -163,7 +164,7 @@ class LlamaSource(Source):
             if self._context is None:
                 return self._wait()
             token = self._context.compute(
-                self._tokens, self._sampler, self._flag, self._ticket.bell
+                self._tokens, self._images, self._sampler, self._flag, self._ticket.bell
             )
             return [] if token is None else self._next(token, self._context)
         except RequestCancelledError:

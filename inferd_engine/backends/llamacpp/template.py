@@ -111,8 +111,13 @@ def knows_tools(model: Model, template: str | None, chat_format: str | None) -> 
 
 def tokens_of(model: Model, prompt: str) -> list[int]:
     """Return the tokens of a prompt, with one that begins it: the template's, or the model's."""
+    return model.tokenize(prompt, add_special=not has_begin(model, prompt))
+
+
+def has_begin(model: Model, prompt: str) -> bool:
+    """Whether a prompt has the token already that begins every one."""
     first = model.word_of(library().llama_vocab_bos(model.vocab))
-    return model.tokenize(prompt, add_special=not (first and prompt.startswith(first)))
+    return bool(first) and prompt.startswith(first)
 
 
 def _as_templates_want(message: Mapping[str, Any]) -> dict[str, Any]:

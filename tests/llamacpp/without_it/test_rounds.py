@@ -65,7 +65,7 @@ def test_each_step_is_computed_once():
         done = []
         for index in range(STEPS):
             flag, bell = Flag(), Bell()
-            step = Step(number, index, None, flag, bell)
+            step = Step(number, index, {}, None, flag, bell)
             if chance.random() < 0.2:
                 flag.set()
                 bell.ring()
@@ -95,7 +95,7 @@ def test_who_was_there_is_waited_for(monkeypatch):
 
     def answer(name):
         for index in range(20):
-            rounds.compute(Step(name, index, None, Flag(), Bell()))
+            rounds.compute(Step(name, index, {}, None, Flag(), Bell()))
         rounds.forget(name)
 
     with ThreadPoolExecutor(2) as pool:
@@ -109,7 +109,7 @@ def test_who_stays_away_is_not_waited_for_again():
     """But for a moment, once."""
     rounds = Counted(0.01)
     rounds._last, rounds._until = {"a", "b"}, time.monotonic() + 0.1
-    rounds.compute(Step("a", 0, None, Flag(), Bell()))
+    rounds.compute(Step("a", 0, {}, None, Flag(), Bell()))
     assert rounds._last == {"a"}
 
 
@@ -118,7 +118,8 @@ def test_who_waits_for_a_round_may_leave():
     rounds = Counted(20.0)
     flags, bells = [Flag(), Flag()], [Bell(), Bell()]
     steps = [
-        Step(name, 0, None, flag, bell) for name, flag, bell in zip("ab", flags, bells, strict=True)
+        Step(name, 0, {}, None, flag, bell)
+        for name, flag, bell in zip("ab", flags, bells, strict=True)
     ]
 
     def stop(index):
@@ -152,8 +153,8 @@ def test_a_leader_that_fails_lets_the_next_lead():
 
     rounds._compute = fail
     with pytest.raises(MemoryError):
-        rounds.compute(Step("a", 0, None, Flag(), Bell()))
+        rounds.compute(Step("a", 0, {}, None, Flag(), Bell()))
     rounds._compute = compute
-    step = Step("a", 1, None, Flag(), Bell())
+    step = Step("a", 1, {}, None, Flag(), Bell())
     rounds.compute(step)
     assert step.token == 1

@@ -40,9 +40,10 @@ _ATOM = "[0-9A-Za-z!#$%&'*+/=?^_`{|}~-]{1,20}"
 _EMAIL = rf"{_ATOM}(\.{_ATOM}){{0,2}}@{_HOST}"
 _LETTER = r"([0-9A-Za-z._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
 _QUERY = rf"(\?({_LETTER}|[/?])*)?(#({_LETTER}|[/?])*)?"
+_NAME = "[0-9A-Za-z]+([.-][0-9A-Za-z]+)*"
 _URI = (
-    r"[A-Za-z][0-9A-Za-z+.-]{0,15}:"
-    rf"(//({_HOST}|{_IPV4})(:\d{{1,4}})?(/{_LETTER}*)*|{_LETTER}+(/{_LETTER}*)*){_QUERY}"
+    r"[A-Za-z][0-9A-Za-z+.-]*:"
+    rf"(//{_NAME}(:\d{{1,4}})?(/{_LETTER}*)*|{_LETTER}+(/{_LETTER}*)*){_QUERY}"
 )
 _REFERENCE = rf"{_URI}|(/{_LETTER}+)+{_QUERY}"
 _POINTER = r"(/([^~/]|~[01])*)*"

@@ -6,6 +6,7 @@ the specification, and so do we.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return _is_number(value) and value >= 0 and value == int(value)
+    return _is_number(value) and math.isfinite(value) and 0 <= value == int(value)
 
 
 def _is_list(value: Any) -> bool:

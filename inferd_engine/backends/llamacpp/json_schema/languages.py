@@ -337,6 +337,24 @@ def has(language: Language, text: str) -> bool:
     return language.is_complete
 
 
+def longest(language: Language) -> int:
+    """Return how many characters texts of a language have at the most; -1 if nobody can tell."""
+    if isinstance(language, Characters):
+        return 1
+    if isinstance(language, Chain):
+        first, rest = longest(language.first), longest(language.rest)
+        return -1 if min(first, rest) < 0 else first + rest
+    if isinstance(language, Repeat):
+        once, most = longest(language.of), language.most
+        return -1 if once < 0 or most is None else once * most
+    if isinstance(language, Either):
+        lengths = [longest(part) for part in language.parts]
+        return -1 if min(lengths) < 0 else max(lengths)
+    if isinstance(language, Both):
+        return min((n for n in map(longest, language.parts) if n >= 0), default=-1)
+    return -1
+
+
 @attrs.frozen
 class State:
     """What may follow: an end, if ``is_end``, and characters, each leading to another state."""

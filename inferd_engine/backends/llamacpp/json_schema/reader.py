@@ -40,6 +40,9 @@ _OF_ARRAYS = {
     *("prefixItems", "items", "contains", "minItems", "maxItems", "uniqueItems"),
 }
 
+# All that is needed to tell parts of oneOf apart; what else a property has is not looked at.
+_OF_SCALARS = {"const", "enum", "type", "title", "description", "default"}
+
 
 class Reader:
     """Read a schema and what it refers to.
@@ -193,7 +196,7 @@ class Reader:
         found = _ANYTHING_GOES
         for part in demand.objects:
             for schema in part.of(name):
-                is_scalar = isinstance(schema, dict) and {"const", "enum", "type"} & {*schema}
+                is_scalar = isinstance(schema, dict) and {*schema} <= _OF_SCALARS
                 found = product(found, self.allowed(schema, name) if is_scalar else found, name)
         return found
 
