@@ -17,9 +17,9 @@ from upstream import event
 
 import inferd_engine as ie
 from inferd_engine.stream.buffer import EventBuffer
+from inferd_engine.wire.answer.likeness import Likeness
 from inferd_engine.wire.http.chunks import chunked_decoder
 from inferd_engine.wire.openai.answer import Answer
-from inferd_engine.wire.openai.chunks import ChunkAccumulator
 from inferd_engine.wire.sse import SSEDecoder
 
 COUNT = 20_000
@@ -27,7 +27,7 @@ PAYLOAD = chunk(" hello")
 BODY = cut(b"".join(events(COUNT, PAYLOAD)))
 CHUNKED = cut(event(" hello") * COUNT)
 EACH = READ // len(events(1, PAYLOAD)[0])  # events in a read
-RUN = "\n".join([PAYLOAD.decode()] * EACH)
+RUN = events(1, PAYLOAD)[0] * EACH
 DELTA = msgspec.defstruct("Delta", [("content", str)])
 CHOICE = msgspec.defstruct("Choice", [("delta", DELTA)])
 CHUNK = msgspec.defstruct("Chunk", [("choices", tuple[CHOICE])])
@@ -46,14 +46,16 @@ def frame():
     return sum(len(piece) for read in BODY for piece in decoder.runs(read))
 
 
-def decode():
-    """Payloads decoded, and events made of them."""
-    chunks = ChunkAccumulator()
-    return sum(chunks.ingest_plain([], RUN) for _ in range(COUNT // EACH))
+def compare():
+    """Events compared with one before, their texts decoded, and events made of them."""
+    whole = Answer()
+    likeness = Likeness("native")
+    likeness.learn(RUN[: len(RUN) // EACH], whole.read_plain)
+    return sum(len(likeness.take(RUN)[0]) for _ in range(COUNT // EACH))
 
 
 def answer():
-    """Framing and decoding together, as an answer does it."""
+    """All that an answer does with what comes."""
     whole = Answer()
     return sum(len(whole.feed(read)) for read in BODY)
 
@@ -106,8 +108,8 @@ def floor():
 STAGES = {
     "HTTP chunks": dechunk,
     "SSE": frame,
-    "JSON to events": decode,
-    "SSE and JSON": answer,
+    "alike": compare,
+    "answer": answer,
     "hand-over": hand_over,
     "the loop": loop,
     "split + msgspec": floor,

@@ -4,7 +4,15 @@ from pathlib import Path
 
 from cffi import FFI
 
-PARTS = ("sse_lines", "utf8", "http_chunks", "socket_read", "abort_flag", "base64_floats")
+PARTS = (
+    "sse_lines",
+    "alike_events",
+    "utf8",
+    "http_chunks",
+    "socket_read",
+    "abort_flag",
+    "base64_floats",
+)
 
 ffibuilder = FFI()
 for part in PARTS:

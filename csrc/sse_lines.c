@@ -183,17 +183,3 @@ size_t sse_join(const char *run, size_t len, int kind, char *out)
         position = end + gap;
     }
 }
-
-size_t sse_whole_run(struct sse_scanner *s, const char *buf, size_t len, char *out)
-{
-    struct sse_scanner before = *s;
-    struct sse_span spans[2]; /* a run goes on only while there is room for one more */
-    size_t written = 0;
-
-    if (sse_scan(s, buf, len, spans, 2) == SSE_OK && s->consumed == len && s->count == 1 &&
-        spans[0].kind < SSE_BLOCK)
-        written = sse_join(buf + spans[0].start, spans[0].end - spans[0].start, spans[0].kind, out);
-    if (written == 0)
-        *s = before;
-    return written;
-}

@@ -84,9 +84,4 @@ int sse_scan(struct sse_scanner *scanner, const char *buf, size_t len, struct ss
  * were written.  No data of a run has a line end in it. */
 size_t sse_join(const char *run, size_t len, int kind, char *out);
 
-/* Do both for a read that holds a run and nothing else, the usual one of a stream that is paced:
- * write its data to `out`, which has room for `len` bytes, and return how many there are.  If the
- * read holds anything else, or no data at all, return 0; then it is as if it had not been called. */
-size_t sse_whole_run(struct sse_scanner *scanner, const char *buf, size_t len, char *out);
-
 #endif

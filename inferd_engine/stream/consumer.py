@@ -184,7 +184,8 @@ class Consumer:
         if late is not None and self._late_since is None:
             self._late_since = now
         is_overdue = self._late_since is not None and now - self._late_since > _OVERDUE
-        is_alive = (worker is not None and worker.is_alive()) or reading.post is None
+        is_replaced = reading.post is None and reading.outcome is None  # by who reads instead
+        is_alive = is_replaced or (worker is not None and worker.is_alive())
         if is_alive and not is_overdue:
             return False
         if buffer.queue:

@@ -176,7 +176,11 @@ class Merged:
         self._keep()
         if self.has_some or self.is_over:
             return
-        if self._is_led or self._lead():
+        buffer = self._consumer.buffer
+        can_lead = self._is_led or self._dismiss()
+        if not self._is_led and buffer is not None and (buffer.ready or buffer.queue):
+            self._take_ahead(buffer)
+        elif can_lead and (self._is_led or self._lead()):
             if self._ahead is not None and (self._ahead.ready or self._ahead.queue):
                 self._take_ahead(self._ahead)
                 return
@@ -188,10 +192,10 @@ class Merged:
                 return
             self.is_ready = True
             self.read()
-        elif reading.post is None and not self._can_lead():
+        elif reading.post is None and reading.outcome is None and not can_lead:
             self._start_worker()
         else:
-            self._take_ahead(self._consumer.buffer)
+            self._take_ahead(buffer)
 
     def _keep(self) -> None:
         """Let nobody else have what was taken in."""
@@ -200,25 +204,25 @@ class Merged:
             events = events.events
         self._consumer.events, self.given = _Kept(events), events
 
-    def _can_lead(self) -> bool:
-        source = self.source
-        fileno = source.fileno() if source.can_wait else None
-        if fileno is None or (fileno >= 0 and are_threads_greenlets()):
+    def _fileno(self) -> int | None:
+        """Return what to wait for; None if a worker has to read."""
+        fileno = self.source.fileno() if self.source.can_wait else None
+        return None if fileno is None or (fileno >= 0 and are_threads_greenlets()) else fileno
+
+    def _dismiss(self) -> bool:
+        """Let a worker go whose source can be waited for; say whether it can."""
+        if self._fileno() is None:
             return False
-        self.fileno = fileno
+        self._reading.post = None
+        self._reading.alarm.ring()
         return True
 
     def _lead(self) -> bool:
-        """Read from now on, if the source can be waited for and its worker has left it."""
-        reading = self._reading
-        if not self._can_lead():
+        """Read from now on, if the worker has left; it rings when it has given the turn up."""
+        reading, fileno = self._reading, self._fileno()
+        if fileno is None or not reading.turn.take(self._hold):
             return False
-        reading.post = None
-        reading.alarm.ring()
-        if not reading.turn.take(self._hold):
-            self.fileno = -1
-            return False  # the worker rings when it has given the turn up
-        self._ahead = self._consumer.buffer
+        self._ahead, self.fileno = self._consumer.buffer, fileno
         self.source.back()
         self._is_led = True
         return True

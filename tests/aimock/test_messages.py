@@ -6,7 +6,8 @@ import pytest
 
 import inferd_engine as ie
 
-pytestmark = pytest.mark.timeout(90)  # the server may have to start first
+# The server may have to start first.
+pytestmark = [pytest.mark.timeout(90), pytest.mark.messages]
 
 SKY = "The sky is blue: Привет 你好 😀, and that is all there is to say."
 KEY = "sk-aimock"

@@ -106,6 +106,11 @@ def test_the_key_of_the_environment(monkeypatch):
         ({"betas": 5}, "betas holds 5"),
         ({"betas": None}, "betas holds None"),
         ({"model": ""}, "model is ''"),
+        ({"headers": {"Anthropic-Version": "x"}}, "headers['Anthropic-Version'] cannot be set"),
+        (
+            {"headers": {"anthropic-beta": "x"}},
+            "headers['anthropic-beta'] cannot be set: give betas",
+        ),
     ],
 )
 def test_what_is_refused(fields, words):

@@ -72,6 +72,7 @@ PLACES = {
     "error as JSON": lambda said: answer(problem(said)),
     "error as text": lambda said: answer(f'{{"error": "bad {said}"}}'),
     "title": lambda said: answer(f"<title>{said}</title>", content_type="text/html"),
+    "401, id in the body": lambda said: answer(f'{{"request_id": "{said}"}}', "401 X"),
     "401": lambda said: answer(problem(said), "401 X"),
     "404": lambda said: answer(problem(f"model: {said}"), "404 X"),
     "401, request-id": lambda said: answer("{}", "401 X", headers=f"request-id: {said}\r\n"),

@@ -25,6 +25,7 @@ TOKEN = "bedrock-0123456789abcdef"
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"  # AWS's own example
 SIGNED = {"api_key": "", "access_key_id": "AKIDEXAMPLE", "secret_access_key": SECRET}
 SOON = 10.0  # seconds: an upper bound, on a loaded machine, of what takes milliseconds
+KEYS = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": SECRET}
 STREAM = {"Content-Type": "application/vnd.amazon.eventstream", "x-amzn-RequestId": "req-5"}
 
 
@@ -283,12 +284,58 @@ def test_every_region_that_botocore_knows():
         ({"cache": "2h"}, "cache is '2h'"),
         ({"region": 5}, "region is 5"),
         ({"session_token": "t"}, "session_token goes with access_key_id"),
+        ({**KEYS, "profile": "p"}, "profile and access_key_id both say what to sign with"),
+        ({**KEYS, "api_key": "t"}, "api_key is sent, and nothing is signed with access_key_id"),
+        ({"profile": "p", "api_key": str}, "api_key is sent, and nothing is signed with profile"),
+        ({"guardrail_version": "1"}, "guardrail_version goes with guardrail_id"),
+        ({"base_url": "https://bedrock-runtime.eu-west-3.amazonaws.com"}, "is that of eu-west-3"),
+        (
+            {"base_url": "https://vpce-1.bedrock-runtime.eu-west-3.vpce.amazonaws.com/"},
+            "region is 'us-east-1', but the address in base_url is that of eu-west-3",
+        ),
     ],
 )
 def test_what_is_refused(fields, words):
     """A field that cannot be used is named."""
     with pytest.raises(ie.InvalidRequestError, match=words):
         ie.BedrockConfig(**{"region": "us-east-1", **fields})
+
+
+@pytest.mark.parametrize("fields", [KEYS, {"profile": "p"}])
+def test_what_is_given_wins_over_the_environment(ask, monkeypatch, fields):
+    """A token of the environment is not sent where it is said what to sign with."""
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", TOKEN)
+    assert ie.BedrockConfig(region="us-east-1").api_key == TOKEN
+    assert ie.BedrockConfig(region="us-east-1", **fields).api_key == ""
+    backend = ask(api_key=None, base_url="https://h.example")
+    assert backend.config.api_key == TOKEN
+    with backend.with_options(**fields) as signing, signing.with_options(model="x") as again:
+        assert (signing.config.api_key, again.config.api_key) == ("", "")
+    mine = {"api_key_variable": "MY_TOKEN", "region": "us-east-1", **fields}
+    monkeypatch.setenv("MY_TOKEN", TOKEN)
+    with pytest.raises(ie.InvalidRequestError, match="MY_TOKEN is sent, and nothing is signed"):
+        ie.BedrockConfig(**mine)
+
+
+def test_an_address_of_its_region():
+    """An address of AWS's that names the region, or none, is as good as no address."""
+    for address in (
+        "https://bedrock-runtime-fips.us-east-1.amazonaws.com",
+        "https://vpce-1.bedrock-runtime.us-east-1.vpce.amazonaws.com",
+        "https://bedrock-runtime.example/eu-west-3",
+        "http://localhost:4010",
+    ):
+        assert ie.BedrockConfig(region="us-east-1", base_url=address).base_url == address
+
+
+def test_credentials_in_headers(ask):
+    """A header of the caller's wins: where it authorizes the request, nothing is signed."""
+    for name in ("Authorization", "authorization"):
+        backend = ask(text_reply("x"), api_key="", headers={name: "Basic abc"})
+        assert backend.complete("x").text == "x"
+        received = backend.upstream.requests[0]
+        assert received.headers["authorization"] == "Basic abc"
+        assert "x-amz-date" not in received.headers
 
 
 def test_a_repr_of_what_is_not_set():
@@ -314,6 +361,19 @@ def test_the_manual():
     )
     for name in ("backend", "signing", "guarded"):
         names[name].close()
+
+
+def test_a_guardrail_stays_beside_fields_of_a_call(ask):
+    """What a call says of it is added, and takes nothing of it away."""
+    backend = ask(text_reply("x"), text_reply("x"), guardrail_id="g")
+    backend.complete("x", extra_body={"guardrailConfig": {"trace": "enabled"}})
+    assert backend.upstream.requests[0].json["guardrailConfig"] == {
+        "guardrailIdentifier": "g",
+        "guardrailVersion": "DRAFT",
+        "trace": "enabled",
+    }
+    backend.complete("x", extra_body={"guardrailConfig": {"guardrailVersion": "2"}})
+    assert backend.upstream.requests[1].json["guardrailConfig"]["guardrailVersion"] == "2"
 
 
 def test_a_model_is_needed(ask):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
+import time
 
 import pytest
 from event_streams import encoded, event, exception
@@ -98,6 +100,14 @@ def told(ask):
     return ask_and_tell
 
 
+def first_request(upstream):
+    """Give what the upstream received; it may read a request that nobody waits for any more."""
+    until = time.monotonic() + 10
+    while not upstream.requests and time.monotonic() < until:
+        threading.Event().wait(0.01)
+    return upstream.requests[0]
+
+
 def assert_hidden(texts):
     for secret in SECRETS.values():
         assert secret[:12] not in texts  # nor as much of it as a limit may leave
@@ -138,10 +148,10 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_fault_shows_it(told, log, fault, way):
     """A token is sent, a secret never is; and no error, pickle, repr or log shows either."""
-    limits = {"idle_timeout": 0.1, "first_token_timeout": 0.1}
+    limits = {"idle_timeout": 0.1, "first_token_timeout": 0.1} if "silen" in fault else {}
     backend, error = told(FAULTS[fault], way, **limits)
     assert isinstance(error, ie.GenerateError)
-    received = backend.upstream.requests[0]
+    received = first_request(backend.upstream)
     headers = {name.lower(): value for name, value in received.headers.items()}
     assert (headers.pop("authorization") == f"Bearer {TOKEN}") is (way == "bearer")
     assert (headers.pop("x-amz-security-token", None) == SESSION) is (way == "signed")

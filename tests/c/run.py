@@ -28,7 +28,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
-PARTS = ["sse_lines", "utf8", "http_chunks", "base64_floats"]
+PARTS = ["sse_lines", "alike_events", "utf8", "http_chunks", "base64_floats"]
 UNITS = [*PARTS, "socket_read", "abort_flag"]
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
@@ -38,6 +38,7 @@ FUZZER = ["-O1", "-g", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-rec
 COUNTED = {
     "sse_scan": "sse_lines",
     "sse_join": "sse_lines",
+    "alike_texts": "alike_events",
     "utf8_truncate": "utf8",
     "utf8_valid": "utf8",
     "http_dechunk": "http_chunks",

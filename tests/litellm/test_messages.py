@@ -7,7 +7,8 @@ import pytest
 import inferd_engine as ie
 from inferd_engine.testing import Cut, Pause, Reply, chunk, error_reply, text_reply, tool_call_reply
 
-pytestmark = pytest.mark.timeout(180)  # the proxy may have to start first
+# The proxy may have to start first.
+pytestmark = [pytest.mark.timeout(180), pytest.mark.messages]
 
 SKY = "The sky is blue: Привет 你好 😀, and that is all there is to say."
 WEATHER = ie.Tool(

@@ -12,14 +12,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from real_servers import missing
 from server_process import ServerProcess, show_logs
 
 if importlib.util.find_spec("xllamacpp") is None:
-    if os.environ.get("INFERD_ENGINE_LLAMA_SERVER") == "1":
-        raise ModuleNotFoundError(
-            "INFERD_ENGINE_LLAMA_SERVER=1, but xllamacpp is not there: install it", name="xllamacpp"
-        )
-    collect_ignore_glob = ["test_*.py"]
+    collect_ignore_glob = missing(
+        "llama_server",
+        "xllamacpp is not installed",
+        must=os.environ.get("INFERD_ENGINE_LLAMA_SERVER") == "1",
+    )
 
 
 class LlamaServer(ServerProcess):

@@ -151,6 +151,17 @@ def test_refusals(embed):
         backend.embeddings("a")
 
 
+@pytest.mark.parametrize(
+    ("encoding", "is_told"), [("base64", True), ("float", False), (None, False)]
+)
+def test_a_gateway_that_refuses_base64_in_other_words(embed, encoding, is_told):
+    """A refusal that says nothing of base64 may be of base64 all the same, where that was asked."""
+    refused = error_reply(400, "Invalid input")
+    with pytest.raises(ie.HttpStatusError) as caught:
+        embed(refused, encoding_format=encoding).embeddings("a")
+    assert ("some gateways refuse base64" in str(caught.value)) == is_told
+
+
 def test_a_body_that_is_too_large(embed):
     """A body larger than an event may be is an error."""
     with pytest.raises(ie.UpstreamError) as caught:

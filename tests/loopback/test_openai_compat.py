@@ -339,6 +339,13 @@ def test_choices_that_were_asked_for(ask, asked):
     assert backend.upstream.requests[0].json["n"] == asked
 
 
+def test_a_header_wins_over_the_key(ask):
+    """Of two credentials for one header that in ``headers`` is sent, whatever its case."""
+    backend = ask(api_key="sk-1", headers={"AUTHORIZATION": "Basic abc"})
+    backend.complete("x")
+    assert backend.upstream.requests[0].headers["authorization"] == "Basic abc"
+
+
 @pytest.mark.parametrize("header", ["Authorization", "api-key", "X-Key"])
 def test_the_key_goes_into_its_header(ask, header):
     """Q13: the key is a bearer token, or stands alone in the header that is configured."""

@@ -9,6 +9,7 @@ import pytest
 
 from inferd_engine.wire.http.chunks import chunked_decoder
 from inferd_engine.wire.sse import IMPLEMENTATION, SSEDecoder, utf8_truncate
+from inferd_engine.wire.sse.alike import ALIKE
 
 pytestmark = pytest.mark.skipif(IMPLEMENTATION == "pure", reason="there is no C part")
 if not getattr(sys, "_is_gil_enabled", lambda: True)():
@@ -23,10 +24,11 @@ def dechunk():
     return lambda: chunks.feed(framed)
 
 
-def whole_run():
-    decoder = SSEDecoder()
-    decoder.feed(EVENT)
-    return lambda: decoder.run(EVENT)
+def alike():
+    head, _, tail = EVENT.partition(b'a"}')
+    events = ALIKE["native"](head, b'"}' + tail, b"")
+    assert bytes(events.texts(EVENT)) == b'[{"delta":"a"}]'
+    return lambda: events.texts(EVENT)
 
 
 def scan():
@@ -39,7 +41,7 @@ def truncate():
     return lambda: utf8_truncate(text, 99)
 
 
-@pytest.mark.parametrize("make", [dechunk, whole_run, scan, truncate])
+@pytest.mark.parametrize("make", [dechunk, alike, scan, truncate])
 def test_no_other_thread_gets_in(make):
     """A thread that waits for the lock does not get it between calls, nor in the middle of one."""
     call, start, ran = make(), threading.Lock(), []

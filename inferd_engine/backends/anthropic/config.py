@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "ANTHROPIC_AUTH_TOKEN"  # noqa: S105 - its name
 """The variable whose key is a bearer token."""
 _CACHES = (False, True, "5m", "1h")
-_DIALECT = [field.name for field in attrs.fields(Dialect)]
+_DIALECT = [field.name for field in attrs.fields(Dialect) if field.default is attrs.NOTHING]
 
 
 def _to_betas(value: Sequence[str]) -> Any:  # what is none is left for the check
@@ -43,6 +43,10 @@ def _check_betas(_: Any, field: Any, value: tuple[str, ...]) -> None:
             raise InvalidRequestError(
                 f"{field.name} holds {beta!r}: take names such as 'context-1m-2025-08-07'"
             )
+
+
+# Headers that fields say: what is mapped depends on them.
+_FIELDS = {"anthropic-version": "version", "anthropic-beta": "betas"}
 
 
 @attrs.frozen(kw_only=True)
@@ -86,6 +90,12 @@ class AnthropicConfig(Upstream):
     cache: bool | Literal["5m", "1h"] = attrs.field(default=False, validator=check_one_of(*_CACHES))
     vision: bool = switch(default=True)
     documents: bool = switch(default=True)
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        for name in self.headers:
+            if field := _FIELDS.get(name.lower()):
+                raise InvalidRequestError(f"headers[{name!r}] cannot be set: give {field}")
 
     @property
     def dialect(self) -> Dialect:

@@ -21,6 +21,7 @@ from inferd_engine.wire.bedrock.errors import type_of
 from inferd_engine.wire.bedrock.hints import hint_of_words
 from inferd_engine.wire.bedrock.request import body_from
 from inferd_engine.wire.http.urls import at_path
+from inferd_engine.wire.request.merging import merged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +98,7 @@ class Bedrock(HttpBackend[BedrockConfig]):
             RequestCancelledError: ``cancel`` or ``stop()`` ended the call.
         """
         config = self.config
-        body = {**guardrail_of(config), **body_from(request, config.dialect)}
+        body = merged(guardrail_of(config), body_from(request, config.dialect))
         url = self._url(request.model or config.model, streams=request.stream is not False)
         with self._call(cancel, request.id) as call:
             reply = call.post(url, body)
@@ -129,7 +130,7 @@ class Bedrock(HttpBackend[BedrockConfig]):
 
     def _authorize(self, key: Secret, request: PreparedRequest) -> PreparedRequest:
         super()._authorize(key, request)
-        if not key:
+        if not key and "authorization" not in map(str.lower, self.config.headers):
             sign(request, self.config)
         return request
 

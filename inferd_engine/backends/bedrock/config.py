@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
     from inferd_engine.backends.bedrock.fields import BedrockFields
 
+_REGION_IN_ADDRESS = re.compile(  # a region's own, and those of VPCs
+    r"https://(?:[\w-]+\.)*bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.(?:[\w-]+\.)*"
+    r"(?:amazonaws|c2s|sc2s|adc-e|hci)\."
+)
+_LATEST = "DRAFT"  # of a guardrail
 _CACHES = (False, True, "5m", "1h")
 _VERSION = "2023-06-01"  # of Messages, by way of which requests are mapped: it takes every field
 # Where a region's addresses end, if not in amazonaws.com (botocore's list of endpoints).
@@ -55,16 +61,18 @@ class BedrockConfig(Upstream):
     """Say which region is asked, and with whose credentials.
 
     Args:
-        region: ``AWS_REGION`` if None, else ``AWS_DEFAULT_REGION``.
-        base_url: ``AWS_ENDPOINT_URL_BEDROCK_RUNTIME`` if None, else the region's own address.
-        api_key: A bearer token, ``AWS_BEARER_TOKEN_BEDROCK`` if None; empty: requests are signed
-            (SigV4) with what follows, for which botocore is needed (the extra ``bedrock``).
+        region: ``AWS_REGION`` if None, else ``AWS_DEFAULT_REGION``; requests are signed for it.
+        base_url: ``AWS_ENDPOINT_URL_BEDROCK_RUNTIME`` if None, else the region's own address; one
+            of another region's is refused.
+        api_key: A bearer token; if None, and neither ``access_key_id`` nor ``profile`` is given,
+            ``AWS_BEARER_TOKEN_BEDROCK``.  Empty: requests are signed (SigV4) with what follows,
+            for which botocore is needed (the extra ``bedrock``).
         model: An id, an inference profile, or an ARN.
         access_key_id: With ``secret_access_key``, what requests are signed with; else botocore
             looks where it always does: variables, files, SSO, the container, the machine.
         secret_access_key: See there.
         session_token: Beside them, for temporary ones.
-        profile: Of botocore's files.
+        profile: Of botocore's files; not beside ``access_key_id``.
         guardrail_id: A guardrail that every request goes through; empty for none.
         guardrail_version: Its version.
         thinking_style: How models are told to think, as of ``AnthropicConfig``.
@@ -95,14 +103,26 @@ class BedrockConfig(Upstream):
     )
     profile: str = attrs.field(default="", validator=check_word)
     guardrail_id: str = attrs.field(default="", validator=check_word)
-    guardrail_version: str = attrs.field(default="DRAFT", validator=check_word)
+    guardrail_version: str = attrs.field(default=_LATEST, validator=check_word)
     thinking_style: str = attrs.field(default="adaptive", validator=check_one_of(*THINKING_STYLES))
     cache: bool | Literal["5m", "1h"] = attrs.field(default=False, validator=check_one_of(*_CACHES))
     vision: bool = switch(default=True)
     documents: bool = switch(default=True)
 
     def __attrs_post_init__(self) -> None:
+        self._check_credentials()
         super().__attrs_post_init__()
+        if self.guardrail_version != _LATEST and not self.guardrail_id:
+            raise InvalidRequestError("guardrail_version goes with guardrail_id: give both")
+        found = _REGION_IN_ADDRESS.match(self.base_url)
+        if found and found[1] != self.region:
+            raise InvalidRequestError(
+                f"region is {self.region!r}, but the address in base_url is that of {found[1]}: "
+                "give base_url=None for the region's own, or the other region"
+            )
+
+    def _check_credentials(self) -> None:
+        """Refuse what says two things; what is given wins over a token of the environment."""
         if bool(self.access_key_id) != bool(self.secret_access_key):
             raise InvalidRequestError(
                 "access_key_id and secret_access_key belong together: give both, or neither"
@@ -111,6 +131,20 @@ class BedrockConfig(Upstream):
             raise InvalidRequestError(
                 "session_token goes with access_key_id and secret_access_key: give all three"
             )
+        if self.profile and self.access_key_id:
+            raise InvalidRequestError(
+                "profile and access_key_id both say what to sign with: give one of them"
+            )
+        signs_with = "access_key_id" if self.access_key_id else "profile" if self.profile else ""
+        if not signs_with or not self.api_key:
+            return
+        if self.api_key.source in self.API_KEY_VARIABLES:
+            object.__setattr__(self, "api_key", Secret(""))
+            return
+        raise InvalidRequestError(
+            f"{self.api_key.source or 'api_key'} is sent, and nothing is signed with {signs_with}: "
+            "give one of them, or api_key='' to sign"
+        )
 
     @property
     def dialect(self) -> Dialect:
@@ -124,6 +158,7 @@ class BedrockConfig(Upstream):
             vision=self.vision,
             documents=self.documents,
             extra_body=self.extra_body,
+            spoken="Bedrock's Converse",
         )
 
     @classmethod

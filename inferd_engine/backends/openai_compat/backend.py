@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     from inferd_engine.vectors import EmbedResult
 
 
+_REFUSED = (400, 422)  # HTTP, as those answer that do not want what was sent
+_NO_BASE64 = (
+    "if that says nothing of what you sent, configure encoding_format='float': some gateways "
+    "refuse base64 in other words"
+)
+
+
 class OpenAiCompat(HttpBackend[OpenAiCompatConfig]):
     """Ask any OpenAI-compatible upstream, as ``OpenAiCompat("http://localhost:8080", model=…)``.
 
@@ -157,6 +164,8 @@ class OpenAiCompat(HttpBackend[OpenAiCompatConfig]):
         return endpoint_url(self.config.base_url, MODELS)
 
     def _hint(self, status: int, body: bytes, place: str) -> str:
-        return hint_of_words(
-            status, body, of_vectors=place.endswith(EMBEDDINGS), is_list=place.endswith(MODELS)
-        )
+        of_vectors = place.endswith(EMBEDDINGS)
+        hint = hint_of_words(status, body, of_vectors=of_vectors, is_list=place.endswith(MODELS))
+        if not hint and of_vectors and self.config.encoding_format == "base64":
+            return _NO_BASE64 if status in _REFUSED else ""
+        return hint

@@ -99,6 +99,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "DASHSCOPE_API_KEY",
         "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         thinking_style="enable_thinking",
+        embed_batch_size=10,  # of text-embedding-v3 and v4
     ),
     "huggingface": _provider("HF_TOKEN", "https://router.huggingface.co/v1"),
     "bedrock": _provider(

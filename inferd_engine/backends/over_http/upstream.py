@@ -143,8 +143,9 @@ class Upstream:
         idle_timeout: Seconds of silence between events with data.
         buffer: Undelivered events that are read ahead; 0 for no worker thread.
         max_event_bytes: The largest event, JSON body or sum of tool calls that is not an error.
-        headers: Sent with every request; those that set how it is framed are refused.
-        extra_body: Merged into the body of every request.
+        headers: Sent with every request, also in place of one that would be sent otherwise, such as
+            the key's; those that set how it is framed are refused.
+        extra_body: Merged into the body of every request, over what is there.
         verify: As in requests; None follows ``REQUESTS_CA_BUNDLE``.
         cert: As in requests.
         proxies: As in requests; None follows ``HTTPS_PROXY`` and ``NO_PROXY``, but never on the

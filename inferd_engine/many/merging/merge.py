@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from inferd_engine.events import Event
     from inferd_engine.many.merging.waiter import Waiter
 
+_MOST_STALE = 1000  # clocks of streams that have ended, before they are thrown away
 _SLICE = 0.5  # seconds that one wait takes at the most: what is thrown in meanwhile is raised then
 
 MergedEvent = Union[TextDelta, ThinkingDelta, ToolUse, Done, RawChunk, Token, GenerateError]
@@ -114,7 +115,7 @@ class Merge:
         self._again: deque[Merged] = deque()
         self._due: list[tuple[float, int]] = []
         self._round: deque[Merged] = deque()
-        self._now: Merged = None  # type: ignore[assignment]  # whose events are given, if any are
+        self._now: Merged | None = None  # whose events are given
         self._given: Iterator[Event | GenerateError] = iter(())
         self._entry = Turn()
         self._is_inside = False
@@ -175,11 +176,12 @@ class Merge:
     def __next__(self) -> tuple[TokenStream, MergedEvent]:
         try:
             while True:
-                for event in self._given:
-                    now = self._now
+                now = self._now
+                if now is not None:
                     if now.endings and now.is_closed:
-                        continue
-                    return now.stream, event
+                        self._given = iter(())
+                    for event in self._given:
+                        return now.stream, event
                 if not self._advance(None):
                     break
         except BaseException as error:
@@ -201,11 +203,12 @@ class Merge:
         try:
             give_up = time.monotonic() + bounded("timeout", timeout)
             while True:
-                for event in self._given:
-                    now = self._now
+                now = self._now
+                if now is not None:
                     if now.endings and now.is_closed:
-                        continue
-                    return now.stream, event
+                        self._given = iter(())
+                    for event in self._given:
+                        return now.stream, event
                 if not self._advance(give_up):
                     return None
         except BaseException as error:
@@ -261,7 +264,7 @@ class Merge:
                 self._given = now.given
                 return True
         has_waited = False
-        while True:
+        while not self._is_closed:
             while waiting:
                 member = waiting.popleft()
                 if member.is_ready and not member.endings:
@@ -271,13 +274,14 @@ class Merge:
                 if has_some:
                     self._now, self._given = member, member.given
                     return True
-            self._now = None  # type: ignore[assignment]
-            if not self._members and (give_up is None or self._is_closed):
+            self._now = None
+            if not self._members and give_up is None:
                 return False
             if has_waited and give_up is not None and time.monotonic() >= give_up:
                 return False
             self._gather(give_up)
             has_waited = True
+        return False
 
     def _read(self, member: Merged) -> bool:
         """Read a stream that needs nothing else; say whether there is something to give."""
@@ -310,6 +314,10 @@ class Merge:
         elif due < member.planned:
             heapq.heappush(self._due, (due, member.key))
             member.planned = due
+            if len(self._due) > _MOST_STALE + 4 * len(self._members):
+                known = ((one.planned, key) for key, one in self._members.items())
+                self._due = [entry for entry in known if entry[0] != math.inf]
+                heapq.heapify(self._due)
 
     def _watch(self, member: Merged, fileno: int) -> None:
         """Wait for a stream's descriptor, or for none."""
@@ -324,6 +332,7 @@ class Merge:
         """Let go of a stream that is over; say whether there is something to give."""
         self._watch(member, -1)
         if member.end():
+            self._now = member  # from now on what it has to give is known from here alone
             self._members.pop(member.key, None)
         return member.has_some
 
@@ -373,7 +382,10 @@ class Merge:
             return
         try:
             for member in list(self._members.values()):
+                member.given = iter(())
                 self._end(member)
+            self._members.clear()
+            self._now, self._given = None, iter(())
             self._waiter.close()
         finally:
             self._entry.give(me)

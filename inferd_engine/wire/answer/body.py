@@ -23,6 +23,7 @@ The end is a value, not an exception: ``ending`` is ``Done`` or the error, and w
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from inferd_engine.errors import (
@@ -33,6 +34,7 @@ from inferd_engine.errors import (
 )
 from inferd_engine.events import RawChunk
 from inferd_engine.wire.answer.errors import READ_BODY_BYTES, html_title
+from inferd_engine.wire.answer.likeness import Likeness
 from inferd_engine.wire.answer.other_protocols import (
     CONVERSE,
     Spoken,
@@ -49,9 +51,11 @@ if TYPE_CHECKING:
 
     from inferd_engine._native import Implementation
     from inferd_engine.events import Done, TokenEventV2, ToolUse
+    from inferd_engine.wire.answer.likeness import Said
 
 _BLANK = b" \t\r\n"
-_FEW = 4  # payloads that are taken one by one rather than tried together once more
+_SMALL = 4096  # bytes that may be looked at again with each read
+_BLANK_LINE = re.compile(rb"\n\r?\n")
 _DOCUMENTS = ("{", "[{", '"{', DONE)  # what lines without a field name begin with
 _EARLY = ("unclear", "clear")
 _NOTHING = "the upstream ended the answer before it had sent any of it"
@@ -77,7 +81,12 @@ class Accumulator(Protocol):
         self, events: list[TokenEventV2], payload: str, event: str = "message"
     ) -> None: ...
 
-    def ingest_plain(self, events: list[TokenEventV2], payloads: str) -> int: ...  # noqa: D102
+    @property
+    def is_steady(self) -> bool: ...  # noqa: D102
+
+    def plain(self, payload: str) -> Said | None: ...  # noqa: D102
+
+    def add_plain(self, events: list[TokenEventV2], said: Said) -> None: ...  # noqa: D102
 
     def flush(self) -> list[TokenEventV2]: ...  # noqa: D102
 
@@ -127,6 +136,11 @@ class AnyAnswer:
             implementation=implementation, max_event_bytes=max_event_bytes, keep_unknown=True
         )
         self._documents = JsonDocuments(max_event_bytes)
+        self._implementation = implementation
+        self._likeness = Likeness(self._sse.implementation)
+        self._held = b""  # the beginning of an event that is alike as far as it goes
+        self._is_between = True  # whether what comes next begins an event
+        self._max_event_bytes = max_event_bytes
         self._head = b""  # what came before the kind was known; of a page, its beginning
         self.error: GenerateError | None = None
         """What it failed with, as soon as that is known."""
@@ -226,41 +240,61 @@ class AnyAnswer:
             raise other_protocol(CONVERSE, self.protocol, request_id=self._request_id)
 
     def _take_sse(self, events: list[TokenEventV2], data: bytes) -> None:
-        run = self._sse.run(data) if self._sse.finds_runs else None
-        if run is not None:
-            self._take_run(events, run)
+        if self._include_raw:
+            self._take_unlike(events, data)
             return
-        for event in self._sse.runs(data):
-            if isinstance(event, str):
-                self._take_run(events, event)
-            elif not event.event:
-                self._take_line(events, event.data.strip())
-            elif event.data or event.event == "error":
-                self._ingest(events, event.data, event.event)
+        data, self._held = self._held + data, b""
+        while data and self.state != "over":
+            is_whole = self._is_between
+            if is_whole and self._chunks.is_steady:
+                data = self._take_alike(events, data)
+                if not data:
+                    return
+            one = _first_event(data) if self._likeness.wants_next() else b""
+            self._take_unlike(events, one or data)
+            self._is_between = not self._sse.pending
+            if not one:
+                return
+            if is_whole and self._chunks.is_steady and self.state == "begun":
+                self._likeness.learn(one, self.read_plain)
+            data = data[len(one) :]
+
+    def _take_alike(self, events: list[TokenEventV2], data: bytes) -> bytes:
+        """Take the events that are like one before, up to the first that is not; give the rest."""
+        likeness, size = self._likeness, len(data)
+        if size > self._max_event_bytes:
+            return data
+        said = likeness.take(data)
+        if said is not None:
+            self._chunks.add_plain(events, said)
+            self.payloads += likeness.count
+            data = data[likeness.consumed :]
+        # What is held is looked at again: a little, or less than comes with each read.
+        if data and len(data) <= max(_SMALL, size // 2) and likeness.is_begun(data):
+            self._held, data = data, b""
+        return data
+
+    def read_plain(self, event: bytes) -> Said | None:
+        """Return what the bytes of an event say, wherever they come, if it is a plain one."""
+        sse = SSEDecoder(implementation=self._implementation, keep_unknown=True)
+        found = [*sse.feed(b"\n"), *sse.feed(event)]
+        if len(found) != 1 or sse.pending or found[0].event in ("", "error"):
+            return None
+        return self._chunks.plain(found[0].data)
+
+    def _take_unlike(self, events: list[TokenEventV2], data: bytes) -> None:
+        """Take whatever comes."""
+        for found in self._sse.runs(data):
+            if isinstance(found, str):
+                for payload in filter(None, found.split("\n")):
+                    if self.state != "over":
+                        self._ingest(events, payload)
+            elif not found.event:
+                self._take_line(events, found.data.strip())
+            elif found.data or found.event == "error":
+                self._ingest(events, found.data, found.event)
             if self.state == "over":
                 return
-
-    def _take_run(self, events: list[TokenEventV2], run: str) -> None:
-        """Take the data of plain events, one a line: all at once if the chunks are plain too.
-
-        If one is not, each half is tried: the chunks before the last ones of an answer are plain.
-        """
-        count = 0 if self._include_raw else self._chunks.ingest_plain(events, run)
-        if count:
-            self.payloads += count
-            if events and self.state == "clear":
-                self.state = "begun"
-            return
-        payloads = run.split("\n")
-        half = len(payloads) // 2
-        if half >= _FEW and not self._include_raw:
-            for part in (payloads[:half], payloads[half:]):
-                if self.state != "over":
-                    self._take_run(events, "\n".join(part))
-            return
-        for payload in payloads:
-            if payload and self.state != "over":
-                self._ingest(events, payload)
 
     def _take_line(self, events: list[TokenEventV2], line: str) -> None:
         """Take a line that is no field of the standard."""
@@ -314,3 +348,9 @@ class AnyAnswer:
             error = UpstreamError(str(error), code="event_too_large", retryable=False)
         self.error = error.with_traceback(None)  # its frames hold what was kept of the answer
         self.state = "over"
+
+
+def _first_event(data: bytes) -> bytes:
+    """Return the bytes up to the first blank line; none if there is none."""
+    found = _BLANK_LINE.search(data)
+    return data[: found.end()] if found else b""

@@ -19,6 +19,7 @@ from inferd_engine.wire.answer.error_messages import find_codes, find_message
 from inferd_engine.wire.http.headers import request_id_of, wait_named
 from inferd_engine.wire.http.rate_limits import in_words
 from inferd_engine.wire.sse.decoder import utf8_truncate
+from inferd_engine.wire.text.json_shapes import object_in
 from inferd_engine.wire.text.printable import printable
 from inferd_engine.wire.text.surrogates import join_surrogates
 
@@ -81,6 +82,12 @@ def _code_of(value: Any) -> str | None:
     return next(iter(find_codes(value)), None)
 
 
+def _id_in(value: Any) -> str:
+    """Return the id of a request that a body names (Anthropic); empty if it names none."""
+    named = object_in(value).get("request_id")
+    return named if isinstance(named, str) else ""
+
+
 def too_large(what: str, size: int, limit: int, *, request_id: str | None = None) -> UpstreamError:
     """Make the error for what is larger than ``max_event_bytes``.
 
@@ -139,5 +146,5 @@ def http_error(
             and is_retryable_status(status)
             and not is_lasting(value, message)
         ),
-        request_id=request_id_of(headers, own_id),
+        request_id=request_id_of(headers, _id_in(value) or own_id),
     )

@@ -1,9 +1,7 @@
 """Read the body of an answer of Anthropic's Messages: bytes in, events out, whatever the body is.
 
 What a body may turn out to be is the same for every protocol (``wire.answer.body``).  Here is
-what differs: every event has a name, which says once more what the data says.  The name of the
-common event is taken out before the decoder sees it, which makes of it the plain event that the C
-part finds in runs.  A ping is no sign of life: it says nothing of the answer.
+what differs: a ping is no sign of life, because it says nothing of the answer.
 """
 
 from __future__ import annotations
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     from inferd_engine.events import TokenEventV2
 
 _PING = re.compile(r'\s*\{\s*"type"\s*:\s*"ping"')
-_NAME = b"event: content_block_delta"
-# The line at the beginning of the bytes; after another line, with that one's end; that end.
-_LINES = tuple((_NAME + end, end + _NAME + end, end) for end in (b"\n", b"\r\n"))
 
 
 class Answer(AnyAnswer):
@@ -57,21 +52,6 @@ class Answer(AnyAnswer):
             include_raw=include_raw,
             request_id=request_id,
         )
-
-    def _take_sse(self, events: list[TokenEventV2], data: bytes) -> None:
-        if self._sse.finds_runs and _NAME in data:
-            data = self._without_names(data)
-        super()._take_sse(events, data)
-
-    def _without_names(self, data: bytes) -> bytes:
-        """Take the lines out that name the common event, where they are whole in these bytes."""
-        for line, inner, end in _LINES:
-            if data.startswith(line) and not self._sse.pending:
-                data = data[len(line) :]
-                if _NAME not in data:  # an event that comes alone
-                    return data
-            data = data.replace(inner, end)
-        return data
 
     def _ingest(self, events: list[TokenEventV2], payload: str, event: str = "message") -> None:
         super()._ingest(events, payload, event)

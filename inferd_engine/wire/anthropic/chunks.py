@@ -20,20 +20,19 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import StreamInterruptedError, UpstreamError
+from inferd_engine.wire.answer.accumulator import AnyAccumulator
 from inferd_engine.wire.answer.error_kinds import is_error
-from inferd_engine.wire.answer.payload_documents import DONE, SKIPPED, documents_in
 from inferd_engine.wire.anthropic.errors import upstream_error
 from inferd_engine.wire.anthropic.message import HANDLED, Message
-from inferd_engine.wire.anthropic.plain_chunks import plain_delta, plain_deltas
+from inferd_engine.wire.anthropic.plain_chunks import said_plainly
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
 from inferd_engine.wire.text.json_shapes import object_in, objects_in
-from inferd_engine.wire.text.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from inferd_engine.events import Done, TokenEventV2, ToolUse
-    from inferd_engine.wire.anthropic.plain_chunks import PlainDelta
+    from inferd_engine.wire.answer.likeness import Said
 
 _log = logging.getLogger("inferd_engine")
 
@@ -49,7 +48,7 @@ _RESPONSES = (
 )
 
 
-class MessageAccumulator:
+class MessageAccumulator(AnyAccumulator):
     """Feed it the payloads of one answer in order; it gives their events.
 
     Args:
@@ -65,16 +64,9 @@ class MessageAccumulator:
         request_id: str | None = None,
         mask: Callable[[str], str] = str,
     ) -> None:
-        self._request_id = request_id
-        self._mask = mask
+        super().__init__(request_id, mask)
         self._message = Message(max_bytes, request_id)
-        self._has_payload = False
         self._saw_answer = False
-        self._lost_end = False  # whether the last payload could not be read
-        self.skipped = 0
-        """How many payloads, or stretches of them, were no JSON and were left out."""
-        self.is_done = False
-        """Whether the answer has had its end: nothing after it counts."""
 
     @property
     def model(self) -> str:
@@ -91,59 +83,25 @@ class MessageAccumulator:
         """Whether the answer has begun: text, a thought, a call."""
         return self._message.has_begun
 
-    def ingest(self, payload: bytes | str, event: str = "message") -> list[TokenEventV2]:
-        """Take one payload; give the events that it holds.
+    @property
+    def is_delicate(self) -> bool:
+        """Whether plain payloads go the general way too: half a character is held back."""
+        return self._message.is_delicate
 
-        Args:
-            payload: The data of one server-sent event, or one JSON document.
-            event: The event's name; ``"error"`` makes any payload an error.
+    @property
+    def is_steady(self) -> bool:
+        """Whether plain payloads do nothing but add text."""
+        return not (self._message.is_delicate or self.is_done)
 
-        Raises:
-            UpstreamError: The payload is an error, or tool calls outgrew ``max_bytes``.
-        """
-        events: list[TokenEventV2] = []
-        self.ingest_into(events, payload, event)
-        return events
+    def plain(self, payload: bytes | str) -> Said | None:
+        """Return what a payload says, and of which block; None if it is not plain."""
+        return said_plainly(payload)
 
-    def ingest_into(
-        self, events: list[TokenEventV2], payload: bytes | str, event: str = "message"
-    ) -> None:
-        """Do the same, but add the events to a list: what came before an error is in it."""
-        if self.is_done:
-            return
-        if event != "error" and not self._message.is_delicate:
-            delta = plain_delta(payload)
-            if delta is not None:
-                self._add_plain(events, [delta])
-                return
-        try:
-            events.extend(self._take(payload, event))
-        except RecursionError:
-            self._skip("a payload that is nested too deeply")
-
-    def ingest_plain(self, events: list[TokenEventV2], payloads: str) -> int:
-        """Add the events of payloads, one a line, if all of them add to one block; give how many.
-
-        Returns:
-            How many payloads there were; 0 if they are anything else, and nothing was taken.
-        """
-        if self._message.is_delicate or self.is_done:
-            return 0
-        deltas = plain_deltas(payloads)
-        if deltas:
-            self._add_plain(events, deltas)
-        return len(deltas)
-
-    def finalize(self) -> list[TokenEventV2]:
-        """End the answer: give the tool calls that were held, and ``Done``.
-
-        Raises:
-            StreamInterruptedError: The answer was cut.
-            ToolCallMalformedError: A tool call's input is no JSON.
-        """
-        held = self.flush()
-        self.check_whole()
-        return [*held, *(tool_use for tool_use, _ in self.tool_uses()), self.done()]
+    def add_plain(self, events: list[TokenEventV2], said: Said) -> None:
+        """Add the events of plain payloads."""
+        self._message.add_plain(events, said)
+        self._has_payload = self._saw_answer = True
+        self._lost_end = False
 
     def check_whole(self) -> None:
         """Look whether the answer is whole.
@@ -179,42 +137,17 @@ class MessageAccumulator:
 
     # --- one payload -----------------------------------------------------------------------------
 
-    def _add_plain(self, events: list[TokenEventV2], deltas: list[PlainDelta]) -> None:
-        self._message.add_plain(events, deltas)
-        self._has_payload = self._saw_answer = True
-        self._lost_end = False
+    def _error(self, said: Any) -> UpstreamError:
+        return upstream_error(said, request_id=self._request_id)
 
-    def _take(self, payload: bytes | str, event: str) -> Iterator[TokenEventV2]:
-        text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
-        text = text.strip()
-        if not text and event == "error":
-            raise upstream_error({}, request_id=self._request_id)
-        for document in documents_in(text):
-            if document is SKIPPED and event == "error":
-                raise upstream_error(text, request_id=self._request_id)
-            if document is SKIPPED:
-                self._skip(f"a payload of {len(text)} characters that is not JSON")
-                _log.debug("the skipped payload: %s", self._mask(printable(text)))
-            elif document == DONE:
-                self.is_done = True
-                return
-            else:
-                self._has_payload = True
-                yield from self._take_document(document, event)
-
-    def _skip(self, what: str) -> None:
-        _log.warning("skipped %s", what)
-        self.skipped += 1
-        self._has_payload = self._lost_end = True
-
-    def _take_document(self, document: Any, event: str) -> Iterator[TokenEventV2]:
+    def _take_document(self, document: Any, event: str, _: int) -> Iterator[TokenEventV2]:
         chunks = objects_in(document)
         if not chunks and event == "error":
-            raise upstream_error(document, request_id=self._request_id)
+            raise self._error(document)
         for chunk in chunks:
             kind = _kind_of(chunk, event)
             if "error" in (event, kind) or (kind not in HANDLED and _says_error(chunk, event)):
-                raise upstream_error(chunk, request_id=self._request_id)
+                raise self._error(chunk)
             if kind in HANDLED:
                 self._saw_answer, self._lost_end = True, False
                 yield from self._message.take(kind, chunk)

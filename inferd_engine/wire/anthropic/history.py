@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine.errors import InvalidRequestError
+from inferd_engine.errors import AttachmentUnsupportedError, InvalidRequestError
 from inferd_engine.proto.roles import Role
 from inferd_engine.proto.v2 import (
     DocumentBlock,
@@ -79,6 +79,8 @@ class _History:
         role = str(message.role)
         blocks: list[dict[str, Any]] = []
         for number, block in enumerate(message.content):
+            if role == Role.ASSISTANT and isinstance(block, DocumentBlock):
+                self._check_document(f"{place}[{number}]")
             blocks += self._block(block, f"{place}[{number}]")
         if not blocks:
             return
@@ -86,6 +88,13 @@ class _History:
             self.turns[-1]["content"] += blocks
         else:
             self.turns.append({"role": role, "content": blocks})
+
+    def _check_document(self, place: str) -> None:
+        if self._dialect.is_strict:
+            raise AttachmentUnsupportedError(
+                f"{place} is a document in the assistant's turn, which the API version "
+                f"{self._dialect.version} refuses: show it as the user"
+            )
 
     def _take_system(self, message: MessageV2, place: str) -> None:
         texts: list[str] = []

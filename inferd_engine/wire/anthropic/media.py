@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _INLINE = re.compile(r"data:([^;,]+)[^,]*;base64,", re.IGNORECASE)
 _PLAIN_TEXT = "text/plain"
+_MEANT = {"image/jpg": "image/jpeg"}  # what many write, and upstreams refuse
 
 
 def image_block(image: ImageAttachment, place: str) -> dict[str, Any]:
@@ -46,7 +47,9 @@ def document_block(document: DocumentAttachment) -> dict[str, Any]:
 def _by_address(url: str) -> dict[str, Any]:
     inline = _INLINE.match(url)
     if inline:
-        return {"type": "base64", "media_type": inline[1].lower(), "data": url[inline.end() :]}
+        kind = inline[1].lower()
+        kind = _MEANT.get(kind, kind)
+        return {"type": "base64", "media_type": kind, "data": url[inline.end() :]}
     return {"type": "url", "url": url}
 
 

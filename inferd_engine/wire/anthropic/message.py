@@ -20,7 +20,6 @@ from inferd_engine.events import Done, StopReason, TextDelta, ThinkingDelta
 from inferd_engine.wire.answer.errors import too_large
 from inferd_engine.wire.answer.finish_reasons import ENDS_BY_ITSELF, finish_word, stop_reason_of
 from inferd_engine.wire.anthropic.blocks import TEXT, THINKING, Blocks
-from inferd_engine.wire.anthropic.plain_chunks import PlainText, add_events
 from inferd_engine.wire.anthropic.usage import Counted
 from inferd_engine.wire.text.json_shapes import (
     joined_text,
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from inferd_engine.events import TokenEventV2, ToolUse
-    from inferd_engine.wire.anthropic.plain_chunks import PlainDelta
+    from inferd_engine.wire.answer.likeness import Said
 
 # What a delta adds, by its type, and the field that holds it.
 _TEXT, _THOUGHT, _SIGNATURE, _INPUT = (
@@ -80,14 +79,14 @@ class Message:
         """Whether plain events go the general way too: half a character is held back."""
         return bool(self._text or self._thinking)
 
-    def add_plain(self, events: list[TokenEventV2], deltas: list[PlainDelta]) -> None:
-        """Add our events of plain ones, which add to one block."""
-        text = add_events(events, deltas)
-        if text:
+    def add_plain(self, events: list[TokenEventV2], said: Said) -> None:
+        """Add events of one kind, which add to one block."""
+        new, index = said
+        events += new
+        if new:
             self._saw_text = True
-            first = deltas[0]
-            kind = TEXT if type(first.delta) is PlainText else THINKING
-            self._blocks.add(first.index, kind, text)
+            kind = TEXT if type(new[0]) is TextDelta else THINKING
+            self._blocks.add(index, kind, "".join([event.delta for event in new]))
             self._check_size()
 
     def take(self, kind: str, chunk: dict[str, Any]) -> Iterator[TokenEventV2]:

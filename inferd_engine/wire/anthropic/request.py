@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from inferd_engine.proto.v2 import ResolvedV2, Tool
     from inferd_engine.wire.anthropic.dialect import Dialect
 
-WITHOUT_SAMPLING = "2026-10-21"
-"""The first version of the API that takes no sampling fields; versions are dates."""
 _SAMPLING = ("temperature", "top_p", "top_k")
 _LEAST_BUDGET = 1024  # tokens; fewer are a 400
 _WORDS = {"True": "high", "False": "low"}  # for models that always think
@@ -108,7 +106,7 @@ def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
     if resolved.thinking is not None:
         body |= THINKING_STYLES[dialect.thinking_style](resolved.thinking)
         _fit_budget(body, resolved.max_tokens)
-    body = merged(body, _response_format(resolved.response_format))
+    body = merged(body, _response_format(resolved.response_format, dialect.spoken))
     if dialect.cache:
         mark(body, dialect.cache)
     try:
@@ -122,9 +120,9 @@ def body_from(resolved: ResolvedV2, dialect: Dialect) -> dict[str, Any]:
 def _check_fields(resolved: ResolvedV2, dialect: Dialect) -> None:
     if resolved.seed is not None:
         raise UnsupportedError(
-            "seed is set, which Anthropic's Messages have no word for: leave it out"
+            f"seed is set, for which there is no word in {dialect.spoken}: leave it out"
         )
-    if dialect.version < WITHOUT_SAMPLING:
+    if not dialect.is_strict:
         return
     for name in _SAMPLING:
         if getattr(resolved, name) is not None:
@@ -185,7 +183,7 @@ def _tool_choice(choice: Any, parallel: bool | None) -> dict[str, Any]:  # noqa:
     return {"tool_choice": wanted}
 
 
-def _response_format(wanted: Any) -> dict[str, Any]:
+def _response_format(wanted: Any, spoken: str) -> dict[str, Any]:
     """Give the schema of an answer, in OpenAI's shape or inferd's, where Anthropic wants it."""
     kind = wanted.get("type") if isinstance(wanted, Mapping) else wanted
     if kind in (None, "text"):
@@ -194,7 +192,8 @@ def _response_format(wanted: Any) -> dict[str, Any]:
     schema = inner.get("schema") if isinstance(inner, Mapping) else None
     if kind != "json_schema" or not isinstance(schema, Mapping):
         raise UnsupportedError(
-            f"response_format is {wanted!r}: Anthropic's Messages take a schema, as in "
+            f"response_format is {wanted!r}, for which there is no word in {spoken}: "
+            "give a schema, as in "
             '{"type": "json_schema", "schema": …}'
         )
     return {"output_config": {"format": {"type": "json_schema", "schema": dict(schema)}}}

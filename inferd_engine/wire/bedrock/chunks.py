@@ -12,6 +12,7 @@ the message is put together as there (``wire.anthropic.message``).  What differs
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from inferd_engine.events import Done, TokenEventV2, ToolUse
+    from inferd_engine.wire.answer.likeness import Said
+
+_log = logging.getLogger("inferd_engine")
 
 _CUT = "the answer was cut: the upstream ended it without a stop reason"
 _COUNTS = {
@@ -66,9 +70,14 @@ class ConverseAccumulator:
         """Whether the answer has begun: text, a thought, a call."""
         return self._message.has_begun
 
-    def ingest_plain(self, _: list[TokenEventV2], __: str) -> int:
-        """Take nothing: a frame comes alone."""
-        return 0
+    is_steady = False
+    """Nothing comes that is plain."""
+
+    def plain(self, _: str) -> None:
+        """Return nothing: no payload is plain."""
+
+    def add_plain(self, _: list[TokenEventV2], __: Said) -> None:
+        """Add nothing."""
 
     def ingest_into(self, events: list[TokenEventV2], payload: str, event: str = "message") -> None:
         """Take one payload; add the events that it holds.
@@ -86,6 +95,7 @@ class ConverseAccumulator:
         except ValueError:
             value = {}
             self.skipped += 1
+            _log.warning("skipped a payload of %d characters that is not JSON", len(payload))
         if event.startswith("error:"):
             raise upstream_error(event.partition(":")[2], value, request_id=self._request_id)
         if event == "message":
@@ -149,7 +159,7 @@ def _in_words_of_messages(event: str, value: dict[str, Any]) -> Iterator[_Said]:
     if event == "contentBlockStart":
         call = object_in(object_in(value.get("start")).get("toolUse"))
         if call:
-            yield _begin(index, {"type": "tool_use", "id": call.get("toolUseId"), **_named(call)})
+            yield _begin(index, _call(call))
     elif event == "contentBlockDelta":
         yield from _delta(index, object_in(value.get("delta")))
     elif event == "contentBlockStop":
@@ -181,8 +191,7 @@ def _whole_block(index: int, block: dict[str, Any]) -> Iterator[_Said]:
     call = object_in(block.get("toolUse"))
     thought = object_in(block.get("reasoningContent"))
     if call:
-        given = {"id": call.get("toolUseId"), "input": call.get("input"), **_named(call)}
-        yield _begin(index, {"type": "tool_use", **given})
+        yield _begin(index, {**_call(call), "input": call.get("input")})
     yield from _delta(index, {**block, "toolUse": None})
     yield from _delta(index, {"reasoningContent": thought.get("reasoningText")})
     yield "content_block_stop", {"index": index}
@@ -192,5 +201,7 @@ def _begin(index: int | None, block: dict[str, Any]) -> _Said:
     return "content_block_start", {"index": index, "content_block": block}
 
 
-def _named(call: dict[str, Any]) -> dict[str, Any]:
-    return {"name": call.get("name")}
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    """Give the beginning of a call; of a tool that Bedrock runs by itself its type says so."""
+    kind = call.get("type") or "tool_use"
+    return {"type": kind, "id": call.get("toolUseId"), "name": call.get("name")}

@@ -37,6 +37,7 @@ MAX_TOKENS = 1024
 """Of a request that has no limit: some models generate nothing without one."""
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9()\[\]-]+")
 _LONGEST_NAME, _LONGEST_ID = 200, 64  # characters: of a document, of a call
+_IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _FORMATS = {
     "application/pdf": "pdf",
     "text/plain": "txt",
@@ -142,7 +143,12 @@ def _block(block: Mapping[str, Any]) -> dict[str, Any]:
 
 def _image(block: Mapping[str, Any]) -> dict[str, Any]:
     held = _bytes_of(block["source"], "an image")
-    return {"format": block["source"]["media_type"].rpartition("/")[2], **held}
+    media_type = block["source"]["media_type"]
+    if media_type not in _IMAGES:
+        raise AttachmentUnsupportedError(
+            f"an image is of type {media_type}: Bedrock takes {', '.join(_IMAGES)}"
+        )
+    return {"format": media_type.rpartition("/")[2], **held}
 
 
 def _call(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,7 +178,11 @@ def _document(block: Mapping[str, Any]) -> dict[str, Any]:
         source = {**source, "type": "base64", "data": encoded}
     held = _bytes_of(source, "a document")
     media_type = source["media_type"]
-    kind = _FORMATS.get(media_type, media_type.rpartition("/")[2])
+    kind = _FORMATS.get(media_type)
+    if kind is None:
+        raise AttachmentUnsupportedError(
+            f"a document is of type {media_type}: Bedrock takes {', '.join(_FORMATS)}"
+        )
     stem = block.get("title", "").removesuffix(f".{kind}")
     name = _NOT_IN_NAMES.sub(" ", stem)[:_LONGEST_NAME].strip() or "document"
     return {"format": kind, "name": name, **held}

@@ -33,28 +33,27 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from inferd_engine.errors import StreamInterruptedError
 from inferd_engine.events import Done, StopReason, Usage
-from inferd_engine.frames import without_frames
 from inferd_engine.reprs import shortened
+from inferd_engine.wire.answer.accumulator import AnyAccumulator
 from inferd_engine.wire.answer.error_kinds import is_error
 from inferd_engine.wire.answer.error_messages import find_message
 from inferd_engine.wire.answer.finish_reasons import ENDS_BY_ITSELF, stop_reason_of
-from inferd_engine.wire.answer.payload_documents import DONE, SKIPPED, documents_in
 from inferd_engine.wire.openai.choice_ends import error_in_choice, word_in_choice
 from inferd_engine.wire.openai.choices import Choices
 from inferd_engine.wire.openai.deltas import Deltas
 from inferd_engine.wire.openai.errors import upstream_error
-from inferd_engine.wire.openai.plain_chunks import add_events, model_of, plain_delta, plain_deltas
+from inferd_engine.wire.openai.plain_chunks import model_of, said_plainly
 from inferd_engine.wire.openai.usage import merged_usage
 from inferd_engine.wire.sse.decoder import MAX_EVENT_BYTES
 from inferd_engine.wire.text.json_shapes import object_in, objects_in
-from inferd_engine.wire.text.printable import printable
 from inferd_engine.wire.text.surrogates import join_surrogates, joined_in_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from inferd_engine.errors import UpstreamError
     from inferd_engine.events import TokenEventV2, ToolUse
-    from inferd_engine.wire.openai.plain_chunks import PlainDelta
+    from inferd_engine.wire.answer.likeness import Said
 
 _log = logging.getLogger("inferd_engine")
 
@@ -70,7 +69,7 @@ _RESPONSES = (
 _LOST_END = "the answer may be cut: the last that the upstream sent before [DONE] could not be read"
 
 
-class ChunkAccumulator:
+class ChunkAccumulator(AnyAccumulator):
     """Feed it the payloads of one answer in order; it gives their events.
 
     Args:
@@ -91,28 +90,21 @@ class ChunkAccumulator:
         request_id: str | None = None,
         mask: Callable[[str], str] = str,
     ) -> None:
-        self._mask = mask
-        self._request_id = request_id
+        super().__init__(request_id, mask)
         self._choices = Choices(choices)
         self._deltas = Deltas(
             max_bytes=max_bytes, split_think_tags=split_think_tags, request_id=request_id
         )
-        self._is_delicate = self._deltas.is_delicate  # plain chunks go the general way too
+        self._is_delicate = self._deltas.is_delicate
         self._usage: Usage | None = None
-        self._has_payload = False
         self._saw_choice = False
         self._stray: Any = None  # the last object since the last choice that was no chunk
-        self._lost_end = False  # whether the last payload could not be read
         self._saw_call = False
         self._other_protocol = ""  # what is wrong, once another protocol's beginning has come
         self.model = ""
         """The model that answers, in the upstream's word; empty if it does not say."""
-        self.skipped = 0
-        """How many payloads, or stretches of them, were no JSON and were left out."""
         self.finish_reason: str | None = None
         """The upstream's word for why it stopped, once it has said so."""
-        self.is_done = False
-        """Whether ``[DONE]`` has come: nothing after it counts."""
 
     def __repr__(self) -> str:
         shown = f" {shortened(self.model, 40)}" if self.model else ""
@@ -123,67 +115,29 @@ class ChunkAccumulator:
         """Whether the answer has begun: text, a thought, a call."""
         return self._deltas.has_begun or bool(self._choices)
 
-    @without_frames
-    def ingest(self, payload: bytes | str, event: str = "message") -> list[TokenEventV2]:
-        """Take one payload; give the events that it holds.
+    @property
+    def is_delicate(self) -> bool:
+        """Whether plain payloads go the general way too: text is split, or something held back."""
+        return self._is_delicate
 
-        Args:
-            payload: The data of one server-sent event, or one JSON document.
-            event: The event's type; ``"error"`` makes any payload an error.
+    @property
+    def is_steady(self) -> bool:
+        """Whether plain payloads do nothing any more but add text."""
+        return self._deltas.saw_text and not (self._is_delicate or self._lost_end or self.is_done)
 
-        Raises:
-            UpstreamError: The payload is an error, or tool calls outgrew ``max_bytes``.
-        """
-        events: list[TokenEventV2] = []
-        self.ingest_into(events, payload, event)
-        return events
+    def plain(self, payload: bytes | str) -> Said | None:
+        """Return what a payload says; None if it is not plain."""
+        said = said_plainly(payload)
+        if said is not None and not (self.model or self._deltas.saw_text):
+            self.model = model_of(payload)
+        return said
 
-    def ingest_into(
-        self, events: list[TokenEventV2], payload: bytes | str, event: str = "message"
-    ) -> None:
-        """Add a payload's events to a list: what came before an error is in it."""
-        if self.is_done:
-            return
-        if event != "error" and not self._is_delicate:
-            delta = plain_delta(payload)
-            if delta is not None:
-                if not (self.model or self._deltas.saw_text):
-                    self.model = model_of(payload)
-                self._add_plain(events, [delta])
-                return
-        try:
-            events.extend(self._take(payload, event))
-        except RecursionError:
-            self._skip("a payload that is nested too deeply")
-
-    def ingest_plain(self, events: list[TokenEventV2], payloads: str) -> int:
-        """Add the events of payloads, one a line, if all of them are plain; give how many.
-
-        Returns:
-            How many payloads there were; 0 if one of them is not plain, and nothing was taken.
-        """
-        if self._is_delicate or self.is_done:
-            return 0
-        deltas = plain_deltas(payloads)
-        if deltas and self._deltas.saw_text and not self._lost_end:
-            add_events(events, deltas)  # which changes nothing here
-        elif deltas:
-            if not self.model:
-                self.model = model_of(payloads.partition("\n")[0])
-            self._add_plain(events, deltas)
-        return len(deltas)
-
-    @without_frames
-    def finalize(self) -> list[TokenEventV2]:
-        """End the answer: give the whole tool calls and ``Done``.
-
-        Raises:
-            StreamInterruptedError: The answer was cut: no finish reason and no ``[DONE]``.
-            ToolCallMalformedError: A tool call's arguments are no JSON.
-        """
-        held = self.flush()
-        self.check_whole()
-        return [*held, *(tool_use for tool_use, _ in self.tool_uses()), self.done()]
+    def add_plain(self, events: list[TokenEventV2], said: Said) -> None:
+        """Add the events of plain payloads."""
+        events += said[0]
+        self._has_payload = self._saw_choice = self._deltas.saw_delta = True
+        self._stray, self._lost_end = None, False
+        self._deltas.saw_text = self._deltas.saw_text or bool(said[0])
 
     def check_whole(self) -> None:
         """Check that the answer is whole.
@@ -200,7 +154,7 @@ class ChunkAccumulator:
         if self.is_done and self._saw_choice and not self._lost_end:
             return
         if find_message(self._stray):
-            raise upstream_error(self._stray, request_id=self._request_id)
+            raise self._error(self._stray)
         if self._other_protocol and not self._saw_choice:
             raise StreamInterruptedError(
                 self._other_protocol, retryable=False, request_id=self._request_id
@@ -238,31 +192,8 @@ class ChunkAccumulator:
 
     # --- one payload -----------------------------------------------------------------------------
 
-    def _add_plain(self, events: list[TokenEventV2], deltas: list[PlainDelta]) -> None:
-        count = len(events)
-        add_events(events, deltas)
-        self._has_payload = self._saw_choice = self._deltas.saw_delta = True
-        self._stray, self._lost_end = None, False
-        self._deltas.saw_text = self._deltas.saw_text or len(events) > count
-
-    def _take(self, payload: bytes | str, event: str) -> Iterator[TokenEventV2]:
-        text = payload if isinstance(payload, str) else payload.decode("utf-8", "replace")
-        text = text.strip()
-        if not text and event == "error":
-            raise upstream_error({}, request_id=self._request_id)
-        for document in documents_in(text):
-            if document is SKIPPED and event == "error":
-                raise upstream_error(text, request_id=self._request_id)
-            if document is SKIPPED:
-                self._skip(f"a payload of {len(text)} characters that is not JSON")
-                _log.debug("the skipped payload: %s", self._mask(printable(text)))
-            elif document == DONE:
-                self.is_done = True
-                return
-            else:
-                self._take_string(document)
-                self._has_payload = True
-                yield from self._take_document(document, event, len(text))
+    def _error(self, said: Any) -> UpstreamError:
+        return upstream_error(said, request_id=self._request_id)
 
     def _take_string(self, document: Any) -> None:
         """Keep a string that is all that comes: it is what the upstream says is wrong."""
@@ -271,21 +202,17 @@ class ChunkAccumulator:
         if isinstance(document, str) and not self._has_payload:
             self._stray = document
 
-    def _skip(self, what: str) -> None:
-        _log.warning("skipped %s", what)
-        self.skipped += 1
-        self._has_payload = self._lost_end = True
-
     def _take_document(self, document: Any, event: str, size: int) -> Iterator[TokenEventV2]:
+        self._take_string(document)
         chunks = objects_in(document)
         if not chunks and event == "error":
-            raise upstream_error(document, request_id=self._request_id)
+            raise self._error(document)
         for chunk in chunks:
             failed = is_error(chunk, event)
             if not failed or event == "message":
                 yield from self._take_chunk(chunk, size, deltas_alone=failed)
             if failed:
-                raise upstream_error(chunk, request_id=self._request_id)
+                raise self._error(chunk)
 
     def _take_chunk(
         self, chunk: dict[str, Any], size: int, *, deltas_alone: bool
@@ -308,7 +235,7 @@ class ChunkAccumulator:
                     self._take_usage(choice.get("usage"))
                 yield from self._take_choice(choice)
                 if error := error_in_choice(choice):
-                    raise upstream_error(error, request_id=self._request_id)
+                    raise self._error(error)
         self._is_delicate = self._deltas.is_delicate or bool(self._choices)
 
     def _take_stray(self, chunk: dict[str, Any]) -> None:

@@ -59,8 +59,6 @@ class _Framer(Protocol):
     @property
     def pending(self) -> bytes: ...
 
-    def run(self, data: bytes) -> str | None: ...
-
     def feed(self, data: bytes) -> Iterator[Piece]: ...
 
     def drop(self) -> None: ...
@@ -127,8 +125,6 @@ class SSEDecoder:
         if self.implementation not in _framers:
             there = " and ".join(sorted(_framers))
             raise ValueError(f"there is no {implementation!r} implementation here, only {there}")
-        self.finds_runs = self.implementation == "native"
-        """Whether ``run()`` ever gives one: the pure decoder finds none."""
         self._framer = _framers[self.implementation](max_event_bytes, keep_unknown=keep_unknown)
         self._fields = Fields()
         self._head: bytes | None = b""  # what may still become a byte order mark
@@ -200,13 +196,6 @@ class SSEDecoder:
         except EventTooLargeError as error:
             self._too_large = error.size, error.limit
             raise
-
-    def run(self, data: bytes) -> str | None:
-        """Return the data of the events in these bytes, one a line, if they are a run and no more.
-
-        None says that they are something else, and that ``runs()`` is to be given them.
-        """
-        return self._framer.run(data) if self._head is None and self._too_large is None else None
 
     def close(self) -> None:
         """Drop the unfinished event: the stream is over."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _MORE, _LARGE = lib.SSE_MORE, lib.SSE_LARGE
 _BLOCK = lib.SSE_BLOCK
-_SMALL = 4096  # bytes of a read that may be a run and no more: larger ones end anywhere
 _ROOM = 64  # spans for one call: a read of unlike events needs several calls, of like ones one
 
 
@@ -47,15 +46,6 @@ class NativeFramer:
         """Forget the unfinished block."""
         old = self._scanner
         self.__init__(old.limit, keep_unknown=bool(old.keep_unknown))  # type: ignore[misc]
-
-    def run(self, data: bytes) -> str | None:
-        """Return the data of the events in these bytes, one a line, if they are exactly a run."""
-        size = len(data)
-        if self._rest or size > _SMALL:
-            return None
-        lines = new_chars(CHARS, size)
-        length = lib.sse_whole_run(self._scanner, data, size, lines)
-        return str(ffi.buffer(lines, length), "utf-8", "replace") if length else None
 
     def feed(self, data: bytes) -> Iterator[Piece]:
         """Yield the pieces that these bytes finish.

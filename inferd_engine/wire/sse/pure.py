@@ -42,9 +42,6 @@ class PureFramer:
         """Forget the unfinished block."""
         self._lines, self._parts, self._size = [], [], 0
 
-    def run(self, data: bytes) -> None:
-        """Find no runs: what is fast in C is not in Python."""
-
     def feed(self, data: bytes) -> Iterator[Piece]:
         """Yield the pieces that these bytes finish.
 

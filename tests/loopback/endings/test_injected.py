@@ -45,9 +45,9 @@ PLACES = [
     ("inferd_engine.net.response.GuardedResponse", "receive"),
     (SOCKET_READER, "read"),
     (CHUNKED_DECODER, "feed"),
-    ("inferd_engine.wire.sse.SSEDecoder", "run"),
+    ("inferd_engine.wire.answer.likeness.Likeness", "take"),
     ("inferd_engine.wire.sse.SSEDecoder", "runs"),
-    ("inferd_engine.wire.openai.chunks.ChunkAccumulator", "ingest_plain"),
+    ("inferd_engine.wire.openai.chunks.ChunkAccumulator", "add_plain"),
     ("inferd_engine.wire.openai.chunks.ChunkAccumulator", "ingest_into"),
     ("inferd_engine.backends.over_http.answer.AnswerSource", "read"),
 ]

@@ -110,6 +110,15 @@ def test_as_a_body_of_json(kind, status, retryable, shape):
         assert (answer.ending.code, answer.ending.retryable) == (kind, retryable)
 
 
+def test_the_id_of_a_refusal():
+    """It is in a header, else in the body; the caller's own where the upstream says none."""
+    body = SHAPES["nested"]("api_error", 500)
+    assert told(500, body, request_id="req_2").request_id == "req_2"
+    assert told(500, body).request_id == "req_1"
+    for odd in ({}, {"request_id": 5}, {"request_id": None}, ["request_id"]):
+        assert told(500, odd).request_id is None
+
+
 # --- how long to wait, and who says so ------------------------------------------------------------
 
 

@@ -84,6 +84,33 @@ def test_the_new_version_refuses_sampling(field):
     assert 'version="2023-06-01"' in str(error)
 
 
+@pytest.mark.parametrize("version", ["vertex-2023-10-16", "bedrock-2023-05-31"])
+def test_the_version_is_its_date(version):
+    """Amazon and Google write their name before it."""
+    body = mapped(ie.user("Hi"), settings={"version": version}, temperature=0.5)
+    assert body["temperature"] == 0.5
+    later = version.replace("2023", "2027")
+    assert "temperature" in str(refusal(ie.user("Hi"), settings={"version": later}, temperature=1))
+
+
+def test_the_new_version_refuses_documents_of_the_assistant():
+    """They are a 400 there: the place is told, before anything is sent."""
+    history = [
+        ie.user("Hi"),
+        ie.MessageV2("assistant", [ie.TextBlock("here"), ie.DocumentBlock("d")]),
+        ie.user("and?"),
+    ]
+    shown = {"attachments": [ie.DocumentAttachment("d", b"%PDF-1.7")]}
+    error = refusal(*history, settings={"version": "2026-10-21"}, **shown)
+    assert isinstance(error, ie.AttachmentUnsupportedError)
+    assert str(error).startswith("messages[1].content[1] is a document in the assistant's turn")
+    body = mapped(*history, settings={"version": "2023-06-01"}, **shown)
+    assert body["messages"][1]["content"][1]["type"] == "document"
+    result = ie.MessageV2("user", [ie.ToolResultBlock("c", [ie.DocumentBlock("d")])])
+    body = mapped(ie.user("Hi"), result, settings={"version": "2026-10-21"}, **shown)
+    assert body["messages"][0]["content"][0]["type"] == "tool_result"
+
+
 def test_seed_is_refused():
     """There is no word for a seed."""
     assert isinstance(refusal(ie.user("Hi"), seed=1), ie.UnsupportedError)
@@ -226,6 +253,13 @@ def base64_source(kind, data):
             },
         ),
         (
+            ie.ImageAttachment.at("x", "data:image/JPG;base64,QUJD"),
+            {
+                "type": "image",
+                "source": {"type": "base64", "media_type": "image/jpeg", "data": "QUJD"},
+            },
+        ),
+        (
             ie.DocumentAttachment("x", PDF, name="a.pdf"),
             {"type": "document", "source": base64_source("application/pdf", PDF), "title": "a.pdf"},
         ),
@@ -241,7 +275,7 @@ def base64_source(kind, data):
             {"type": "document", "source": {"type": "url", "url": "https://h/a.pdf"}},
         ),
     ],
-    ids=["png", "url", "data url", "pdf", "text", "pdf by address"],
+    ids=["png", "url", "data url", "jpg", "pdf", "text", "pdf by address"],
 )
 def test_images_and_documents(attachment, wanted):
     """They are shown in the user's words and in the results of tools."""

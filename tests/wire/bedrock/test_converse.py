@@ -171,6 +171,36 @@ def test_what_has_no_words(fields, words):
         mapped(turn("user", *content), settings=settings, **fields)
 
 
+def test_refusals_name_the_protocol():
+    """Whoever asks Bedrock is not told of Anthropic's words."""
+    for fields in ({"seed": 1}, {"response_format": {"type": "json_object"}}):
+        with pytest.raises(ie.UnsupportedError) as caught:
+            mapped(ie.user("a"), **fields, settings={"spoken": "Bedrock's Converse"})
+        assert "Bedrock's Converse" in str(caught.value)
+        assert "Anthropic" not in str(caught.value)
+
+
+def test_images_of_other_kinds():
+    """The kinds of images are four."""
+    for kind, wanted in (("jpg", "jpeg"), ("webp", "webp")):
+        shown = {"attachments": [ie.ImageAttachment.at("i", f"data:image/{kind};base64,QUJD")]}
+        body = mapped(turn("user", ie.ImageBlock("i")), **shown)
+        image = body["messages"][0]["content"][0]["image"]
+        assert image == {"format": wanted, "source": {"bytes": "QUJD"}}
+    shown = {"attachments": [ie.ImageAttachment.at("i", "data:image/svg+xml;base64,QUJD")]}
+    with pytest.raises(ie.AttachmentUnsupportedError, match=r"image/svg\+xml.*image/png"):
+        mapped(turn("user", ie.ImageBlock("i")), **shown)
+
+
+@pytest.mark.parametrize("media_type", ["application/rtf", "image/png", "text/xml"])
+def test_documents_of_other_kinds(media_type):
+    """The kinds of documents are nine: others are refused with those that are taken."""
+    shown = {"attachments": [ie.DocumentAttachment("d", b"x", media_type=media_type)]}
+    with pytest.raises(ie.AttachmentUnsupportedError, match=media_type) as caught:
+        mapped(turn("user", ie.TextBlock("a"), ie.DocumentBlock("d")), **shown)
+    assert "application/pdf" in str(caught.value)
+
+
 # --- answers -------------------------------------------------------------------------------------
 
 
@@ -396,6 +426,32 @@ def test_a_cut_call(size):
     assert isinstance(error, ie.ToolCallMalformedError)
 
 
+@both
+def test_tools_of_the_server(size):
+    """What Bedrock runs by itself is no call, and its result says nothing."""
+    own = {"toolUseId": "s", "name": "nova_grounding", "type": "server_tool_use"}
+    body = [
+        START,
+        event("contentBlockStart", contentBlockIndex=0, start={"toolUse": own}),
+        delta(0, toolUse={"input": '{"q": 1}'}),
+        stop(0),
+        event("contentBlockStart", contentBlockIndex=1, start={"toolResult": {"toolUseId": "s"}}),
+        delta(1, toolResult=[{"text": "found"}]),
+        stop(1),
+        delta(2, text="so"),
+        stop(2),
+        *end("end_turn"),
+    ]
+    events, done = read(b"".join(body), size)
+    assert events == [ie.TextDelta("so")]
+    assert done.stop_reason == ie.StopReason.END_TURN
+    content = [{"toolUse": {**own, "input": {"q": 1}}}, {"text": "so"}]
+    whole = {**WHOLE, "output": {"message": {"content": content}}, "stopReason": "end_turn"}
+    events, done = read(json.dumps(whole).encode(), size)
+    assert events == [ie.TextDelta("so")]
+    assert done.stop_reason == ie.StopReason.END_TURN
+
+
 def test_what_nobody_knows():
     """Events and deltas of new kinds say nothing; pieces of JSON that is none are counted."""
     odd = [event("contentBlockSparkle", x=1), delta(0, citation={"x": 1}), delta(0, text="x")]
@@ -403,6 +459,16 @@ def test_what_nobody_knows():
     events, done = read(b"".join([START, *odd, broken, *end()]))
     assert events == [ie.TextDelta("x")]
     assert isinstance(done, ie.Done)
+
+
+def test_a_payload_that_cannot_be_read(caplog):
+    """It is left out, counted and told, as for every protocol; its words are nobody's to log."""
+    headers = [(":message-type", 7, "event"), (":event-type", 7, "contentBlockDelta")]
+    answer = Answer()
+    answer.feed(START + encoded(headers, b"{oops") + delta(0, text="x") + b"".join(end()))
+    assert answer.skipped == 1
+    assert "skipped a payload of 5 characters that is not JSON" in caplog.text
+    assert "oops" not in caplog.text
 
 
 def test_raw():

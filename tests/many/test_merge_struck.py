@@ -1,0 +1,160 @@
+"""An exception at any line of a thread that reads many streams: nothing hangs, nothing is lost."""
+
+from __future__ import annotations
+
+import gc
+import linecache
+import threading
+
+import pytest
+from stream.test_struck_anywhere import (
+    FAULTS,
+    Generating,
+    Sourced,
+    Striker,
+    TimeLimitError,
+    gone,
+    run,
+)
+
+import inferd_engine as ie
+from inferd_engine.testing import DONE, Reply, Upstream, chunk
+
+LAST = "return now.stream, event"
+WHOLE = ["text"] * 3 + ["done"]
+WAYS = ["http, buffer=0", "all"]
+MOST = 60  # strikes of one test, evenly spread over all lines: each is a run of its own
+
+
+class MergeStriker(Striker):
+    """Strike at the n-th line; know whether a pair was about to be returned."""
+
+    def _line(self, frame, what, argument):
+        try:
+            return super()._line(frame, what, argument)
+        except BaseException:
+            line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+            self.is_giving = line.strip() == LAST
+            raise
+
+
+@pytest.fixture
+def streams():
+    """Give ways to open streams of three texts."""
+    reply = Reply([chunk("a"), chunk("b"), chunk("c", finish_reason="stop"), DONE])
+    with Upstream(otherwise=lambda _: reply) as upstream:
+        options = {"base_url": upstream.url, "api_key": "", "timeout": 20.0}
+        with ie.OpenAiCompat(**options) as threaded, ie.OpenAiCompat(buffer=0, **options) as plain:
+            backends = {
+                "mock": ie.Mock(["a", "b", "c"], buffer=0),
+                "iterator": Generating(),
+                "source": Sourced(),
+                "http": threaded,
+                "http, buffer=0": plain,
+            }
+
+            def make(way):
+                chosen = backends.values() if way == "all" else [backends[way]] * 2
+                return [backend.stream("x") for backend in chosen]
+
+            yield make
+    gc.collect()  # sockets whose closing was struck
+
+
+def consume(merge, given, ends):
+    """Iterate to the end, and keep what came and how it ended."""
+    try:
+        for stream, event in merge:
+            given[stream].append(getattr(event, "type", event))
+        ends.append("over")
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is an end
+        ends.append(error)
+
+
+def go_on(merge, given, ends):
+    """Iterate to the end, and go on after what strikes."""
+    while True:
+        try:
+            pair = next(merge, None)
+        except RuntimeError as error:  # struck while it left: it is refused as a second consumer
+            ends.append(error)
+            return
+        except BaseException:  # noqa: BLE001 - it is caught, and life goes on
+            continue
+        if pair is None:
+            ends.append("over")
+            return
+        given[pair[0]].append(getattr(pair[1], "type", pair[1]))
+
+
+def strikes(streams, way, target, fault):
+    """Give strikers: for lines that are evenly spread over those that a thread comes to."""
+    counter = MergeStriker(fault, -1)
+    opened = streams(way)
+    merge = ie.merge(opened)
+    assert gone(run(counter, target, merge, {stream: [] for stream in opened}, []))
+    merge.close()
+    lines = -counter._left
+    assert lines > 100
+    step = max(1, lines // MOST)
+    for number in range(1 + FAULTS.index(fault) if fault in FAULTS else 1, lines, step):
+        yield MergeStriker(fault, number)
+
+
+def check_given(given, where):
+    """Every stream gave all that it had and Done, or ended with an error."""
+    for events in given.values():
+        *before, last = events
+        assert events == WHOLE or isinstance(last, ie.GenerateError), (where, events)
+        assert "done" not in before, (where, events)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of streams whose closing was struck
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_consumer_that_ends(streams, way, fault):
+    """Struck at any line, the thread leaves; the merge can be closed, and no worker is left."""
+    for striker in strikes(streams, way, consume, fault):
+        opened, ends = streams(way), []
+        given = {stream: [] for stream in opened}
+        merge = ie.merge(opened)
+        assert gone(run(striker, consume, merge, given, ends)), striker.where
+        if ends == ["over"]:
+            check_given(given, striker.where)
+        else:
+            assert isinstance(ends[0], fault), (striker.where, ends)
+        merge.close()
+        assert len(merge) == 0 or merge._is_inside, striker.where  # struck while it left
+        for stream in opened:
+            assert stream.ended, striker.where
+            assert stream._worker is None or gone(stream._worker), striker.where
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("fault", [MemoryError, TimeLimitError])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_consumer_that_goes_on(streams, way, fault):
+    """What it is given afterwards is all that there is of each stream, or ends with an error."""
+    for striker in strikes(streams, way, go_on, fault):
+        opened, ends = streams(way), []
+        given = {stream: [] for stream in opened}
+        merge = ie.merge(opened)
+        assert gone(run(striker, go_on, merge, given, ends)), striker.where
+        merge.close()
+        if ends == ["over"] and not striker.is_giving:
+            check_given(given, striker.where)
+
+
+def test_a_thread_that_dies_in_it(streams):
+    """What a dead thread had goes to the next that iterates."""
+    opened = streams("all")
+    given = {stream: [] for stream in opened}
+    merge = ie.merge(opened)
+    thread = threading.Thread(target=lambda: merge._entry.take(threading.current_thread()))
+    thread.start()
+    thread.join()
+    ends = []
+    assert gone(run(None, consume, merge, given, ends))
+    assert ends == ["over"]
+    check_given(given, None)
+    merge.close()
