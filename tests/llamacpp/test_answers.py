@@ -8,6 +8,7 @@ import pytest
 from llamacpp.conftest import SETTINGS, forget
 
 import inferd_engine as ie
+from inferd_engine.backends.llamacpp.library import library, redirect_log
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -31,9 +32,7 @@ def reference(tiny):
     model = llama_cpp.Llama(
         str(tiny), n_ctx=512, n_threads=1, type_k=0, type_v=0, flash_attn=True, verbose=False
     )
-    from inferd_engine.backends.llamacpp.library import _kept, library
-
-    library().llama_log_set(_kept[0], None)  # it has set its own
+    redirect_log(library())  # it has set its own
     yield model
     model.close()
 
@@ -92,6 +91,11 @@ def test_defaults_are_inferds(shared):
     assert answer.usage.output_tokens + answer.usage.input_tokens in (512, 513)
     assert answer.stop_reason is ie.StopReason.MAX_TOKENS
     assert shared.config.max_tokens == 1000
+    said = {"temperature": 1.0, "top_p": 0.95, "top_k": 64}
+    assert shared.complete("Hi", seed=1, **said).text == answer.text
+    request = ie.Request([ie.Message("user", "Hi")]).resolve()
+    flat = ie.Completion.of(shared.with_options(seed=1).generate(request))
+    assert flat.text == answer.text
 
 
 def test_a_prompt_longer_than_the_context_says_both_numbers(shared):

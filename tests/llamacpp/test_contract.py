@@ -51,23 +51,24 @@ class Speaker:
         self._script = script
         self._pieces = pieces_of(script)
         self._count = -1
+        self.flag = False
 
     def __getattr__(self, name):
         return getattr(self._model, name)
 
-    def next(self, context):
-        until = time.monotonic() + self._script.token_delay
-        while time.monotonic() < until:  # computes, and looks at the flag
-            if context._flag:
-                raise ie.RequestCancelledError("the answer was stopped")
-            threading.Event().wait(0.002)
+    def next(self, *_):
         self._count += 1
-        most = self._script.mid_stream_drop_after
-        if most is not None and self._count >= most:
-            raise ie.StreamInterruptedError("cut")
         return next(WORDS) if self._count < len(self._pieces) else END
 
     def piece(self, _):
+        most = self._script.mid_stream_drop_after
+        if most is not None and self._count >= most:
+            raise ie.StreamInterruptedError("cut")
+        until = time.monotonic() + self._script.token_delay
+        while time.monotonic() < until:
+            if self.flag:
+                raise ie.RequestCancelledError("the answer was stopped")
+            threading.Event().wait(0.002)
         return self._pieces[self._count]
 
     def is_end(self, token):
@@ -85,14 +86,20 @@ class Scripted(ie.LlamaCpp):
             answer = Answer(split=True, has_tools=True)
         model = Speaker(loaded.model, script)
         speaking = SimpleNamespace(
+<<<<<<< HEAD
             model=model,
             size=loaded.size,
             has_memory=True,
             projector=None,
             slots=loaded.slots,
             loaded=loaded,
+=======
+            model=model, size=loaded.size, slots=loaded.slots, loaded=loaded, projector=None
+>>>>>>> llama-a
         )
-        return super()._open(speaking, prompt, sampling, answer, **fields)
+        stream = super()._open(speaking, prompt, sampling, answer, **fields)
+        model.flag = stream._reading.source._flag
+        return stream
 
 
 class TestLlamaCpp(BackendContract):

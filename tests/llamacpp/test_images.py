@@ -187,7 +187,19 @@ def test_positions_of_several_dimensions_are_right(qwen, which):
     again = ask(qwen, *images)
     assert (again.text, cached(again) > TOKENS) == (answer.text, True)
     known = qwen._engine.loaded.slots._free[0]
-    assert known._position < len(known.known)
+    assert known.position < len(known.known)
+
+
+def test_several_look_at_images_at_a_time(seeing):
+    """Each at its own, and each says what it says alone."""
+    with seeing.with_options(n_parallel=3) as backend, ThreadPoolExecutor(3) as pool:
+        images = [raw(RED), raw(BLUE), raw(RED)]
+        alone = [ask(backend, image, max_tokens=20).text for image in images]
+        assert len({*alone}) == 2
+        for _ in range(3):
+            forget(backend)
+            asked = [pool.submit(ask, backend, image, max_tokens=20) for image in images]
+            assert [answer.result(60).text for answer in asked] == alone
 
 
 def test_a_budget_makes_images_smaller(qwen):

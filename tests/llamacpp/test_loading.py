@@ -181,6 +181,55 @@ def test_loading_ends_with_the_call(endless, way):
     backend.stop()
 
 
+@pytest.mark.parametrize(
+    ("call", "clock", "phase"),
+    [
+        *((call, "timeout", "total") for call in ("complete", "stream", "generate", "embeddings")),
+        *((call, "first_token_timeout", "first_token") for call in ("complete", "generate")),
+    ],
+)
+def test_loading_has_the_time_of_the_call(endless, clock, phase, call):
+    """A deadline ends it as it ends all the rest, and nobody loads any more."""
+    request = ie.Request([ie.Message("user", "Hi")]).resolve()
+    with make(endless, model_sha256="0" * 64, embed=True, **{clock: 0.3}) as backend:
+        asked = {"generate": request, "embeddings": ["Hi"]}.get(call, "Hi")
+        began = time.monotonic()
+        with pytest.raises(ie.DeadlineError, match=r"loading took longer than 0\.3 s") as caught:
+            getattr(backend, call)(asked)
+        assert 0.3 <= time.monotonic() - began < 2.0
+        assert caught.value.phase == phase
+        assert until(lambda: not loaders(), 2.0)
+
+
+CTRL_C = """
+import os, signal, sys, threading
+import inferd_engine as ie
+
+backend = ie.LlamaCpp(model_path=sys.argv[1], model_sha256="0" * 64)
+if sys.argv[2] == "interrupt":
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+else:
+    threading.Timer(0.5, lambda: print("leaving", flush=True)).start()
+    threading.Thread(target=backend.load, daemon=True).start()
+    threading.Event().wait(0.7)
+    sys.exit(0)
+try:
+    backend.complete("Hi")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize(("way", "said"), [("interrupt", "interrupted"), ("exit", "leaving")])
+def test_a_program_may_end_while_it_loads(endless, way, said):
+    """By Ctrl-C or by itself: at once, without a crash, and without a word."""
+    program = [sys.executable, "-X", "faulthandler", "-c", CTRL_C, str(endless), way]
+    began = time.monotonic()
+    run = subprocess.run(program, capture_output=True, text=True, check=False, timeout=50)
+    assert (run.returncode, run.stdout, run.stderr) == (0, f"{said}\n", "")
+    assert time.monotonic() - began < 15  # to hash the file takes half a minute and more
+
+
 def test_who_still_waits_is_served(endless, tiny):
     """The loading goes on while anybody waits for it; one who left does not end it."""
     backend, token = make(endless, model_sha256="0" * 64), ie.CancelToken()

@@ -15,7 +15,7 @@ LONG = "я" * 7000  # half a minute of reading
 
 def test_a_client_that_leaves_stops_the_model(slow):
     """The next is answered long before the first would have been."""
-    server = start("serve", "--llamacpp", str(slow), text=True)
+    server = start("serve", "--llamacpp", str(slow), "-o", "n_threads=1", text=True)
     try:
         said = server.stdout.readline()
         url = re.search(r"http://\S+", said)[0]
@@ -28,7 +28,7 @@ def test_a_client_that_leaves_stops_the_model(slow):
         patient = backend.with_options(first_token_timeout=None)
         answer = patient.complete("Hi", max_tokens=2)
         assert answer.usage.output_tokens == 2
-        assert time.monotonic() - left < 8
+        assert time.monotonic() - left < 12
     finally:
         server.kill()
         server.communicate()

@@ -171,6 +171,25 @@ def test_stop_ends_all(slow):
         backend.complete("Hi")
 
 
+@pytest.mark.filterwarnings("ignore:.*dropped before its end:ResourceWarning")
+@pytest.mark.parametrize("way", ["cancel", "deadline", "drop"])
+def test_other_ways_to_stop_while_generating(reader, right, way):
+    """A token, a deadline, and the last reference: as close() does."""
+    token = ie.CancelToken()
+    hasty = reader.with_options(timeout=1.0) if way == "deadline" else reader
+    stream = hasty.stream("Hi", max_tokens=7000, cancel=token)
+    next(stream)
+    if way == "cancel":
+        token.cancel()
+        assert stream.cancelled
+    elif way == "deadline":
+        with pytest.raises(ie.DeadlineError):
+            list(stream)
+    del stream
+    gc.collect()
+    check_after(reader, right)
+
+
 CTRL_C = """
 import os, signal, sys, threading, time
 import inferd_engine as ie
@@ -207,15 +226,17 @@ import sys, time, threading
 import inferd_engine as ie
 
 backend = ie.LlamaCpp(model_path=sys.argv[1], n_ctx=8192, n_threads=1)
-stream = backend.stream("я" * 7000)
+stream = backend.stream("я" * int(sys.argv[2]), max_tokens=7000)
 threading.Event().wait(0.3)
 print(time.monotonic())
 """
 
 
-def test_the_program_may_end_in_a_prefill(slow):
-    """Without a crash, and without waiting for the answer."""
+@pytest.mark.parametrize("length", [7000, 1], ids=["reading", "generating"])
+def test_the_program_may_end_in_an_answer(slow, length):
+    """Without a crash, and without waiting for it."""
     program = [sys.executable, "-X", "faulthandler", "-W", "ignore", "-c", EXIT, str(slow)]
+    program.append(str(length))
     run = subprocess.run(program, check=False, capture_output=True, text=True, timeout=50)
     assert (run.returncode, run.stderr) == (0, "")
     assert time.monotonic() - float(run.stdout) < ENDS + 1.0
@@ -279,6 +300,39 @@ def test_random_stops_are_each_followed_by_a_right_answer(tiny):
             threading.Event().wait(chance.random() * 0.02)
             stream.close()
             assert backend.complete("Hi", max_tokens=8, temperature=0).text == expected
+
+
+def test_random_stops_beside_an_answer_that_goes_on(tiny):
+    """What is computed together is stopped alone, and what goes on says what it says alone."""
+    chance = random.Random(4)
+    with ie.LlamaCpp(model_path=tiny, n_parallel=3, **{**SETTINGS, "n_ctx": 512}) as backend:
+        backend.load()
+        right = ask(backend)
+        long = backend.complete("Well", max_tokens=300, temperature=0).text
+        for _ in range(10):
+            going_on = backend.stream("Well", max_tokens=300, temperature=0)
+            for number in range(10):
+                stream = backend.stream("я" * chance.randrange(400) + str(number), max_tokens=100)
+                threading.Event().wait(chance.random() * 0.01)
+                stream.close()
+            assert backend.complete("Hi", max_tokens=8, temperature=0).text == right
+            assert going_on.collect().text == long
+        assert until(lambda: is_idle(backend))
+
+
+def test_a_stop_beside_another_ends_with_their_round(slow):
+    """The call returns at once; what they compute together is computed to its end."""
+    settings = {**SETTINGS, "n_batch": 256}
+    with ie.LlamaCpp(model_path=slow, n_parallel=2, **settings) as backend:
+        backend.load()
+        expected = backend.complete("я" * 600, max_tokens=4, temperature=0).text
+        forget(backend)
+        leaving = backend.stream(LONG)
+        staying = backend.stream("я" * 600, max_tokens=4, temperature=0)
+        assert until(lambda: not backend._engine.loaded.slots._free)
+        assert timed(leaving.close) < RETURNS
+        assert staying.collect().text == expected
+        assert until(lambda: is_idle(backend))
 
 
 def test_two_contexts_answer_at_a_time(tiny):

@@ -9,11 +9,12 @@ from llamacpp.conftest import SETTINGS
 
 import inferd_engine as ie
 from inferd_engine.backends.llamacpp.answer import Answer
-from inferd_engine.backends.llamacpp.library import library
+from inferd_engine.backends.llamacpp.library import AbortFlag, library
 from inferd_engine.backends.llamacpp.request import messages_of, words_of
 from inferd_engine.backends.llamacpp.sampling import Sampler, Sampling
 from inferd_engine.backends.llamacpp.template import rendered
 from inferd_engine.backends.llamacpp.tools import grammar_of
+from inferd_engine.stream.turn import Bell
 
 CITIES = ["Paris", "Łódź", "東京"]
 WEATHER = ie.Tool(
@@ -122,17 +123,16 @@ def test_a_free_choice_binds_from_where_a_call_begins(shared):
         context = slots._free[0]
         tokens = model.tokenize(begun)
         context.begin(tokens)
-        context.read(tokens[len(context.known) :])
         for token in model.tokenize(begun, add_special=False):
             library().llama_sampler_accept(sampler.handle, token)
         answer = Answer(has_tools=True)
         events = answer.push(begun.encode())
         for _ in range(300):
-            token = sampler.next(context)
+            token = context.compute(tokens, {}, sampler, AbortFlag(), Bell())
             if model.is_end(token):
                 break
             events += answer.push(model.piece(token))
-            context.read([token])
+            tokens.append(token)
         calls = [event for event in events if event.type == "tool_use"]
         assert calls
         assert all(map(is_weather, calls))

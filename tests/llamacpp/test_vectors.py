@@ -100,6 +100,17 @@ def test_prefixes_are_for_tasks(prefixes):
         ie.LlamaCpp(model_path="x.gguf", task_prefixes=prefixes)
 
 
+def test_making_vectors_has_a_deadline(slow):
+    """The call's own, and the computing ends with it."""
+    fields = {"n_ctx": 256, "n_threads": 1, "embed_n_ctx": 4096}
+    with ie.LlamaCpp(model_path=slow, embed=True, **fields) as backend:
+        backend.load()
+        hasty = backend.with_options(timeout=0.3)
+        with pytest.raises(ie.DeadlineError, match="making vectors took longer than"):
+            hasty.embeddings(["я" * 3000] * 9)
+        assert len(backend.embeddings(["a"]).embeddings) == 1
+
+
 @pytest.mark.parametrize("way", ["stop", "token"])
 def test_what_is_computed_can_be_ended(slow, way):
     """The call raises at once, and the computing ends."""

@@ -2,34 +2,64 @@
 
 What llama.cpp does outside of a stream, loading and making vectors, takes from milliseconds to
 minutes, all of it in C, where no Ctrl-C is heard.  So a thread does it, and those who asked wait,
-each until it is cancelled; when nobody waits any more, the work ends.
+each until it is cancelled or out of time; when nobody waits any more, the work ends.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
+import time
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from inferd_engine.backends.llamacpp.library import AbortFlag
-from inferd_engine.errors import GenerateError, InternalError
+from inferd_engine.errors import DeadlineError, GenerateError, InternalError
 from inferd_engine.stream.turn import Bell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from inferd_engine.cancel import Cancellable, CancelToken, LiveSet
+    from inferd_engine.errors import DeadlinePhase
 
 _SLICE = 0.5  # seconds of waiting at the most, before looking around
 Result = TypeVar("Result")
 
 
-class Waiter:
-    """A call that waits for the loading; anybody may end that."""
+class Limit(NamedTuple):
+    """How long a call may take, which of its clocks that is, and when it was made."""
 
-    def __init__(self) -> None:
+    seconds: float | None = None
+    phase: DeadlinePhase = "total"
+    began: float = 0.0
+
+
+class Waiter:
+    """A call that waits for such work; anybody may end that, and so may the clock.
+
+    Args:
+        limit: How long it waits.
+    """
+
+    def __init__(self, limit: Limit) -> None:
         self.bell = Bell()
         self.is_cancelled = False
+        self._limit = limit
+
+    def left(self, what: str) -> float:
+        """Return how many seconds there are left.
+
+        Raises:
+            DeadlineError: None are.
+        """
+        seconds, phase, began = self._limit
+        if seconds is None:
+            return math.inf
+        left = began + seconds - time.monotonic()
+        if left <= 0:
+            raise DeadlineError(f"{what} took longer than {seconds} s", phase=phase)
+        return left
 
     def cancel(self) -> None:
         """Let the call wait no more."""
@@ -38,14 +68,17 @@ class Waiter:
 
 
 @contextlib.contextmanager
-def waiting(live: LiveSet[Cancellable], cancel: CancelToken | None) -> Iterator[Waiter]:
+def waiting(
+    live: LiveSet[Cancellable], cancel: CancelToken | None, limit: Limit
+) -> Iterator[Waiter]:
     """Have a waiter that a backend's ``stop()`` and a caller's token can cancel.
 
     Args:
         live: What the backend cancels when it is stopped.
         cancel: The caller's token.
+        limit: How long the call may take.
     """
-    waiter = Waiter()
+    waiter = Waiter(limit)
     live.add(waiter)
     if cancel is not None:
         cancel.join(waiter)
@@ -106,11 +139,15 @@ class Apart(Generic[Result]):
         return self.result is not None or self.error is not None
 
     def wait(self, waiter: Waiter) -> None:
-        """Wait until it is over, or the waiter is cancelled."""
+        """Wait until it is over, or the waiter is cancelled.
+
+        Raises:
+            DeadlineError: The waiter's time is up.
+        """
         self._waiters[id(waiter)] = waiter
         try:
             while not (self.is_over or waiter.is_cancelled):
-                waiter.bell.wait(_SLICE)
+                waiter.bell.wait(min(_SLICE, waiter.left(self._what)))
         finally:
             self._waiters.pop(id(waiter), None)
             if not self._waiters and not self.is_over:

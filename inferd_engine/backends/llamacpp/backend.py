@@ -6,6 +6,7 @@ the prompt.  The stream that it returns waits for a context, and computes, in it
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import attrs
 from inferd_engine.backends.base import Backend, BackendCapabilities
 from inferd_engine.backends.llamacpp.accelerator import accelerator
 from inferd_engine.backends.llamacpp.answer import Answer, FlatAnswer
-from inferd_engine.backends.llamacpp.apart import Apart, waiting
+from inferd_engine.backends.llamacpp.apart import Apart, Limit, waiting
 from inferd_engine.backends.llamacpp.config import LOADING, LlamaCppConfig
 from inferd_engine.backends.llamacpp.engine import Engine
 from inferd_engine.backends.llamacpp.images import bitmaps_of, budget_of, read_from
@@ -133,17 +134,28 @@ class LlamaCpp(Backend):
             RequestCancelledError: ``cancel`` or ``stop()`` ended the loading.
             UnsupportedError: llama-cpp-python is not installed.
         """
-        self._loaded(cancel)
+        self._loaded(cancel, Limit())
 
-    def _loaded(self, cancel: CancelToken | None) -> Loaded:
+    def _loaded(self, cancel: CancelToken | None, limit: Limit) -> Loaded:
         self._check_call(cancel)
         engine = self._engine
         if engine is None:
             raise NotReadyError(
                 f"the backend {self.name!r} was stopped: make a new one", retryable=False
             )
-        loaded = engine.load(cancel, self._live)
+        loaded = engine.load(cancel, self._live, limit)
         self._check_call(cancel)
+        return loaded
+
+    def _speaking(self, cancel: CancelToken | None, began: float) -> Loaded:
+        config = self.config
+        limit = Limit(config.timeout, "total", began)
+        first = config.first_token_timeout
+        if first is not None and (limit.seconds is None or first < limit.seconds):
+            limit = Limit(first, "first_token", began)
+        loaded = self._loaded(cancel, limit)
+        if not loaded.has_memory:
+            raise UnsupportedError("this model makes vectors and no text: ask it with embed()")
         return loaded
 
     def _release(self) -> None:
@@ -168,7 +180,8 @@ class LlamaCpp(Backend):
             raise UnsupportedError(
                 "image_token_budget is set, but this backend reads no images: give mmproj_path"
             )
-        loaded = self._loaded(None)
+        began = time.monotonic()
+        loaded = self._speaking(None, began)
         messages = [{"role": str(m.role), "content": m.content} for m in request.messages]
         sampling = Sampling(
             temperature=request.temperature,
@@ -183,6 +196,7 @@ class LlamaCpp(Backend):
             sampling,
             FlatAnswer(),
             max_tokens=request.max_tokens,
+            began=began,
             request_id=request.id,
         )
 
@@ -202,7 +216,8 @@ class LlamaCpp(Backend):
             GenerateError: As from ``load()``.
         """
         check_resolved(request)
-        loaded = self._loaded(cancel)
+        began = time.monotonic()
+        loaded = self._speaking(cancel, began)
         config = self.config
         bitmaps = bitmaps_of(request, loaded.projector)
         budget = budget_of(request.extra_body)
@@ -230,6 +245,7 @@ class LlamaCpp(Backend):
             sampling,
             answer,
             max_tokens=_or(request.max_tokens, config.max_tokens),
+            began=began,
             cancel=cancel,
             request_id=request.id,
             bitmaps=bitmaps,
@@ -248,7 +264,8 @@ class LlamaCpp(Backend):
         """
         if not self.config.embed:
             raise UnsupportedError("this backend was made without vectors: give embed=True")
-        embedder = self._loaded(cancel).embedder
+        limit = Limit(self.config.timeout, "total", time.monotonic())
+        embedder = self._loaded(cancel, limit).embedder
         if embedder is None:
             raise InternalError("the model was loaded without embed=True")
         prefix = self.config.task_prefixes.get(request.task or "", "")
@@ -256,7 +273,7 @@ class LlamaCpp(Backend):
         work = Apart(
             lambda flag: embedder.vectors(texts, request.dimensions, flag), "making vectors"
         )
-        with waiting(self._live, cancel) as waiter:
+        with waiting(self._live, cancel, limit) as waiter:
             work.start()
             work.wait(waiter)
         if work.error is not None:
@@ -285,13 +302,12 @@ class LlamaCpp(Backend):
         answer: Answer,
         *,
         max_tokens: int,
+        began: float,
         cancel: CancelToken | None = None,
         request_id: str = "",
         bitmaps: Sequence[Bitmap] = (),
         budget: int | None = None,
     ) -> TokenStream:
-        if not loaded.has_memory:
-            raise UnsupportedError("this model makes vectors and no text: ask it with embed()")
         read = read_from(loaded, prompt, bitmaps, budget)
         count, pieces = len(read.entries), sum(len(i.pieces) for i in read.images.values())
         if not count or count >= loaded.size:
@@ -307,6 +323,7 @@ class LlamaCpp(Backend):
             Sampler(loaded.model, sampling),
             answer,
             max_tokens=max_tokens,
+            began=began,
             limits={
                 "timeout": config.timeout,
                 "first_token": config.first_token_timeout,

@@ -108,7 +108,7 @@ class LlamaCppConfig:
             to go on, a stop comes after one of these: 64 is a good choice there.
         cache_type: How keys and values are kept: ``"f16"``, ``"q8_0"``, ``"q4_0"``, ``"bf16"``,
             ``"f32"``.
-        n_parallel: Contexts, and so answers at a time; each takes the memory of ``n_ctx`` tokens.
+        n_parallel: Answers at a time, computed together; each has the memory of ``n_ctx`` tokens.
         max_waiting: Requests that may wait for a context; one more is a ``NotReadyError``.  None:
             as many as come.
         embed: Make vectors, too: in a context of their own.

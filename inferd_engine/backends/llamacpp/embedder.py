@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from inferd_engine.backends.llamacpp.config import POOLING
 from inferd_engine.backends.llamacpp.library import (
+    Batch,
     Owner,
     abort_callback,
     complaints,
@@ -38,14 +39,6 @@ if TYPE_CHECKING:
     from inferd_engine.backends.llamacpp.model import Model
 
 _SLICE = 0.05  # seconds between two looks at whether a request that waits for its turn is wanted
-
-
-class Batch(Owner):
-    """Room for tokens, of which each is asked for its vector."""
-
-    def __init__(self, size: int) -> None:
-        llama = library()
-        self.own(llama.llama_batch_init(size, 0, 1), llama.llama_batch_free)
 
 
 class Embedder(Owner):
@@ -123,13 +116,10 @@ class Embedder(Owner):
         llama = self._llama
         if self._memory:
             llama.llama_memory_clear(self._memory, True)  # noqa: FBT003 - C's
-        batch = self._batch.handle
-        batch.n_tokens = len(tokens)
-        for place, token in enumerate(tokens):
-            batch.token[place], batch.pos[place] = token, place
-            batch.n_seq_id[place], batch.seq_id[place][0], batch.logits[place] = 1, 0, 1
+        self._batch.clear()
+        self._batch.put(tokens, 0, 0, wanted=True)
         with computing(flag):
-            result = llama.llama_decode(self.handle, batch)
+            result = llama.llama_decode(self.handle, self._batch.handle)
         _check_wanted(flag)
         found = llama.llama_get_embeddings_seq(self.handle, 0) if result == 0 else None
         if not found:

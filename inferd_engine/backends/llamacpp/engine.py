@@ -21,11 +21,12 @@ from inferd_engine.backends.llamacpp.context import Context
 from inferd_engine.backends.llamacpp.embedder import Embedder
 from inferd_engine.backends.llamacpp.model import Model
 from inferd_engine.backends.llamacpp.projector import Projector
+from inferd_engine.backends.llamacpp.rounds import Rounds
 from inferd_engine.backends.llamacpp.slots import Slots
 from inferd_engine.errors import NotReadyError, RequestCancelledError
 
 if TYPE_CHECKING:
-    from inferd_engine.backends.llamacpp.apart import Waiter
+    from inferd_engine.backends.llamacpp.apart import Limit, Waiter
     from inferd_engine.backends.llamacpp.config import LlamaCppConfig
     from inferd_engine.backends.llamacpp.library import AbortFlag
     from inferd_engine.cancel import Cancellable, CancelToken, LiveSet
@@ -37,11 +38,11 @@ class Loaded:
     def __init__(self, config: LlamaCppConfig, flag: AbortFlag) -> None:
         self.model = Model(config, flag)
         self.projector = Projector(config, self.model, flag) if config.mmproj_path else None
-        contexts = [Context(self.model, config, self.projector) for _ in range(config.n_parallel)]
-        self.size = contexts[0].size
-        self.one_go = contexts[0].one_go
-        self.has_memory = contexts[0].has_memory
+        rounds = Rounds(self.model, config, self.projector)
+        self.size, self.one_go = rounds.size, rounds.one_go
+        self.has_memory = rounds.has_memory
         self.embedder = Embedder(self.model, config) if config.embed else None
+        contexts = [Context(rounds, number) for number in range(config.n_parallel)]
         self.slots = Slots(contexts, config.max_waiting)
 
 
@@ -58,14 +59,16 @@ class Engine:
         loading = self._loading.get(os.getpid())
         return None if loading is None else loading.result
 
-    def load(self, cancel: CancelToken | None, live: LiveSet[Cancellable]) -> Loaded:
+    def load(self, cancel: CancelToken | None, live: LiveSet[Cancellable], limit: Limit) -> Loaded:
         """Return the model, loaded.
 
         Args:
             cancel: Ends the waiting.
             live: Whose members are cancelled when the backend is stopped.
+            limit: How long the waiting may take.
 
         Raises:
+            DeadlineError: It took longer.
             RequestCancelledError: The token was cancelled, or the backend stopped.
             NotReadyError: It cannot be loaded, or not after a fork.
             InvalidRequestError: The file is not what it has to be.
@@ -78,7 +81,7 @@ class Engine:
                 "make a LlamaCpp in each process, or start processes with 'spawn'",
                 retryable=False,
             )
-        with waiting(live, cancel) as waiter:
+        with waiting(live, cancel, limit) as waiter:
             return self._wait(waiter)
 
     def _wait(self, waiter: Waiter) -> Loaded:

@@ -23,7 +23,7 @@ from inferd_engine._native import IMPLEMENTATION, ffi, lib as native
 from inferd_engine.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 logger = logging.getLogger("inferd_engine.llamacpp")
 
@@ -54,12 +54,13 @@ def library() -> Any:  # a module without types
         raise UnsupportedError(
             f"llama-cpp-python is there, but its library cannot be loaded: {error}"
         ) from error
-    _redirect_log(llama)
+    redirect_log(llama)
     llama.llama_backend_init()
     return llama
 
 
-def _redirect_log(llama: Any) -> None:
+def redirect_log(llama: Any) -> None:
+    """Have llama.cpp write to our logger, whoever had it write elsewhere before."""
     log = llama.llama_log_callback(_logger())
     _kept.append(log)
     llama.llama_log_set(log, ctypes.c_void_p(0))
@@ -121,6 +122,58 @@ class Owner:
     def __del__(self) -> None:
         if self.handle and self._getpid() == self._pid:
             self._free(self.handle)
+
+
+class Batch:
+    """Room for tokens to compute: llama.h's `llama_batch`, over arrays of our own.
+
+    Args:
+        size: How many.
+    """
+
+    def __init__(self, size: int) -> None:
+        llama = library()
+        number = llama.llama_seq_id
+        self._tokens, self._places = (llama.llama_token * size)(), (llama.llama_pos * size)()
+        self._numbers, self._wanted = (number * size)(), (ctypes.c_int8 * size)()
+        self._lengths = (ctypes.c_int32 * size)(*[1] * size)  # each is of one sequence
+        step, first = ctypes.sizeof(number), ctypes.addressof(self._numbers)
+        pointer = ctypes.POINTER(number)
+        self._owners = (pointer * size)(
+            *(ctypes.cast(first + step * index, pointer) for index in range(size))
+        )
+        self.handle = llama.llama_batch(
+            token=self._tokens,
+            pos=self._places,
+            n_seq_id=self._lengths,
+            seq_id=self._owners,
+            logits=self._wanted,
+        )
+
+    def clear(self) -> None:
+        """Let it be empty."""
+        self.handle.n_tokens = 0
+
+    def put(self, tokens: Sequence[int], place: int, number: int, *, wanted: bool) -> int:
+        """Put tokens behind what is there; return where the last of them is.
+
+        Args:
+            tokens: At least one.
+            place: Of the first of them in its sequence.
+            number: Of the sequence.
+            wanted: Whether what they say is wanted of all of them; else it is of none.
+        """
+        begin, count = self.handle.n_tokens, len(tokens)
+        end = self.handle.n_tokens = begin + count
+        self._tokens[begin:end] = tokens
+        self._places[begin:end] = range(place, place + count)
+        self._numbers[begin:end] = [number] * count
+        self._wanted[begin:end] = [wanted] * count
+        return int(end - 1)
+
+    def want(self, index: int) -> None:
+        """Want what one of them says."""
+        self._wanted[index] = 1
 
 
 class AbortFlag:

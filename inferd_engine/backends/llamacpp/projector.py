@@ -215,7 +215,13 @@ class Projector(Owner):
         return bool(self._mtmd.mtmd_decode_use_non_causal(self.handle, image.handle))
 
     def read(
-        self, context: Any, image: Image, position: int, n_batch: int, flag: AbortFlag | None
+        self,
+        context: Any,
+        image: Image,
+        position: int,
+        number: int,
+        n_batch: int,
+        flag: AbortFlag | None,
     ) -> int:
         """Have a context read an image; return llama.cpp's result.
 
@@ -223,6 +229,7 @@ class Projector(Owner):
             context: llama.cpp's.
             image: What is read.
             position: Of its first piece.
+            number: Of the sequence that it belongs to.
             n_batch: How many pieces are read in one go.
             flag: Ends it when it is set.
 
@@ -243,7 +250,7 @@ class Projector(Owner):
             return int(
                 mtmd.mtmd_helper_decode_image_chunk(
                     *(self.handle, context, image.handle, mtmd.mtmd_get_output_embd(self.handle)),
-                    *(position, 0, n_batch, ctypes.byref(after)),
+                    *(position, number, n_batch, ctypes.byref(after)),
                     *(mtmd.mtmd_helper_post_decode_callback(), None),
                 )
             )

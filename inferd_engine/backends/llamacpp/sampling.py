@@ -16,7 +16,6 @@ from inferd_engine.backends.llamacpp.library import Owner, complaints, forget_co
 from inferd_engine.errors import InternalError, InvalidRequestError
 
 if TYPE_CHECKING:
-    from inferd_engine.backends.llamacpp.context import Context
     from inferd_engine.backends.llamacpp.model import Model
 
 _SEEDS = 2**32  # llama.cpp's seeds are 32 bits wide
@@ -85,19 +84,23 @@ class Sampler(Owner):
             )
         return made
 
-    def next(self, context: Context) -> int:
-        """Return the token that follows what the context has read.
+    def next(self, context: Any, place: int) -> int:  # ctypes'
+        """Return the token that follows one that was computed.
+
+        Args:
+            context: llama.cpp's.
+            place: Of that token in its batch.
 
         Raises:
             InternalError: The grammar lets no token follow.
         """
         llama = self._llama
         if self._candidates is None:
-            return int(llama.llama_sampler_sample(self.handle, context.handle, -1))
+            return int(llama.llama_sampler_sample(self.handle, context, place))
         import numpy as np  # noqa: PLC0415 - llama-cpp-python brings it
 
         values = self._candidates
-        logits = llama.llama_get_logits_ith(context.handle, -1)
+        logits = llama.llama_get_logits_ith(context, place)
         values["id"] = np.arange(len(values), dtype=np.int32)
         values["logit"] = np.ctypeslib.as_array(logits, shape=(len(values),))
         values["p"] = 0.0

@@ -10,6 +10,7 @@ and the consumer may be away.
 
 from __future__ import annotations
 
+import _thread
 import math
 import threading
 import time
@@ -21,12 +22,12 @@ from inferd_engine.events import Done, StopReason, Usage
 from inferd_engine.stream.source import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from inferd_engine.backends.llamacpp.answer import Answer
     from inferd_engine.backends.llamacpp.context import Context
     from inferd_engine.backends.llamacpp.engine import Loaded
-    from inferd_engine.backends.llamacpp.projector import Entry, Prompt
+    from inferd_engine.backends.llamacpp.projector import Prompt
     from inferd_engine.backends.llamacpp.sampling import Sampler
     from inferd_engine.errors import DeadlinePhase, GenerateError
     from inferd_engine.events import Event
@@ -43,6 +44,7 @@ class Clock:
 
     Args:
         expire: What to call then.
+        began: When it began to run.
         timeout: Seconds for everything; None sets no limit, here and below.
         first_token: Seconds until the first token.
         idle: Seconds until each of the others.
@@ -52,17 +54,17 @@ class Clock:
         self,
         expire: Callable[[], None],
         *,
+        began: float,
         timeout: float | None,
         first_token: float | None,
         idle: float | None,
     ) -> None:
         self._expire = expire
-        started = time.monotonic()
         self._idle = idle
-        self._total = math.inf if timeout is None else started + timeout
+        self._total = math.inf if timeout is None else began + timeout
         self._limits = {"total": timeout, "first_token": first_token, "idle": idle}
         self._phase: DeadlinePhase = "first_token"
-        self._silence = math.inf if first_token is None else started + first_token
+        self._silence = math.inf if first_token is None else began + first_token
         self._is_over = threading.Event()
         self._is_started = False
 
@@ -71,8 +73,8 @@ class Clock:
         limits = (self._limits["total"], self._limits["first_token"], self._idle)
         if not self._is_started and any(limit is not None for limit in limits):
             self._is_started = True
-            name = "inferd-engine-llamacpp-clock"
-            threading.Thread(target=self._watch, name=name, daemon=True).start()
+            # Not by way of threading, which waits until the thread runs: the prompt does not.
+            _thread.start_new_thread(self._watch, ())
 
     def _watch(self) -> None:
         while not self.late():
@@ -114,6 +116,7 @@ class LlamaSource(Source):
         sampler: Chooses tokens.
         answer: Makes events of them.
         max_tokens: How many to generate at the most.
+        began: When the call was made.
         limits: The deadlines, as ``Clock`` takes them.
         model: Its name.
     """
@@ -129,22 +132,22 @@ class LlamaSource(Source):
         answer: Answer,
         *,
         max_tokens: int,
+        began: float,
         limits: Mapping[str, float | None],
         model: str,
     ) -> None:
         self.model = model
         self._loaded = loaded  # nothing of it is freed while it computes
-        self._tokens, self._images = tokens, _ = prompt
-        self._unread: Sequence[Entry] = tokens
+        self._tokens, self._images = list(prompt.entries), prompt.images  # and what is answered
+        self._asked = len(self._tokens)
         self._sampler = sampler
         self._answer = answer
         self._left = max_tokens
         self._flag = AbortFlag()
-        self._clock = Clock(self.cancel, **limits)
+        self._clock = Clock(self.cancel, began=began, **limits)
         self._count = 0
-        self._cached = 0
         self._context: Context | None = None
-        self._ticket = loaded.slots.enter(tokens)
+        self._ticket = loaded.slots.enter(prompt.entries)
 
     def read(self, give_up: float | None) -> list[Event]:  # noqa: ARG002 - llama.cpp cannot keep it
         """Compute the next part of the prompt, or the next token.
@@ -160,9 +163,10 @@ class LlamaSource(Source):
             self._check_flag()
             if self._context is None:
                 return self._wait()
-            read = self._context.read(self._unread, self._images)
-            self._unread = self._unread[read:]
-            return [] if self._unread else self._next(self._context)
+            token = self._context.compute(
+                self._tokens, self._images, self._sampler, self._flag, self._ticket.bell
+            )
+            return [] if token is None else self._next(token, self._context)
         except RequestCancelledError:
             late = self._clock.late()
             if late is not None:
@@ -178,21 +182,18 @@ class LlamaSource(Source):
         self._ticket.bell.wait(_SLICE)
         self._context = self._ticket.context
         if self._context is not None:
-            self._context.heed(self._flag)
-            self._cached = self._context.begin(self._tokens)
-            self._unread = self._tokens[self._cached :]
+            self._context.begin(self._tokens)
         return []
 
-    def _next(self, context: Context) -> list[Event]:
-        """Choose a token, and give what it says."""
+    def _next(self, token: int, context: Context) -> list[Event]:
+        """Give what a token says."""
         model = self._loaded.model
-        token = self._sampler.next(context)
         self._clock.token()
         if model.is_end(token):
             return self._end(StopReason.END_TURN, "stop")
         self._count += 1
         self._left -= 1
-        self._unread = [token]
+        self._tokens.append(token)
         events = self._answer.push(model.piece(token))
         if self._answer.is_over:
             return [*events, *self._end(StopReason.STOP_SEQUENCE, "stop")]
@@ -205,23 +206,25 @@ class LlamaSource(Source):
         if self._answer.has_calls and reason is not StopReason.MAX_TOKENS:
             reason, word = StopReason.TOOL_USE, "tool_calls"
         details = {
-            "prompt_tokens": len(self._tokens),
+            "prompt_tokens": self._asked,
             "completion_tokens": self._count,
-            "prompt_tokens_details": {"cached_tokens": self._cached},
+            "prompt_tokens_details": {"cached_tokens": self._context.kept if self._context else 0},
         }
-        usage = Usage(len(self._tokens), self._count, details)
+        usage = Usage(self._asked, self._count, details)
         return [*events, Done(reason, usage, word)]
 
     def cancel(self) -> None:
         """Stop what is computed, and leave the queue."""
         self._flag.set()
         self._ticket.bell.ring()
+        if self._context is not None:
+            self._context.rounds.look()
 
     def close(self) -> None:
         """Let the next have the context."""
         self._clock.stop()
         if self._context is not None:
-            self._context.heed(None)
+            self._context.rounds.forget(self._context)
         self._ticket.leave()
 
     def __del__(self) -> None:

@@ -1,0 +1,160 @@
+"""Rounds: each step is computed once, by one leader at a time, with those who come along."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import inferd_engine as ie
+from inferd_engine.backends.llamacpp import rounds as module
+from inferd_engine.backends.llamacpp.rounds import Rounds, Step
+from inferd_engine.stream.turn import Bell
+
+THREADS = 8
+STEPS = 300
+
+
+class Flag:
+    """As ``AbortFlag``: what a round looks at."""
+
+    def __init__(self):
+        self.is_set = False
+
+    def __bool__(self):
+        return self.is_set
+
+    def set(self):
+        self.is_set = True
+
+
+class Counted(Rounds):
+    """Rounds that compute nothing, and write down what they were given."""
+
+    def __init__(self, seconds=0.0):
+        self._begin()
+        self._seconds = seconds
+        self.rounds = []
+        self._inside = threading.Lock()
+
+    def _compute(self, steps):
+        assert self._inside.acquire(blocking=False), "two lead at a time"
+        self._round = flag, _ = Flag(), steps
+        self.look()
+        self.rounds.append([(step.context, step.tokens) for step in steps])
+        until = time.monotonic() + self._seconds
+        while time.monotonic() < until and not flag:
+            threading.Event().wait(0.001)
+        for step in steps:
+            if flag:
+                step.error = ie.RequestCancelledError("stopped")
+            else:
+                step.token = 1
+        self._inside.release()
+
+
+def test_each_step_is_computed_once():
+    """Eight answers, each in a thread of its own, some of which are stopped at random."""
+    rounds = Counted()
+
+    def answer(number):
+        chance = random.Random(number)
+        done = []
+        for index in range(STEPS):
+            flag, bell = Flag(), Bell()
+            step = Step(number, index, {}, None, flag, bell)
+            if chance.random() < 0.2:
+                flag.set()
+                bell.ring()
+                rounds.look()
+            try:
+                rounds.compute(step)
+            except ie.RequestCancelledError:
+                rounds.forget(number)
+                continue
+            assert step.token == 1
+            done.append((number, index))
+        return done
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        done = [one for found in pool.map(answer, range(THREADS)) for one in found]
+    computed = [one for steps in rounds.rounds for one in steps]
+    assert len(computed) == len({*computed})
+    assert {*done} <= {*computed}
+    assert not rounds._waiting
+    assert rounds._leader is None
+
+
+def test_who_was_there_is_waited_for(monkeypatch):
+    """Two answers that go on share their rounds, until one of them has ended."""
+    monkeypatch.setattr(module, "_PATIENCE", 1e6)
+    rounds = Counted(0.01)
+
+    def answer(name):
+        for index in range(20):
+            rounds.compute(Step(name, index, {}, None, Flag(), Bell()))
+        rounds.forget(name)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(answer, "ab"))
+    assert sum(map(len, rounds.rounds)) == 40
+    alone = [steps for steps in rounds.rounds if len(steps) == 1]
+    assert len(alone) in (0, 2)  # one may have begun before the other, and so ended, too
+
+
+def test_who_stays_away_is_not_waited_for_again():
+    """But for a moment, once."""
+    rounds = Counted(0.01)
+    rounds._last, rounds._until = {"a", "b"}, time.monotonic() + 0.1
+    rounds.compute(Step("a", 0, {}, None, Flag(), Bell()))
+    assert rounds._last == {"a"}
+
+
+def test_who_waits_for_a_round_may_leave():
+    """At once; the round goes on for the other, and ends when that is stopped, too."""
+    rounds = Counted(20.0)
+    flags, bells = [Flag(), Flag()], [Bell(), Bell()]
+    steps = [
+        Step(name, 0, {}, None, flag, bell)
+        for name, flag, bell in zip("ab", flags, bells, strict=True)
+    ]
+
+    def stop(index):
+        flags[index].set()
+        bells[index].ring()
+        rounds.look()
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(rounds.compute, steps[0])
+        while rounds._round is None:
+            threading.Event().wait(0.001)
+        second = pool.submit(rounds.compute, steps[1])
+        while not rounds._waiting:
+            threading.Event().wait(0.001)
+        stop(1)
+        with pytest.raises(ie.RequestCancelledError):
+            second.result(5)
+        assert not first.done()
+        stop(0)
+        with pytest.raises(ie.RequestCancelledError):
+            first.result(5)
+
+
+def test_a_leader_that_fails_lets_the_next_lead():
+    """Whoever was in its round hears of it; whoever comes later is served."""
+    rounds = Counted()
+    compute = rounds._compute
+
+    def fail(_):
+        raise MemoryError
+
+    rounds._compute = fail
+    with pytest.raises(MemoryError):
+        rounds.compute(Step("a", 0, {}, None, Flag(), Bell()))
+    rounds._compute = compute
+    step = Step("a", 1, {}, None, Flag(), Bell())
+    rounds.compute(step)
+    assert step.token == 1
