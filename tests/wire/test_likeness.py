@@ -273,6 +273,19 @@ def test_strings_that_never_end(implementation):
     assert likeness.take(comment + CHAT.replace(TEXT, b"b"))[0] == [ie.TextDelta("b")]
 
 
+@pytest.mark.parametrize("begins", [b": ", CHAT.partition(TEXT)[0]], ids=["comment", "text"])
+def test_a_large_event_in_small_reads(begins, implementation):
+    """What has come of an event is not looked at, nor copied, with each of its reads."""
+    answer = Answer(implementation=implementation)
+    answer.feed(CHAT.replace(TEXT, b"a") * 2)
+    begun = time.process_time()
+    assert answer.feed(begins) == []
+    for _ in range(4096):
+        assert answer.feed(b"x" * 4096) == []
+    assert time.process_time() - begun < 2  # 16 MiB at each of 4096 reads would take ten seconds
+    assert answer.error is None
+
+
 def test_the_largest_event(implementation):
     """An event that is too large is an error, also if it is like one before."""
     small, large = CHAT.replace(TEXT, b"a"), CHAT.replace(TEXT, b"a" * 300)

@@ -252,7 +252,7 @@ class AnyAnswer:
                     return
             one = _first_event(data) if self._likeness.wants_next() else b""
             self._take_unlike(events, one or data)
-            self._is_between = not self._sse.pending
+            self._is_between = not self._sse.has_pending
             if not one:
                 return
             if is_whole and self._chunks.is_steady and self.state == "begun":

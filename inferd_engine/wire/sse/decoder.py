@@ -59,6 +59,9 @@ class _Framer(Protocol):
     @property
     def pending(self) -> bytes: ...
 
+    @property
+    def has_pending(self) -> bool: ...
+
     def feed(self, data: bytes) -> Iterator[Piece]: ...
 
     def drop(self) -> None: ...
@@ -147,6 +150,11 @@ class SSEDecoder:
     def pending(self) -> bytes:
         """All bytes since the last blank line: what ``close()`` would drop."""
         return (self._head or b"") + self._framer.pending
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether there is any, which is faster told than what."""
+        return self._framer.has_pending or bool(self._head)
 
     @without_frames
     def feed(self, data: bytes) -> list[ServerSentEvent]:

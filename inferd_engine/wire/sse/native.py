@@ -42,6 +42,11 @@ class NativeFramer:
         """All bytes since the last blank line."""
         return bytes(self._rest)
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether there are any."""
+        return bool(self._rest)
+
     def drop(self) -> None:
         """Forget the unfinished block."""
         old = self._scanner

@@ -38,6 +38,11 @@ class PureFramer:
         """All bytes since the last blank line."""
         return b"".join(self._lines + self._parts)
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether there are any."""
+        return bool(self._lines or self._parts)
+
     def drop(self) -> None:
         """Forget the unfinished block."""
         self._lines, self._parts, self._size = [], [], 0
