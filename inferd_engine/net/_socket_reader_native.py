@@ -30,8 +30,6 @@ class NativeReader:
         self._chunks = ffi.NULL if decoder is None else decoder.chunks
         self._most = most
         self._count = 0  # that the last read gave
-        self._block = new_chars(CHARS, most)
-        self._bytes = ffi.buffer(self._block)
 
     @property
     def taken(self) -> int:
@@ -44,7 +42,8 @@ class NativeReader:
         if decoder is not None and decoder.error is not None:
             raise decoder.error
         most = min(size, self._most)
-        count = _read(self._fileno(), seconds, self._chunks, self._block, most)
+        block = new_chars(CHARS, most)  # not kept: thousands of streams wait, and few read
+        count = _read(self._fileno(), seconds, self._chunks, block, most)
         self._count = count
         if count < 0:
             if count == _NOTHING:
@@ -54,5 +53,5 @@ class NativeReader:
             decoder.look()
             if count == 0 and decoder.error is not None:
                 raise decoder.error
-        body: bytes = self._bytes[:count]
+        body: bytes = ffi.buffer(block, count)[:]
         return body

@@ -58,6 +58,8 @@ class Rings(Protocol):
 class _Hold:
     """Who has an entry and a turn while no thread has: nobody inherits from it."""
 
+    __slots__ = ()
+
     def is_alive(self) -> bool:
         return True
 
@@ -89,6 +91,24 @@ class Merged:
     Raises:
         RuntimeError: Somebody does.
     """
+
+    __slots__ = (
+        "_ahead",
+        "_consumer",
+        "_has_bell",
+        "_hold",
+        "_is_led",
+        "_reading",
+        "endings",
+        "fileno",
+        "given",
+        "is_ready",
+        "key",
+        "planned",
+        "source",
+        "stream",
+        "watched",
+    )
 
     def __init__(self, stream: TokenStream) -> None:
         self.stream = stream

@@ -75,8 +75,11 @@ class Torture:
             elif fate < 0.62:
                 merge.close()
             elif fate < 0.8:
-                with contextlib.suppress(RuntimeError, ie.GenerateError):  # closed meanwhile
-                    merge.add(ie.Mock("late").stream("x"))
+                late = ie.Mock("late").stream("x")
+                try:
+                    merge.add(late)
+                except RuntimeError:  # closed meanwhile
+                    late.close()
 
     def round(self):
         """Merge some streams, read them all, and check their ends."""
