@@ -31,13 +31,13 @@ import stat
 import threading
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import msgspec
 
 from inferd_engine.errors import InternalError, InvalidRequestError
 from inferd_engine.events import Completion
-from inferd_engine.many.batch.lock import try_lock
+from inferd_engine.many.batch.lock import try_lock, unlock
 
 if TYPE_CHECKING:
     from inferd_engine.many.batch.tasks import Task
@@ -91,13 +91,16 @@ class Journal:
         self._descriptor = self._opened()
         self._lock = threading.RLock()  # writing and closing: whoever closes waits for a line
         self._is_dirty = False
-        self._last: _Line | None = None  # checked, and loaded next, as a rule
+        self._is_locked = False
+        self._reader: BinaryIO | None = None
+        self._last: _Line | None = None  # what was checked is loaded next, as a rule
         try:
-            if not try_lock(self._descriptor):
+            self._is_locked = try_lock(self._descriptor)
+            if not self._is_locked:
                 self._refuse("is being written by another batch: wait for it, or name another file")
-            self._reader = self.path.open("rb")
             _open_journals.add(self)
-            self._places, self._size = self._scan()
+            self._reader = self.path.open("rb")
+            self._places, self._size = self._scan(self._reader)
             if self._size < os.fstat(self._descriptor).st_size:
                 os.ftruncate(self._descriptor, self._size)  # a line that was torn
         except BaseException:
@@ -118,7 +121,7 @@ class Journal:
 
     # --- what it holds ---------------------------------------------------------------------------
 
-    def _scan(self) -> tuple[dict[int, int], int]:
+    def _scan(self, file: BinaryIO) -> tuple[dict[int, int], int]:
         """Return where each answer is, and where the last whole line ends.
 
         Raises:
@@ -126,7 +129,7 @@ class Journal:
         """
         places: dict[int, int] = {}
         offset = 0
-        for number, line in enumerate(self._reader, 1):
+        for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 if not (line.startswith(_HEAD) or _HEAD.startswith(line)):
                     self._refuse(f"is no journal of a batch: see its line {number}")
@@ -165,32 +168,31 @@ class Journal:
         Raises:
             InvalidRequestError: It is the answer to another prompt, or to one with other fields.
         """
-        self._at(index, digest)
+        if self._at(index).digest != digest:
+            self._refuse(
+                f"holds the answer to another prompt {index}, or to one with other fields: "
+                "give the prompts and fields that it was begun with, or name another file"
+            )
 
-    def load(self, index: int, digest: str) -> tuple[Completion, int]:
+    def load(self, index: int) -> tuple[Completion, int]:
         """Return an answer that it holds, and how many attempts that took.
 
         Raises:
-            InvalidRequestError: It cannot be read, or as from ``check()``.
+            InvalidRequestError: It cannot be read.
         """
-        line = self._at(index, digest)
+        line = self._at(index)
         try:
             return Completion.from_dict(_value_of(line.completion)), line.attempts
         except (InvalidRequestError, ValueError):
             self._refuse(f"holds an answer to prompt {index} that cannot be read")
 
-    def _at(self, index: int, digest: str) -> _Line:
-        if self._last is not None and self._last.index == index:
-            return self._last
-        self._reader.seek(self._places[index])
-        line = self._line(self._reader.readline(), f"answer to prompt {index}")
-        self._last = line
-        if line.digest != digest:
-            self._refuse(
-                f"holds the answer to another prompt {index}, or to one with other fields: "
-                "give the prompts and fields that it was begun with, or name another file"
-            )
-        return line
+    def _at(self, index: int) -> _Line:
+        if self._last is None or self._last.index != index:
+            assert self._reader is not None  # noqa: S101 - a journal that is open has one
+            self._reader.seek(self._places[index])
+            line = self._reader.readline()
+            self._last = self._line(line, f"answer to prompt {index}")
+        return self._last
 
     def check_count(self, count: int) -> None:
         """Refuse fewer prompts than it knows.
@@ -252,11 +254,17 @@ class Journal:
     def close(self) -> None:
         """Let go of the file, for whoever wants to go on with it."""
         with self._lock:
-            descriptor, self._descriptor = self._descriptor, -1
-            if hasattr(self, "_reader"):
-                self._reader.close()
-            if descriptor >= 0:
-                os.close(descriptor)
+            if self._descriptor >= 0 and self._is_locked:
+                unlock(self._descriptor)
+            self.drop()
+
+    def drop(self) -> None:
+        """Let go of the file, and leave it to whoever has the lock."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if self._reader is not None:
+            self._reader.close()
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _line_of(task: Task, completion: Completion) -> bytes:
@@ -289,7 +297,7 @@ _open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
 def _close_in_child() -> None:
     """Let a forked child hold no lock that its parent's death would not let go of."""
     for journal in list(_open_journals):
-        journal.close()
+        journal.drop()
 
 
 if hasattr(os, "register_at_fork"):

@@ -19,6 +19,11 @@ if sys.platform == "win32":
             return False
         return True
 
+    def unlock(descriptor: int) -> None:
+        """Let go of the lock, also for those who have the descriptor as well."""
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
 else:
     import fcntl
 
@@ -29,3 +34,7 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def unlock(descriptor: int) -> None:
+        """Let go of the lock, also for those who have the descriptor as well: forked children."""
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -139,13 +139,14 @@ class Results(Iterator[MapResult]):
         self._pid = os.getpid()
         self._cancel = order.cancel
         self._conductor: threading.Thread | None = None
+        self._progress: Progress | None = None
         self._asking = Asking(system, fields)
         journal = None if order.journal is None else Journal(order.journal)
         self._batch = batch = Batch(Pace(order.concurrency), order.retry, journal)
         self._ordered = order.ordered
         try:
             self._prompts = iter(prompts)
-            self._progress: Progress | None = progress_of(prompts) if order.progress else None
+            self._progress = progress_of(prompts) if order.progress else None
             if order.executor is None:
                 self._start(lambda ended: Threads(backend, batch.token, ended))
             else:
@@ -239,24 +240,26 @@ class Results(Iterator[MapResult]):
                 journal.check_count(index)
             return
         self._read += 1
-        digest = ""
-        try:
-            prompt = _kept(prompt)
-            if journal is not None:
-                digest = self._asking.digest(prompt)
-                if index in journal:
-                    journal.check(index, digest)
-                    self._take_in(index, _Recorded(index, prompt, digest))
-                    self._end_of_journal()
-                    return
-            request = self._asking.request(prompt).resolve()
-        except InvalidRequestError as error:
-            if journal is not None and index in journal:
-                raise  # whatever it is, it is not what was answered
-            self._take_in(index, MapResult(index, prompt, error=error, attempts=0))
+        prompt = _kept(prompt)
+        if journal is not None and index in journal:
+            journal.check(index, self._digest(prompt))
+            self._take_in(index, _Recorded(index, prompt))
         else:
-            self._aside.append(Task(index, prompt, request, digest))
+            try:
+                request = self._asking.request(prompt).resolve()
+            except InvalidRequestError as error:
+                self._take_in(index, MapResult(index, prompt, error=error, attempts=0))
+            else:
+                digest = "" if journal is None else self._digest(prompt)
+                self._aside.append(Task(index, prompt, request, digest))
         self._end_of_journal()
+
+    def _digest(self, prompt: Any) -> str:
+        """Return what the journal knows a prompt by; empty for what no journal knows."""
+        try:
+            return self._asking.digest(prompt)
+        except InvalidRequestError:
+            return ""
 
     def _end_of_journal(self) -> None:
         """Ask what was put aside, once all that the journal holds is known to be ours."""
@@ -272,8 +275,10 @@ class Results(Iterator[MapResult]):
     def _wait(self) -> bool:
         """Wait until there is a result; False if there will be none any more."""
         batch = self._batch
+        if batch.is_closed and batch.outbox.empty():
+            return False
         if self._asked == self._ended and not batch.is_closed:
-            return not self._is_exhausted  # no room, as what came early waits for its turn
+            return not self._is_exhausted
         tasks: list[Task] = []
         try:
             heard = batch.outbox.get(timeout=_SLICE)
@@ -281,9 +286,7 @@ class Results(Iterator[MapResult]):
                 tasks.append(heard)
                 heard = batch.outbox.get_nowait()
         except Empty:
-            is_over = False
-        else:
-            is_over = True
+            pass
         if batch.journal is not None and tasks:
             batch.journal.sync()
         for task in tasks:
@@ -294,7 +297,7 @@ class Results(Iterator[MapResult]):
                 self._progress.answered(result)
         if self._progress is not None:
             self._progress.show()
-        return bool(self._ready) or not is_over
+        return True
 
     def _take_in(self, index: int, result: MapResult | _Recorded) -> None:
         """Put a result where it is given from; where order is kept, when its turn comes."""
@@ -309,7 +312,7 @@ class Results(Iterator[MapResult]):
         """Return what the journal holds."""
         journal = self._batch.journal
         assert journal is not None  # noqa: S101 - it has said that it holds this
-        completion, attempts = journal.load(recorded.index, recorded.digest)
+        completion, attempts = journal.load(recorded.index)
         result = MapResult(recorded.index, recorded.prompt, completion, attempts=attempts)
         if self._progress is not None:
             self._progress.answered(result, is_new=False)
@@ -332,7 +335,7 @@ class Results(Iterator[MapResult]):
             conductor.join(_GRACE)
         if batch.journal is not None:
             batch.journal.close()
-        progress: Progress | None = getattr(self, "_progress", None)
+        progress, self._progress = self._progress, None
         if progress is not None:
             progress.close()
 
@@ -357,7 +360,6 @@ class _Recorded:
 
     index: int
     prompt: Any
-    digest: str
 
 
 def _kept(prompt: Any) -> Any:

@@ -68,7 +68,6 @@ class Line:
         self._total = total
         self._tally = Tally()
         self._shown_at = float("-inf")
-        self._is_closed = False
         with contextlib.suppress(AttributeError, ValueError):
             self._is_terminal = sys.stderr.isatty()
 
@@ -91,9 +90,6 @@ class Line:
 
     def close(self) -> None:
         """Show how it ended."""
-        if self._is_closed:
-            return
-        self._is_closed = True
         self.show(now=True)
         if self._is_terminal:
             _write("\n")

@@ -52,8 +52,12 @@ class Asking:
         """
         if isinstance(prompt, RequestV2):
             return self._completed(prompt)
-        if not _is_request(prompt):
+        if not isinstance(prompt, dict) or "role" in prompt:
             return request_from(prompt, self._system, self._fields)
+        if "prompt" not in prompt and "messages" not in prompt:
+            refuse(
+                "the prompt", "has neither 'prompt' nor 'messages', and is no message: no 'role'"
+            )
         own = dict(prompt)
         for name in own:
             if name not in _OWN:
@@ -93,14 +97,6 @@ class Asking:
 
 
 _OWN = frozenset({*RequestFields.__annotations__, "prompt", "messages", "system"})
-
-
-def _is_request(prompt: Any) -> bool:
-    return (
-        isinstance(prompt, dict)
-        and "role" not in prompt
-        and ("prompt" in prompt or "messages" in prompt)
-    )
 
 
 def _canonical(request: RequestV2) -> bytes:
