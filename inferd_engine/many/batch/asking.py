@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from inferd_engine.proto.v2 import ResolvedV2
 
 _BACKENDS_KEPT = 8  # in a worker process: one for each batch that it works for
+_making = threading.Lock()  # or each of its threads would make one
 
 
 def answer(
@@ -35,15 +37,18 @@ def answer(
         return wrapped(error)
 
 
-def answer_there(payload: bytes, request: ResolvedV2) -> Completion | GenerateError:
+def answer_there(payload: bytes, request: ResolvedV2, _: str) -> Completion | GenerateError:
     """Return the whole answer, in a process of an executor.
 
     Args:
         payload: The backend, pickled once for all that it is asked.
         request: What is asked.
+        _: Something else at each call: Dask takes a function of the same arguments for the same
+            answer.
     """
     try:
-        backend = _backend_of(payload)
+        with _making:
+            backend = _backend_of(payload)
     except Exception as error:  # noqa: BLE001 - whatever is missing there
         return wrapped(error, "the backend cannot be made in the worker process")
     return answer(backend, request)

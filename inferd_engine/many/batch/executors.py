@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import pickle
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import GenerateError, InternalError, InvalidRequestError, UnavailableError
@@ -52,10 +53,9 @@ class Elsewhere:
         self._executor = executor
         self._ended = ended
         self._underway: set[Future[Outcome]] = set()
-        self._ask: tuple[Any, ...] = (answer, backend)
-        self._token: tuple[CancelToken, ...] = (token,)
-        if not _is_here(executor):
-            self._ask, self._token = (answer_there, _pickled(backend)), ()
+        self._is_here = _is_here(executor)
+        self._token = token
+        self._backend: Any = backend if self._is_here else _pickled(backend)
 
     def begin(self, task: Task) -> None:
         """Hand a request to the executor.
@@ -63,9 +63,11 @@ class Elsewhere:
         Raises:
             InternalError: The executor takes nothing more.
         """
-        function, who = self._ask
+        there = (answer_there, self._backend, task.request, uuid.uuid4().hex)
+        here = (answer, self._backend, task.request, self._token)
+        call: tuple[Any, ...] = here if self._is_here else there
         try:
-            future = self._executor.submit(function, who, task.request, *self._token)
+            future = self._executor.submit(*call)
         except Exception as error:
             raise _lost(error) from error
         self._underway.add(future)
