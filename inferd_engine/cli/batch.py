@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EPILOG = """\
-a line of PROMPTS: "a text", [messages], or {"prompt": "…" or "messages": […], any other field}
-a line of ANSWERS: {"index": which prompt, counted from 0, …, "completion": {"text": "…", …}}
-the same command goes on where the last one was stopped, and asks anew what had failed
+a line of PROMPTS is a text, a list of messages, or an object:
+  "Hi"   [{"role": "user", "content": "Hi"}]   {"prompt": "Hi", "max_tokens": 5}
+a line of ANSWERS says which prompt it answers, counted from 0:
+  {…, "index": 0, …, "completion": {"text": "Hello!", …}}
+the same command goes on where the last one was stopped, and asks failures anew
 
 """ + table_of(EXIT_OK, EXIT_UPSTREAM, EXIT_USAGE, EXIT_CUT, EXIT_INTERRUPTED)
 _CONCURRENCY = 16
@@ -192,5 +194,5 @@ def _prompt_of(line: bytes) -> Union[str, list[Any], dict[str, Any], Broken]:
     except (ValueError, RecursionError) as error:
         return Broken(f"it is not JSON: {error}")
     if not isinstance(value, (str, list, dict)):
-        return Broken("it is no prompt: give a text, a list of messages, or an object")
+        return Broken("it is not a prompt: give a text, a list of messages, or an object")
     return value

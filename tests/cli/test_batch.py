@@ -161,7 +161,10 @@ def test_many_failures_are_counted(here, prompts):
         (["batch", "a", "b", "-o", "c"], "one file of prompts"),
         (["batch", "none.jsonl", "-o", "a"], "none.jsonl cannot be read: No such file"),
         (["batch", "prompts.jsonl", "-m", "m", "-o", "."], "is not a file"),
-        (["batch", "prompts.jsonl", "-m", "m", "-o", "prompts.jsonl"], "is no journal of a batch"),
+        (
+            ["batch", "prompts.jsonl", "-m", "m", "-o", "prompts.jsonl"],
+            "is not a journal of a batch",
+        ),
         ([*HEAD, "--concurrency", "0"], "concurrency is 0"),
         ([*HEAD, "--concurrency", "many"], "--concurrency"),
         ([*HEAD, "--attempts", "0"], "attempts"),

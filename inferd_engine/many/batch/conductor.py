@@ -20,10 +20,10 @@ lets its askers go.
 from __future__ import annotations
 
 import heapq
+import queue
 import threading
 import time
 from collections import deque
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Union
 
 from inferd_engine.cancel import CancelToken
@@ -66,8 +66,8 @@ class Batch:
         self.journal = journal
         self.token = CancelToken()
         """Carried by every call; ends them all."""
-        self.inbox: SimpleQueue[Task | tuple[Task, Outcome] | None] = SimpleQueue()
-        self.outbox: SimpleQueue[Task | None] = SimpleQueue()
+        self.inbox: queue.SimpleQueue[Task | tuple[Task, Outcome] | None] = queue.SimpleQueue()
+        self.outbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self.is_closed = False
         self.failure: GenerateError | None = None
         """Why there will be no more results, if that is not because there are no more prompts."""
@@ -151,7 +151,7 @@ class Conductor:
                 else:
                     self._ended(*heard)
                 heard = self._batch.inbox.get_nowait()
-        except Empty:
+        except queue.Empty:
             pass
 
     def _patience(self) -> float | None:

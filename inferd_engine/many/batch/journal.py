@@ -132,7 +132,7 @@ class Journal:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 if not (line.startswith(_HEAD) or _HEAD.startswith(line)):
-                    self._refuse(f"is no journal of a batch: see its line {number}")
+                    self._refuse(f"is not a journal of a batch: see its line {number}")
                 break
             index = self._line(line, f"line {number}").index
             if index in places:
@@ -148,7 +148,7 @@ class Journal:
         except msgspec.MsgspecError:
             line = _decoded_by_json(data)
         if line is None or not data.startswith(_HEAD) or line.index < 0:
-            self._refuse(f"is no journal of a batch: see its {place}")
+            self._refuse(f"is not a journal of a batch: see its {place}")
         return line
 
     @property

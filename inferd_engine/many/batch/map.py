@@ -27,10 +27,10 @@ from __future__ import annotations
 
 import atexit
 import os
+import queue
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -285,7 +285,7 @@ class Results(Iterator[MapResult]):
             while heard is not None:
                 tasks.append(heard)
                 heard = batch.outbox.get_nowait()
-        except Empty:
+        except queue.Empty:
             pass
         if batch.journal is not None and tasks:
             batch.journal.sync()

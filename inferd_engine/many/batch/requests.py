@@ -56,7 +56,7 @@ class Asking:
             return request_from(prompt, self._system, self._fields)
         if "prompt" not in prompt and "messages" not in prompt:
             refuse(
-                "the prompt", "has neither 'prompt' nor 'messages', and is no message: no 'role'"
+                "the prompt", "has neither 'prompt' nor 'messages', nor a 'role' as messages have"
             )
         own = dict(prompt)
         for name in own:

@@ -6,8 +6,8 @@ Rejected: ``ThreadPoolExecutor`` (the interpreter waits for its threads, for as 
 from __future__ import annotations
 
 import itertools
+import queue
 import threading
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from inferd_engine.errors import InternalError
@@ -47,8 +47,10 @@ class Threads:
     """
 
     def __init__(self, backend: Backend, token: CancelToken, ended: Ended) -> None:
-        self._work: SimpleQueue[Task | None] = SimpleQueue()
-        self._idle: SimpleQueue[None] = SimpleQueue()  # one for each thread that waits for work
+        self._work: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._idle: queue.SimpleQueue[None] = (
+            queue.SimpleQueue()
+        )  # one for each thread that waits for work
         self._asked = (backend, token, ended, self._work, self._idle)
         self._threads = 0
 
@@ -85,8 +87,8 @@ def _ask(
     backend: Backend,
     token: CancelToken,
     ended: Ended,
-    work: SimpleQueue[Task | None],
-    idle: SimpleQueue[None],
+    work: queue.SimpleQueue[Task | None],
+    idle: queue.SimpleQueue[None],
 ) -> None:
     """Ask what there is to ask: the whole life of a thread."""
     while (task := work.get()) is not None:

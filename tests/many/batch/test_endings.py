@@ -10,6 +10,9 @@ import gc
 import itertools
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 
@@ -224,3 +227,38 @@ def test_a_forked_child_is_told():
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
     assert len([*results]) == 19
+
+
+@pytest.mark.parametrize("patch", ["gevent", "eventlet"])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_greenlets_in_the_place_of_threads(tmp_path, patch, is_late):
+    """Where threads are greenlets a batch goes on, and lets the others run."""
+    pytest.importorskip(patch)
+    patching = {
+        "gevent": "from gevent import monkey; monkey.patch_all()",
+        "eventlet": "import eventlet; eventlet.monkey_patch()",
+    }[patch]
+    program = f"""
+        import sys, warnings
+        warnings.simplefilter("ignore")  # eventlet's own, of its end
+        {"import inferd_engine.many.batch.map" if is_late else ""}
+        {patching}
+        import inferd_engine as ie
+        with ie.OpenAiCompat(base_url=sys.argv[1], api_key="") as backend:
+            results = [*backend.map(["x"] * 20, concurrency=5, journal="j", retry=ie.Retry())]
+            print(len([r for r in results if r.completion]))
+            for _ in backend.map(["x"] * 20, concurrency=5):
+                break
+    """
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with Upstream(otherwise=lambda _: text_reply("a b c", delay=0.01)) as upstream:
+        ran = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program), upstream.url],
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+            cwd=tmp_path,
+            env=clean,
+        )
+    assert (ran.returncode, ran.stdout) == (0, "20\n"), ran.stderr

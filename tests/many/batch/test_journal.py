@@ -182,7 +182,7 @@ FOREIGN = {
 def test_what_is_no_journal_is_refused(path, content):
     """A file of something else is refused by the call itself, and left as it is."""
     path.write_bytes(FOREIGN[content])
-    with pytest.raises(ie.InvalidRequestError, match="is no journal of a batch"):
+    with pytest.raises(ie.InvalidRequestError, match="is not a journal of a batch"):
         echoing().map(PROMPTS, journal=path)
     assert path.read_bytes() == FOREIGN[content]
 

@@ -1,4 +1,4 @@
-"""docs/batch.md is true: its snippets run, in their order, and its numbers are those of the code."""
+"""docs/batch.md is true: its snippets run, in their order; its numbers are those of the code."""
 
 from __future__ import annotations
 
