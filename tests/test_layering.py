@@ -88,7 +88,7 @@ MAY_IMPORT = {
     "many.merging": (*_SPOKEN, "events", "cancel", "stream"),
     "many.batch": (
         *(*_SPOKEN, "proto", "events", "cancel", "stream", "wire.openai"),
-        *("backends.settings", "many.retry"),
+        *("backends.settings", "many.retry", "many.merging"),
     ),
     "testing": (DOOR, "net"),  # whoever makes clocks run faster has to reach them
     # The front door.  What notebooks show of values and streams is told there; those import it when

@@ -74,7 +74,12 @@ def unhurried(
     """
     for event in stream:
         yield event
-        if not operator.length_hint(consumer.events) and consumer.final is None:
-            pause = min((time.monotonic() - started) * _SHARE, _LONGEST)
-            if pause >= _SHORTEST:
-                rest(pause)
+        is_all_given = not operator.length_hint(consumer.events) and consumer.final is None
+        if is_all_given and (pause := rest_after(time.monotonic() - started)):
+            rest(pause)
+
+
+def rest_after(seconds: float) -> float:
+    """Return how long to rest before the next read of an answer that has taken so long."""
+    pause = min(seconds * _SHARE, _LONGEST)
+    return pause if pause >= _SHORTEST else 0.0

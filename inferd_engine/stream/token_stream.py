@@ -262,6 +262,18 @@ class TokenStream(Lifetime):
                 seen += self
             else:
                 seen += unhurried(self, self._consumer, self._reading.started, rest)
+        except GenerateError as error:
+            keep_partial(error, seen)
+            raise
+        return self._whole(seen)
+
+    def _whole(self, seen: list[Event]) -> Completion:
+        """Return the answer that was seen, if it is whole.
+
+        Raises:
+            GenerateError: It is not; ``partial`` holds what came.
+        """
+        try:
             if self.cancelled:
                 raise RequestCancelledError(
                     "the stream was closed before the answer was whole", request_id=self.request_id

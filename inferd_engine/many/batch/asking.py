@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from inferd_engine.errors import GenerateError, InternalError
+from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.stream.worker import collecting
 
 if TYPE_CHECKING:
@@ -25,16 +26,31 @@ def answer(
     backend: Backend, request: ResolvedV2, cancel: CancelToken | None = None
 ) -> Completion | GenerateError:
     """Return the whole answer, or what it failed with."""
+    found = begun(backend, request, cancel)
+    return collected(found, cancel) if isinstance(found, TokenStream) else found
+
+
+def begun(
+    backend: Backend, request: ResolvedV2, cancel: CancelToken | None
+) -> TokenStream | GenerateError:
+    """Return the stream of an answer, or why there is none."""
     try:
         with collecting():
-            stream = backend.generate_v2(request, cancel=cancel)
+            return backend.generate_v2(request, cancel=cancel)
+    except GenerateError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - of somebody's own backend
+        return wrapped(error)
+
+
+def collected(stream: TokenStream, cancel: CancelToken | None) -> Completion | GenerateError:
+    """Return the whole answer, read in this thread, or what it failed with."""
+    try:
         with stream:
             rest = time.sleep if cancel is None else cancel.wait
             return stream._collected(rest)  # noqa: SLF001 - one of us
     except GenerateError as error:
         return error
-    except Exception as error:  # noqa: BLE001 - of somebody's own backend
-        return wrapped(error)
 
 
 def answer_there(payload: bytes, request: ResolvedV2, _: str) -> Completion | GenerateError:
