@@ -229,8 +229,7 @@ def test_a_forked_child_is_told():
     assert len([*results]) == 19
 
 
-@pytest.mark.parametrize("patch", ["gevent", "eventlet"])
-@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize(("patch", "is_late"), [("gevent", True), ("eventlet", False)])
 def test_greenlets_in_the_place_of_threads(tmp_path, patch, is_late):
     """Where threads are greenlets a batch goes on, and lets the others run."""
     pytest.importorskip(patch)
