@@ -63,6 +63,7 @@ _HOMES = {
     "inferd_engine.backends.llamacpp.config": ("LlamaCppConfig",),
     "inferd_engine.backends.mock": ("Mock", "MockConfig"),
     "inferd_engine.backends.base": ("Backend", "BackendCapabilities", "AcceleratorInfo"),
+    "inferd_engine.many.batch.results": ("MapResult",),
     "inferd_engine.cancel": ("CancelToken",),
     "inferd_engine.many.retry": ("Retry",),
     "inferd_engine.many.retrying": ("Retrying",),
@@ -183,6 +184,7 @@ if TYPE_CHECKING:
         ToolUse as ToolUse,
         Usage as Usage,
     )
+    from inferd_engine.many.batch.results import MapResult as MapResult
     from inferd_engine.many.merging.merge import Merge as Merge, merge as merge
     from inferd_engine.many.retry import Retry as Retry
     from inferd_engine.many.retrying import Retrying as Retrying

@@ -11,6 +11,7 @@ partial tool calls (half a JSON document cannot be acted on, and merging it is o
 from __future__ import annotations
 
 import enum
+import functools
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union
 
 import attrs
@@ -248,8 +249,10 @@ class Completion:
                 usage = done.get("usage")
                 reason = StopReason(done["stop_reason"])
                 usage = None if usage is None else _made(Usage, usage)
-                turn = {"role": "assistant", "content": done.get("blocks") or []}
-                blocks = MessageV2.from_dict(turn).content
+                blocks: tuple[ContentBlock, ...] = ()
+                if done.get("blocks"):
+                    turn = {"role": "assistant", "content": done["blocks"]}
+                    blocks = MessageV2.from_dict(turn).content
                 done = Done(reason, usage, done.get("finish_reason"), blocks)
             return cls(
                 text=data["text"],
@@ -307,5 +310,9 @@ def _plain(_: object, __: object, value: Any) -> Any:
 
 def _made(kind: Any, data: Mapping[str, Any]) -> Any:  # one of the classes above
     """Make a value of its JSON; unknown fields are ignored."""
-    names = [field.name for field in attrs.fields(kind)]
-    return kind(**{name: data[name] for name in names if name in data})
+    return kind(**{name: data[name] for name in _names(kind) if name in data})
+
+
+@functools.cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(kind))

@@ -58,7 +58,7 @@ MAY_IMPORT = {
     "stream": (*_SPOKEN, "events", "cancel", "notebook"),
     # The bridge between them, and what stands on it; no backend knows another.
     "backends.base": (
-        *(*_SPOKEN, "proto", "events", "vectors", "cancel", "stream", "wire.openai"),
+        *(*_SPOKEN, "proto", "events", "vectors", "cancel", "stream", "wire.openai", "many.batch"),
     ),
     "backends.settings": ("errors", "proto"),
     "backends.mock_script": (*_SPOKEN, "events", "stream"),
@@ -86,6 +86,10 @@ MAY_IMPORT = {
     "many.retrying": (*_ASKS_OTHERS, "many.retry"),
     "many.router": (*_ASKS_OTHERS, "many.breaker"),
     "many.merging": (*_SPOKEN, "events", "cancel", "stream"),
+    "many.batch": (
+        *(*_SPOKEN, "proto", "events", "cancel", "stream", "wire.openai"),
+        *("backends.settings", "many.retry", "many.merging"),
+    ),
     "testing": (DOOR, "net"),  # whoever makes clocks run faster has to reach them
     # The front door.  What notebooks show of values and streams is told there; those import it when
     # they are shown.
@@ -99,7 +103,9 @@ MAY_IMPORT = {
 # What types alone need beyond that: an error's answer so far, what the doors take.
 TYPES_ALONE = {
     ("errors", "events"),
+    ("backends.base", "many.retry"),
     ("cli", "events"),
+    ("many.batch", "backends.base"),
     ("notebook", "events"),
     ("wire.answer", "_native"),
     ("wire.anthropic", "_native"),

@@ -75,6 +75,10 @@ OBJECTS = {
         ie.BackendCapabilities(),
     ],
     "AcceleratorInfo": [ie.AcceleratorInfo("cuda", 99, LONG, 2**40)],
+    "MapResult": [
+        ie.MapResult(10**9, LONG, ie.Completion(LONG)),
+        ie.MapResult(0, MESSAGES, error=ie.UpstreamError(LONG), attempts=3),
+    ],
     "Retry": [ie.Retry(10**9, 1e9 / 3, 1e9 / 3), ie.Retry()],
     "Retrying": [
         ie.Retrying(ie.OpenAiCompat(ADDRESS, **SETTINGS), ie.Retry(5)),

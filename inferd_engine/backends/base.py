@@ -35,17 +35,22 @@ from inferd_engine.stream.worker import collecting
 from inferd_engine.wire.openai.prompts import request_from
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator
+    from concurrent.futures import Executor
     from types import TracebackType
+    from typing import Literal
 
     from typing_extensions import Self, Unpack
 
     from inferd_engine.cancel import Cancellable
     from inferd_engine.events import Completion, Event
+    from inferd_engine.many.batch.map import Results
+    from inferd_engine.many.retry import Retry
     from inferd_engine.proto.embed import EmbedResolved, EmbedTask
     from inferd_engine.proto.fields import RequestFields
     from inferd_engine.proto.v1 import Resolved
-    from inferd_engine.proto.v2 import ResolvedV2
+    from inferd_engine.proto.v2 import RequestV2, ResolvedV2
     from inferd_engine.stream.source import Source
     from inferd_engine.vectors import EmbedResult
     from inferd_engine.wire.openai.messages import Prompt
@@ -288,6 +293,64 @@ class Backend(abc.ABC):
             )
         with stream:
             return stream.collect()
+
+    @without_frames
+    def map(
+        self,
+        prompts: Iterable[Prompt | RequestV2],
+        *,
+        system: str | None = None,
+        concurrency: int | Literal["auto"] = 16,
+        retry: Retry | None = None,
+        ordered: bool = False,
+        cancel: CancelToken | None = None,
+        progress: bool = False,
+        journal: str | os.PathLike[str] | None = None,
+        executor: Executor | None = None,
+        **fields: Unpack[RequestFields],
+    ) -> Results:
+        """Ask many prompts, several at once, and iterate over what comes of them as it comes.
+
+        Leaving the loop, by whatever way, ends all that is under way; so does Ctrl-C.
+
+        Args:
+            prompts: Any iterable, read in this thread, a few ahead; it may be endless.  Each is as
+                in ``stream()``, or a request: a ``RequestV2``, or a dict with ``prompt`` or
+                ``messages`` and fields of its own.
+            system: Put in front of each as a system message.
+            concurrency: How many requests may be under way at once; ``"auto"``: as many as the
+                server bears.
+            retry: When to ask again, for a whole answer; None: ask once.
+            ordered: Give results in the order of the prompts, instead of as they come.
+            cancel: Ends the batch.
+            progress: Show on stderr how far it is.
+            journal: Path of a file that keeps each answer before it is given; what it holds is
+                given from there, and not asked again.
+            executor: Where to ask instead of in threads: processes, or a cluster.
+            fields: As in ``stream()``, of every request.
+
+        Returns:
+            An iterator of ``MapResult``, with a ``close()``; a context manager, too.
+
+        Raises:
+            InvalidRequestError: Something cannot be sent with any prompt, or the journal is not one
+                of these prompts and fields; from the iterator as well.
+            RequestCancelledError: From the iterator: the token, or ``stop()``, has ended it.
+            InternalError: From the iterator: the journal cannot be written, the executor is broken.
+            TypeError: There is no such argument, or it is of another kind.
+        """
+        from inferd_engine.many.batch.map import (  # noqa: PLC0415 - for those who ask many
+            Order,
+            Results,
+            check_prompts,
+        )
+
+        self._check_names("map()", fields, cancel)
+        check_prompts(prompts)
+        order = Order(concurrency, retry, ordered, cancel, progress, journal, executor)
+        order.check()
+        self._check_call(cancel)
+        return Results(self, prompts, system, fields, order)
 
     @without_frames
     def display(

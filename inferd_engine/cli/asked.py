@@ -55,23 +55,30 @@ class Asked:
     settings: dict[str, Any]
 
 
-def add_request(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what is asked, and how."""
-    asked = parser.add_argument_group("the question")
+def add_request(parser: argparse.ArgumentParser, *, of_many: bool = False) -> None:
+    """Add the options that say what is asked, and how.
+
+    Args:
+        parser: Of the command.
+        of_many: Whether it asks many: what is attached stands with each then, and ``-o`` is the
+            command's own.
+    """
+    asked = parser.add_argument_group("each question" if of_many else "the question")
     asked.add_argument("-s", "--system", metavar="TEXT", help="a system message")
-    asked.add_argument(
-        "-a",
-        "--attachment",
-        metavar="FILE|URL",
-        action="append",
-        default=[],
-        help="show an image (PNG, JPEG, WebP, GIF), a PDF, or play a sound (WAV, MP3); - for stdin",
-    )
+    if not of_many:
+        asked.add_argument(
+            "-a",
+            "--attachment",
+            metavar="FILE|URL",
+            action="append",
+            default=[],
+            help="show an image (PNG, JPEG, WebP, GIF), a PDF, or play a sound (WAV, MP3); "
+            "- for stdin",
+        )
     asked.add_argument("--max-tokens", metavar="N", type=int, help="generate no more than that")
     asked.add_argument("--temperature", metavar="X", type=float, help="0 or more")
     asked.add_argument(
-        "-o",
-        "--option",
+        *(["--option"] if of_many else ["-o", "--option"]),
         metavar="KEY=VALUE",
         action="append",
         default=[],

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "demo": "see an answer stream, stop, run out of time, and break; needs nothing",
     "chat": "ask a model; on a terminal without a prompt, talk with it",
+    "batch": "ask a file of prompts; stopped, it goes on where it was",
     "models": "list the models of an upstream",
     "serve": "be an OpenAI-compatible server in front of an upstream",
     "doctor": "look at the installation, the key, the models and a stream",

@@ -292,3 +292,9 @@ class Merged:
             self._keep()
         reading.arrival = Bell()  # the other one refers to more than a stream that is over
         return True
+
+
+def can_be_led(stream: TokenStream) -> bool:
+    """Whether a stream can be waited for beside others: else a thread of its own reads it."""
+    source = stream._reading.source  # noqa: SLF001 - one of us
+    return source.can_wait and source.fileno() is not None and not are_threads_greenlets()

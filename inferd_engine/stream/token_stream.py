@@ -38,14 +38,14 @@ from inferd_engine.frames import drop_frames, without_frames
 from inferd_engine.reprs import shortened
 from inferd_engine.stream.buffer import EventBuffer
 from inferd_engine.stream.consumer import Consumer
-from inferd_engine.stream.gathering import check_whole, keep_partial
+from inferd_engine.stream.gathering import check_whole, keep_partial, unhurried
 from inferd_engine.stream.iterators import HeartbeatIterator, TextIterator
 from inferd_engine.stream.lifetime import Lifetime
 from inferd_engine.stream.reading import CLOSED, Reading
 from inferd_engine.stream.worker import is_collecting, start_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from inferd_engine.cancel import Cancellable, CancelToken, LiveSet
     from inferd_engine.events import Event
@@ -245,11 +245,35 @@ class TokenStream(Lifetime):
             StreamInterruptedError: The answer was cut, or the upstream gave it up.
             GenerateError: As from iterating; ``partial`` holds what came before.
         """
+        return self._collected(None)
+
+    def _collected(self, rest: Callable[[float], object] | None) -> Completion:
+        """Do what ``collect()`` says.
+
+        Args:
+            rest: Waits so many seconds between two reads, for whoever wants the whole alone: what
+                came meanwhile is read at once.
+        """
         if self._completion is not None:
             return self._completion
         seen: list[Event] = []
         try:
-            seen += self
+            if rest is None:
+                seen += self
+            else:
+                seen += unhurried(self, self._consumer, self._reading.started, rest)
+        except GenerateError as error:
+            keep_partial(error, seen)
+            raise
+        return self._whole(seen)
+
+    def _whole(self, seen: list[Event]) -> Completion:
+        """Return the answer that was seen, if it is whole.
+
+        Raises:
+            GenerateError: It is not; ``partial`` holds what came.
+        """
+        try:
             if self.cancelled:
                 raise RequestCancelledError(
                     "the stream was closed before the answer was whole", request_id=self.request_id

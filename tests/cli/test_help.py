@@ -13,7 +13,7 @@ from inferd_engine import cli
 from inferd_engine.cli.exit_codes import MEANINGS
 from inferd_engine.cli.main import COMMANDS
 
-ASKED = ("chat", "demo", "doctor", "models")
+ASKED = ("batch", "chat", "demo", "doctor", "models")
 
 
 @pytest.mark.parametrize("arguments", [["version"], ["-V"], ["--version"]])

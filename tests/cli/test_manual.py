@@ -18,7 +18,7 @@ from inferd_engine.cli.main import COMMANDS, _command, _parser
 from inferd_engine.testing import Upstream, echo, error_reply, text_reply
 
 MANUAL = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
-ASKED = ("chat", "demo", "doctor", "models", "serve")
+ASKED = ("batch", "chat", "demo", "doctor", "models", "serve")
 
 
 def blocks(language):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,24 @@ def messages() -> None:
     document = ie.DocumentAttachment("d", b"%PDF", name="d.pdf")
     failed = ie.ToolResultBlock("i", "x", is_error=True)
     ie.RequestV2([ie.MessageV2("user", [ie.DocumentBlock("d"), failed])], attachments=[document])
+
+
+def ask_many(backend: ie.Backend, path: Path, lines: list[str]) -> list[ie.Completion]:
+    """Ask many prompts at once."""
+    found: list[ie.Completion] = []
+    with backend.map(
+        lines, concurrency="auto", retry=ie.Retry(), journal=path, max_tokens=5, system="Brief."
+    ) as results:
+        for result in results:
+            assert_type(result, ie.MapResult)
+            assert_type(result.error, ie.GenerateError | None)
+            if result.completion is not None:
+                found.append(result.completion)
+    mixed = backend.map(["a", [ie.user("b")], {"prompt": "c"}, ie.RequestV2([ie.user("d")])])
+    iterator: Iterator[ie.MapResult] = mixed
+    assert_type(next(iterator).completion, ie.Completion | None)
+    with ThreadPoolExecutor() as pool:
+        return found + [r.completion for r in backend.map(lines, executor=pool) if r.completion]
 
 
 def vectors(backend: ie.Backend) -> None:

@@ -1,0 +1,1 @@
+"""Many prompts for one backend: bounded, resumable, and ended as one."""
