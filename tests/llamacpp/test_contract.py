@@ -86,16 +86,7 @@ class Scripted(ie.LlamaCpp):
             answer = Answer(split=True, has_tools=True)
         model = Speaker(loaded.model, script)
         speaking = SimpleNamespace(
-<<<<<<< HEAD
-            model=model,
-            size=loaded.size,
-            has_memory=True,
-            projector=None,
-            slots=loaded.slots,
-            loaded=loaded,
-=======
             model=model, size=loaded.size, slots=loaded.slots, loaded=loaded, projector=None
->>>>>>> llama-a
         )
         stream = super()._open(speaking, prompt, sampling, answer, **fields)
         model.flag = stream._reading.source._flag
