@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
 import signal
 import threading
 import time
@@ -10,6 +12,15 @@ import time
 import pytest
 
 from inferd_engine.wire.sse import IMPLEMENTATIONS
+
+with contextlib.suppress(ImportError):  # not every environment has it
+    from hypothesis import settings
+
+    # No example is too slow on a machine that others use too; and the gate tries the same ones each
+    # time, while whoever runs pytest by hand searches on.
+    settings.register_profile("gate", deadline=None, derandomize=True, database=None)
+    settings.register_profile("search", deadline=None)
+    settings.load_profile("gate" if "TOX_ENV_NAME" in os.environ else "search")
 
 OURS = ("inferd-engine", "test-upstream")
 GRACE = 5.0  # seconds that threads are given to go; they take milliseconds unless one is stuck
