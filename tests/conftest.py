@@ -14,12 +14,13 @@ import pytest
 from inferd_engine.wire.sse import IMPLEMENTATIONS
 
 with contextlib.suppress(ImportError):  # not every environment has it
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
     # No example is too slow on a machine that others use too; and the gate tries the same ones each
     # time, while whoever runs pytest by hand searches on.
-    settings.register_profile("gate", deadline=None, derandomize=True, database=None)
-    settings.register_profile("search", deadline=None)
+    patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("gate", patient, derandomize=True, database=None)
+    settings.register_profile("search", patient)
     settings.load_profile("gate" if "TOX_ENV_NAME" in os.environ else "search")
 
 OURS = ("inferd-engine", "test-upstream")
