@@ -122,7 +122,7 @@ def test_all_are_closed_by_another_thread(serve, how, buffer):
         assert given == []
     assert all(stream.cancelled for stream in streams)
     assert all(received.gone.wait(SOON) for received in backend.upstream.requests)
-    assert all(stream._reading.released_at is not None for stream in streams)
+    until(lambda: all(stream._reading.released_at is not None for stream in streams))
 
 
 def test_the_with_statement_closes_all(serve, buffer):
@@ -400,7 +400,7 @@ def test_a_handler_closes(serve, what, buffer):
         assert [*merge] == []
         thread.join()
     merge.close()
-    assert all(stream._reading.released_at for stream in streams)
+    until(lambda: all(stream._reading.released_at for stream in streams))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
