@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_T = TypeVar("_T")
 
 VARIABLE = "INFERD_ENGINE_DEBUG"
 # What is called by us and not by a user's function that we call: by the root of the module's name.
@@ -68,6 +69,12 @@ def without_frames(call: Callable[_P, _R]) -> Callable[_P, _R]:
             del handled
 
     return leave
+
+
+def made_without_frames(made: type[_T]) -> type[_T]:
+    """Let errors leave the constructor that attrs wrote for a class as if it were written in C."""
+    made.__init__ = without_frames(made.__init__)  # type: ignore[method-assign]
+    return made
 
 
 def drop_frames(error: BaseException) -> None:

@@ -21,7 +21,7 @@ from inferd_engine.backends.mock_script import Script, ScriptSource
 from inferd_engine.backends.settings import check_count, check_delay, check_names
 from inferd_engine.errors import GenerateError
 from inferd_engine.events import TextDelta, Token
-from inferd_engine.frames import without_frames
+from inferd_engine.frames import made_without_frames, without_frames
 from inferd_engine.proto.v2 import ResolvedV2, check_resolved
 from inferd_engine.reprs import changed_fields, named, short_repr
 from inferd_engine.vectors import EmbedResult
@@ -59,6 +59,7 @@ def _to_answers(value: Iterable[MockAnswer]) -> tuple[MockAnswer, ...]:
     return (value,) if isinstance(value, str) else _listed("answers", value)
 
 
+@made_without_frames
 @attrs.frozen(slots=True)
 class MockConfig:
     """What a ``Mock`` answers: ``answers`` if there are any, else ``events``, else ``tokens``.

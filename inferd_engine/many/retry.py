@@ -26,17 +26,18 @@ from typing import TYPE_CHECKING
 import attrs
 
 from inferd_engine.backends.settings import check_count, check_delay, check_seconds
+from inferd_engine.errors import GenerateError, InvalidRequestError
+from inferd_engine.frames import made_without_frames, without_frames
 from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inferd_engine.errors import GenerateError
-
 _FIRST = 0.5  # seconds, as openai's and anthropic's clients begin
 _DOUBLINGS = 40  # of it, beyond which it is longer than any max_wait
 
 
+@made_without_frames
 @attrs.frozen(slots=True)
 class Retry:
     """Say how often to ask, how long to wait between, and when to give up.
@@ -58,6 +59,7 @@ class Retry:
 
     __repr__ = short_repr
 
+    @without_frames
     def pause(
         self,
         error: GenerateError,
@@ -73,7 +75,18 @@ class Retry:
             attempt: Which one that was, counted from 1.
             elapsed: Seconds since the first attempt began.
             random: Gives a number from 0 up to 1.
+
+        Raises:
+            TypeError: ``error`` is not a ``GenerateError``.
+            InvalidRequestError: ``attempt`` is not a whole number of 1 or more.
         """
+        if not isinstance(error, GenerateError):
+            kind = type(error).__name__
+            raise TypeError(f"error is of type {kind}: give a GenerateError")
+        if not isinstance(attempt, int) or isinstance(attempt, bool) or attempt < 1:
+            raise InvalidRequestError(
+                f"attempt is {attempt!r}: it has to be a whole number, 1 or more"
+            )
         if not error.retryable or attempt >= self.attempts:
             return None
         wait = error.retry_after

@@ -97,7 +97,7 @@ class Router(Backend):
         backends: Whom it asks, in this order.
 
     Raises:
-        TypeError: One of them is not a ``Backend``.
+        TypeError: One of them is not a ``Backend``, or ``clock`` is not a function.
         InvalidRequestError: There is none.
     """
 
@@ -114,6 +114,8 @@ class Router(Backend):
                 raise TypeError(f"backends[{number}] is {kind_of(backend)}: give a Backend")
         if not self.backends:
             raise InvalidRequestError("backends is empty: give one or more")
+        if not callable(clock):
+            raise TypeError(f"clock is {kind_of(clock)}: give a function, such as time.monotonic")
         self._clock = clock
         self._breakers = [Breaker(clock) for _ in self.backends]
 

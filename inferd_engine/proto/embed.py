@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
 
-from inferd_engine.frames import without_frames
+from inferd_engine.frames import made_without_frames, without_frames
 from inferd_engine.proto.values import check_integer, refuse, set_fields, take
 from inferd_engine.reprs import short_repr
 
@@ -43,6 +43,7 @@ class EmbedResolved:
     __repr__ = short_repr
 
 
+@made_without_frames
 @attrs.frozen(slots=True)
 class EmbedRequest:
     """Ask for vectors; call ``resolve()`` before you hand it to a backend.

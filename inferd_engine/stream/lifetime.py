@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 
 from inferd_engine.cancel import LiveSet
 from inferd_engine.events import Done
+from inferd_engine.frames import without_frames
 from inferd_engine.stream.reading import CLOSED, Closed
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Lifetime:
             self._token.leave(self)
         self._tell()
 
+    @without_frames
     def on_end(self, listener: Listener) -> None:
         """Have somebody told, once, how the stream has ended; at once if it has.
 
@@ -90,7 +92,13 @@ class Lifetime:
             listener: It is given the ``Done`` or the error that the consumer came to, or None if
                 the stream was closed.  Whoever ends the stream calls it, a signal handler or a
                 finalizer too: it takes no lock, waits for nothing, and raises nothing.
+
+        Raises:
+            TypeError: ``listener`` is not a function.
         """
+        if not callable(listener):
+            kind = type(listener).__name__
+            raise TypeError(f"listener is of type {kind}: give a function of how it has ended")
         self._listeners.append(listener)
         if self._endings:  # after adding: either the end tells it, or it is told here
             self._tell()

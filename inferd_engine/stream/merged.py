@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     from inferd_engine.events import Event
     from inferd_engine.stream.token_stream import TokenStream
 
-_TAKEN = "the stream is being read by somebody else: one consumer at a time"
+_MERGED = "the stream is in a merge: iterate over that, there is one consumer at a time"
+_TAKEN = (
+    "the stream is in a merge already, or is being read by somebody else: one consumer at a time"
+)
 _LOOK = 0.5  # seconds after which to see whether a worker is still alive, and in time
 
 
@@ -76,7 +79,7 @@ class _Kept:
         return self
 
     def __next__(self) -> Event:
-        raise RuntimeError(_TAKEN)
+        raise RuntimeError(_MERGED)
 
     def __length_hint__(self) -> int:
         return operator.length_hint(self.events)

@@ -339,13 +339,13 @@ def test_no_streams():
 def test_a_stream_given_twice():
     """A stream is in one merge once; then none of those that came with it is taken."""
     stream, other = ie.Mock("a").stream("x"), ie.Mock("b").stream("x")
-    with pytest.raises(RuntimeError, match="one consumer"):
+    with pytest.raises(RuntimeError, match="is in a merge already"):
         ie.merge([other, stream, stream])
     assert other.collect().text == "b"
     with ie.merge([stream]) as merge:
-        with pytest.raises(RuntimeError, match="one consumer"):
+        with pytest.raises(RuntimeError, match="is in a merge already"):
             merge.add(stream)
-        with pytest.raises(RuntimeError, match="one consumer"):
+        with pytest.raises(RuntimeError, match="is in a merge already"):
             ie.merge([stream])
         assert text_of(gather(merge)[stream]) == "a"
 
@@ -357,7 +357,7 @@ def test_a_merged_stream_is_not_read_elsewhere(serve):
     with ie.merge([stream]) as merge:
         first = next(merge)[1].delta
         for read in (lambda: next(stream), stream.collect, lambda: next(stream.text())):
-            with pytest.raises(RuntimeError, match="one consumer"):
+            with pytest.raises(RuntimeError, match=r"is in a merge: .*one consumer"):
                 read()
         assert first + text_of(gather(merge)[stream]) == "".join(WORDS)
 
@@ -391,6 +391,21 @@ def test_two_threads_iterate():
             source.events.put(event)
         thread.join()
     assert len(given) == len(WORDS) + 1
+
+
+def test_a_stream_in_place_of_streams():
+    """It is told so, and nothing is taken out of it."""
+    with ie.Mock("a").stream("x") as stream:
+        with pytest.raises(TypeError, match=r"streams is of type TokenStream: give a list"):
+            ie.merge(stream)
+        assert stream.collect().text == "a"
+
+
+@pytest.mark.parametrize("wrong", [ie.Mock("a"), None, 5])
+def test_what_is_no_list_of_streams(wrong):
+    """It is told by its name."""
+    with pytest.raises(TypeError, match=r"^streams is .*: give a list of streams"):
+        ie.merge(wrong)
 
 
 @pytest.mark.parametrize("wrong", [["x"], [ie.Mock("a")], [iter(())]])

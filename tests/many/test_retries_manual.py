@@ -49,11 +49,13 @@ def test_the_snippets_run(busy, capsys, is_testing):
         "You said: Why is the sky blue?",
         "You said: Name a prime above 100.",
         "You said: Hello",
+        "whole",
+        "You said: Hello",
         "You said: Hello",
         "You said: Hi",
         "You said: Hi",
     ]
-    assert len(busy.requests) == 12
+    assert len(busy.requests) == 14
 
 
 def test_tenacity_can_be_cancelled(busy):

@@ -79,6 +79,19 @@ def test_every_error_may_name_a_wait():
     assert "retry_after" not in NotReadyError("x").to_dict()
 
 
+def test_an_error_of_somebody_elses_is_refused():
+    """An ``except`` that is too wide is told so."""
+    with pytest.raises(TypeError, match="error is of type OSError: give a GenerateError"):
+        ie.Retry().pause(OSError("no"), attempt=1, elapsed=0.0)
+
+
+@pytest.mark.parametrize("attempt", [0, -1, 1.5, None, True])
+def test_attempts_are_counted_from_one(attempt):
+    """A loop that counts from 0 would ask once more than was said."""
+    with pytest.raises(ie.InvalidRequestError, match=r"^attempt is "):
+        ie.Retry().pause(busy(), attempt=attempt, elapsed=0.0)
+
+
 @pytest.mark.parametrize(
     ("fields", "named"),
     [

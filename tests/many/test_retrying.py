@@ -106,6 +106,19 @@ def test_the_last_error_tells_of_the_others():
     assert (copy.attempts, notes_of(copy)) == (3, notes_of(caught.value))
 
 
+def test_the_outer_one_counts():
+    """Around a router the attempts are rows, in a router the backends are: as the page says."""
+    mock = ie.Mock(ie.HttpStatusError("busy", status=503))
+    with pytest.raises(ie.HttpStatusError) as caught:
+        ie.Retrying(ie.Router([mock, mock]), ie.Retry(attempts=2, max_wait=0)).complete("x")
+    assert (caught.value.attempts, len(mock.requests)) == (2, 4)
+    mock = ie.Mock(ie.HttpStatusError("busy", status=503))
+    patient = ie.Retrying(mock, ie.Retry(attempts=3, max_wait=0))
+    with pytest.raises(ie.HttpStatusError) as caught:
+        ie.Router([patient, mock]).complete("x")
+    assert (caught.value.attempts, len(mock.requests)) == (2, 4)
+
+
 def test_one_attempt_is_not_worth_a_word():
     """An error of the first attempt is what it would be without the wrapper."""
     mock = ie.Mock(ie.HttpStatusError("no", status=400, retryable=False))

@@ -476,6 +476,12 @@ def test_what_it_is_not_made_of(backends, error, said):
         ie.Router(backends)
 
 
+def test_a_clock_that_is_none():
+    """It is refused when the router is made, and not when a backend fails for the first time."""
+    with pytest.raises(TypeError, match="clock is of type float: give a function"):
+        ie.Router([ie.Mock()], clock=time.monotonic())
+
+
 def test_what_it_shows():
     """The names of those that it asks, in a line."""
     assert repr(ie.Router([ie.Mock(), ie.Retrying(ie.Mock())])) == "Router([mock, mock])"

@@ -62,6 +62,15 @@ def test_a_stream_that_is_over(told):
     assert told == [stream.done]
 
 
+@pytest.mark.parametrize("wrong", [None, "x", 5])
+def test_who_cannot_be_told(wrong):
+    """It is refused where it is given, and not in whatever ends the stream."""
+    with ie.Mock("a").stream("x") as stream:
+        with pytest.raises(TypeError, match=r"listener is .*: give a function"):
+            stream.on_end(wrong)
+        assert stream.collect().text == "a"
+
+
 def test_each_is_told_once(told):
     """However many ask, and however often it is closed."""
     stream = ie.Mock("a").stream("x")

@@ -16,6 +16,7 @@ from inferd_engine.backends.settings import (
     switch,
 )
 from inferd_engine.errors import InvalidRequestError
+from inferd_engine.frames import made_without_frames
 from inferd_engine.proto.v1 import DEFAULT_MAX_TOKENS
 from inferd_engine.proto.values import check_integer
 from inferd_engine.reprs import short_repr
@@ -90,6 +91,7 @@ class LlamaCppFields(TypedDict, total=False):
     buffer: int
 
 
+@made_without_frames
 @attrs.frozen(kw_only=True, repr=False)
 class LlamaCppConfig:
     """Say which model is run, and how.

@@ -40,6 +40,7 @@ import threading
 import time
 import warnings
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NoReturn, Union
 
 from inferd_engine.cancel import bounded
@@ -52,7 +53,7 @@ from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.stream.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
 
     from typing_extensions import Self
@@ -77,7 +78,7 @@ def merge(streams: Iterable[TokenStream] = ()) -> Merge:
         What to iterate over: it gives ``(stream, event)``.
 
     Raises:
-        TypeError: Something among them is not a ``TokenStream``.
+        TypeError: It is not a list, or something in it is not a ``TokenStream``.
         RuntimeError: One is being read, or is given twice; then none of them is taken.
     """
     return Merge(streams)
@@ -108,6 +109,9 @@ class Merge:
     """
 
     def __init__(self, streams: Iterable[TokenStream] = ()) -> None:
+        if isinstance(streams, TokenStream) or not isinstance(streams, Iterable):
+            kind = type(streams).__name__
+            raise TypeError(f"streams is of type {kind}: give a list of streams")
         self._pid = os.getpid()
         self._members: dict[int, Merged] = {}
         self._keys = itertools.count()
