@@ -242,8 +242,13 @@ class Merged:
 
     def _lead(self) -> bool:
         """Read from now on, if the worker has left; it rings when it has given the turn up."""
-        reading, fileno = self._reading, self._fileno()
-        if fileno is None or not reading.turn.take(self._hold):
+        reading = self._reading
+        if not reading.turn.take(self._hold):
+            return False
+        # Only now: before, somebody may have closed the stream, and with it the descriptor.
+        fileno = self._fileno() if reading.released_at is None else None
+        if fileno is None:
+            reading.turn.give(self._hold)
             return False
         self._ahead, self.fileno = self._consumer.buffer, fileno
         self.source.back()

@@ -46,6 +46,18 @@ def test_answers_over_http(serve, way, tls, buffer):
     assert backend.complete("x").text == "".join(WORDS)
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
+def test_what_comes_behind_a_burst(serve, tls, buffer):
+    """Where the first read has left more, the connection is waited for when that was given."""
+    gate = Gate()
+    backend = serve(Reply([chunk("a") * 300, gate, chunk("b"), DONE]), tls=tls, buffer=buffer)
+    with ie.merge([backend.stream("x")]) as merge:
+        while merge.poll(0.3) is not None:
+            pass
+        gate.open()
+        assert merge.poll(SOON)[1].delta == "b"
+
+
 @pytest.mark.parametrize("way", OTHERS)
 def test_other_sources(way, buffer):
     """So does every stream that no socket tells of."""

@@ -292,6 +292,8 @@ class Merge:
         has_some = member.read()
         if member.is_ready:
             due = member.source.due()
+            if due > 0 and member.watched != member.fileno:
+                self._watch(member, member.fileno)
             if due < member.planned:
                 self._plan(member, due)
         elif member.is_over:
@@ -306,9 +308,11 @@ class Merge:
         member.take(_MemberBell(member.key, self._rung, self._waiter))
         if member.is_over:
             return self._end(member)
-        if member.watched != member.fileno:
+        due = member.due()
+        # Where more is here already, the connection may be gone, and its descriptor with it.
+        if due > 0 and member.watched != member.fileno:
             self._watch(member, member.fileno)
-        self._plan(member, member.due())
+        self._plan(member, due)
         return member.has_some
 
     def _plan(self, member: Merged, due: float) -> None:
@@ -326,7 +330,7 @@ class Merge:
     def _watch(self, member: Merged, fileno: int) -> None:
         """Wait for a stream's descriptor, or for none."""
         if member.watched >= 0:
-            self._waiter.forget(member.watched)
+            self._waiter.forget(member.watched, member)
             member.watched = -1
         if fileno >= 0:
             member.watched = fileno

@@ -56,16 +56,19 @@ class Waiter:
 
     def watch(self, fileno: int, member: Merged) -> None:
         """Wait for a descriptor, too; ``member`` is given when it is readable."""
-        if fileno in self._members:
-            self.forget(fileno)
+        before = self._members.get(fileno)
+        if before is not None:  # its connection has been closed since: the number is another's now
+            self.forget(fileno, before)
         self._members[fileno] = member
         self._poll.register(fileno, _READABLE)
 
-    def forget(self, fileno: int) -> None:
-        """Wait for a descriptor no more."""
+    def forget(self, fileno: int, member: Merged) -> None:
+        """Wait for a descriptor no more, unless it is another stream's by now."""
+        if self._members.get(fileno) is not member:
+            return
         with contextlib.suppress(KeyError, ValueError, OSError):
             self._poll.unregister(fileno)
-        self._members.pop(fileno, None)
+        del self._members[fileno]
 
     def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[Merged]:
         """Wait until something is readable, the bell rings or time is up; give whose they are.
@@ -105,7 +108,7 @@ class GreenWaiter(Waiter):
     def __init__(self) -> None:
         self._bell = Bell()
 
-    def forget(self, fileno: int) -> None:
+    def forget(self, fileno: int, member: Merged) -> None:
         """There is none."""
 
     def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[Merged]:
