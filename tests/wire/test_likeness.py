@@ -82,6 +82,8 @@ ODD_EVENTS = {
         MESSAGES.replace(b'"index":0', b'"index":0,"index":2'),
         MESSAGES.replace(b"content_block_delta\n", b"error\n"),
         MESSAGES.replace(b"content_block_delta", b"ping"),
+        MESSAGES.replace(b"content_block_delta\n", b"ping\n"),
+        MESSAGES.replace(b'{"type"', b'{"type":"ping","type"'),
         MESSAGES.replace(b"text_delta", b"input_json_delta").replace(b'"text"', b'"partial_json"'),
         MESSAGES.replace(b"text_delta", b"signature_delta").replace(b'"text"', b'"signature"'),
         MESSAGES[:-1],

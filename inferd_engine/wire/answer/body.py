@@ -280,7 +280,8 @@ class AnyAnswer:
         found = [*sse.feed(b"\n"), *sse.feed(event)]
         if len(found) != 1 or sse.pending or found[0].event in ("", "error"):
             return None
-        return self._chunks.plain(found[0].data)
+        payload = found[0].data
+        return self._chunks.plain(payload) if self._is_life(payload, found[0].event) else None
 
     def _take_unlike(self, events: list[TokenEventV2], data: bytes) -> None:
         """Take whatever comes."""
@@ -314,7 +315,8 @@ class AnyAnswer:
             self._take_sse(events, self._documents.stopped_at)
 
     def _ingest(self, events: list[TokenEventV2], payload: str, event: str = "message") -> None:
-        self.payloads += 1
+        if self._is_life(payload, event):
+            self.payloads += 1
         if self.state in _EARLY and (other := spoken_instead(self.protocol, payload)):
             raise other_protocol(other, self.protocol, request_id=self._request_id)
         if self._include_raw and payload != DONE:
@@ -328,6 +330,10 @@ class AnyAnswer:
             self.state = "finishing"
         elif self.state != "begun":
             self.state = "begun" if chunks.has_begun else "clear"
+
+    def _is_life(self, payload: str, event: str) -> bool:  # noqa: ARG002 - for those that extend it
+        """Say whether a payload is a sign of life."""
+        return True
 
     # --- failures --------------------------------------------------------------------------------
 
