@@ -288,6 +288,20 @@ def test_a_large_event_in_small_reads(begins, implementation):
     assert answer.error is None
 
 
+def test_events_that_are_alike_in_turn(implementation):
+    """Events of which every other is alike are not all looked at closely."""
+    answer, learnt_from = Answer(implementation=implementation, choices=2), []
+    likeness = answer._likeness
+    learn = likeness.learn
+    likeness.learn = lambda event, read: (learnt_from.append(event), learn(event, read))
+    event = CHAT.replace(TEXT, b"a")
+    other = event.replace(b'"index":0', b'"index":1')
+    assert len(answer.feed(event * 40)) == 40
+    for _ in range(320):
+        assert len(answer.feed(event + other)) == 1
+    assert len(learnt_from) < 100
+
+
 def test_the_largest_event(implementation):
     """An event that is too large is an error, also if it is like one before."""
     small, large = CHAT.replace(TEXT, b"a"), CHAT.replace(TEXT, b"a" * 300)

@@ -278,7 +278,7 @@ class AnyAnswer:
         """Return what the bytes of an event say, wherever they come, if it is a plain one."""
         sse = SSEDecoder(implementation=self._implementation, keep_unknown=True)
         found = [*sse.feed(b"\n"), *sse.feed(event)]
-        if len(found) != 1 or sse.pending or found[0].event in ("", "error"):
+        if len(found) != 1 or sse.has_pending or found[0].event in ("", "error"):
             return None
         payload = found[0].data
         return self._chunks.plain(payload) if self._is_life(payload, found[0].event) else None

@@ -69,7 +69,7 @@ class Likeness:
         self._decode: Any = None
         self._place: Any = None
         self._asked = 0  # how often in vain
-        self._found = 0  # events that were alike, since the last that was learnt from
+        self._found = 0  # events that were alike, since the last time that this was worth a look
         self.count = 0
         """How many events ``take()`` took."""
         self.consumed = 0
@@ -88,7 +88,7 @@ class Likeness:
         self.count, self.consumed = alike.count, alike.consumed
         self._found += self.count
         if self._found >= _WORTH:
-            self._asked = 0
+            self._asked = self._found = 0
         return events, self._place
 
     def is_begun(self, data: bytes) -> bool:
