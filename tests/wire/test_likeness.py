@@ -288,6 +288,23 @@ def test_a_large_event_in_small_reads(begins, implementation):
     assert answer.error is None
 
 
+@pytest.mark.parametrize("size", [700, 4096])
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_reads_that_begin_amid_an_event(kind, size, implementation):
+    """It is learnt from an event that is whole, wherever reads begin and whatever came first."""
+    answer, taken = ANSWERS[kind](implementation=implementation), []
+    likeness = answer._likeness
+    take = likeness.take
+    likeness.take = lambda data: (said := take(data)) and (taken.append(likeness.count), said)[1]
+    body = b'data: {"type":"ping"}\n\n' * 3
+    for name in (b'"m"', b'"n"'):
+        event = ALIKE_EVENTS[kind][0].replace(b'"m"', name)
+        body += event.replace(TEXT, b"a") * 500
+    events = [said for i in range(0, len(body), size) for said in answer.feed(body[i : i + size])]
+    assert len(events) == 1000
+    assert sum(taken) > 900
+
+
 def test_events_that_are_alike_in_turn(implementation):
     """Events of which every other is alike are not all looked at closely."""
     answer, learnt_from = Answer(implementation=implementation, choices=2), []

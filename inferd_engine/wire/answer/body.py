@@ -23,7 +23,6 @@ The end is a value, not an exception: ``ending`` is ``Done`` or the error, and w
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from inferd_engine.errors import (
@@ -55,7 +54,6 @@ if TYPE_CHECKING:
 
 _BLANK = b" \t\r\n"
 _SMALL = 4096  # bytes that may be looked at again with each read
-_BLANK_LINE = re.compile(rb"\n\r?\n")
 _DOCUMENTS = ("{", "[{", '"{', DONE)  # what lines without a field name begin with
 _EARLY = ("unclear", "clear")
 _NOTHING = "the upstream ended the answer before it had sent any of it"
@@ -250,7 +248,7 @@ class AnyAnswer:
                 data = self._take_alike(events, data)
                 if not data:
                     return
-            one = _first_event(data) if self._likeness.wants_next() else b""
+            one = self._likeness.wanted(data, is_between=is_whole)
             self._take_unlike(events, one or data)
             self._is_between = not self._sse.has_pending
             if not one:
@@ -354,9 +352,3 @@ class AnyAnswer:
             error = UpstreamError(str(error), code="event_too_large", retryable=False)
         self.error = error.with_traceback(None)  # its frames hold what was kept of the answer
         self.state = "over"
-
-
-def _first_event(data: bytes) -> bytes:
-    """Return the bytes up to the first blank line; none if there is none."""
-    found = _BLANK_LINE.search(data)
-    return data[: found.end()] if found else b""
