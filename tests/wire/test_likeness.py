@@ -328,6 +328,18 @@ def test_the_largest_event(implementation):
     assert answer.error.code == "event_too_large"
 
 
+def test_the_largest_message(implementation):
+    """Blocks that are one too many are an error after the first text of the last, as at length."""
+    start = {"type": "content_block_start", "index": 0}
+    call = {**start, "content_block": {"type": "tool_use", "id": "t", "name": "f"}}
+    begin = b"data: %s\n\n" % json.dumps(call).encode()
+    reads = [MESSAGES.replace(TEXT, b"a") * 4, *[begin, MESSAGES.replace(TEXT, b"b") * 4] * 9]
+    for limit in range(1000, 9000, 100):
+        said, ending, *_ = read("messages", reads, implementation, max_event_bytes=limit)
+        at_length = read("messages", reads, "pure", max_event_bytes=limit, include_raw=True)
+        assert (said, ending) == at_length[:2]
+
+
 def test_raw_chunks(implementation):
     """Who wants the chunks gets each of them."""
     answer = Answer(implementation=implementation, include_raw=True)

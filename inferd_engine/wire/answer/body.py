@@ -264,8 +264,8 @@ class AnyAnswer:
             return data
         said = likeness.take(data)
         if said is not None:
-            self._chunks.add_plain(events, said)
             self.payloads += likeness.count
+            self._chunks.add_plain(events, said)
             data = data[likeness.consumed :]
         # What is held is looked at again: a little, or less than comes with each read.
         if data and len(data) <= max(_SMALL, size // 2) and likeness.is_begun(data):
