@@ -82,6 +82,8 @@ ODD_EVENTS = {
         MESSAGES.replace(b'"index":0', b'"index":0,"index":2'),
         MESSAGES.replace(b"content_block_delta\n", b"error\n"),
         MESSAGES.replace(b"content_block_delta", b"ping"),
+        MESSAGES.replace(b"content_block_delta\n", b"ping\n"),
+        MESSAGES.replace(b'{"type"', b'{"type":"ping","type"'),
         MESSAGES.replace(b"text_delta", b"input_json_delta").replace(b'"text"', b'"partial_json"'),
         MESSAGES.replace(b"text_delta", b"signature_delta").replace(b'"text"', b'"signature"'),
         MESSAGES[:-1],
@@ -286,6 +288,37 @@ def test_a_large_event_in_small_reads(begins, implementation):
     assert answer.error is None
 
 
+@pytest.mark.parametrize("size", [700, 4096])
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_reads_that_begin_amid_an_event(kind, size, implementation):
+    """It is learnt from an event that is whole, wherever reads begin and whatever came first."""
+    answer, taken = ANSWERS[kind](implementation=implementation), []
+    likeness = answer._likeness
+    take = likeness.take
+    likeness.take = lambda data: (said := take(data)) and (taken.append(likeness.count), said)[1]
+    body = b'data: {"type":"ping"}\n\n' * 3
+    for name in (b'"m"', b'"n"'):
+        event = ALIKE_EVENTS[kind][0].replace(b'"m"', name)
+        body += event.replace(TEXT, b"a") * 500
+    events = [said for i in range(0, len(body), size) for said in answer.feed(body[i : i + size])]
+    assert len(events) == 1000
+    assert sum(taken) > 900
+
+
+def test_events_that_are_alike_in_turn(implementation):
+    """Events of which every other is alike are not all looked at closely."""
+    answer, learnt_from = Answer(implementation=implementation, choices=2), []
+    likeness = answer._likeness
+    learn = likeness.learn
+    likeness.learn = lambda event, read: (learnt_from.append(event), learn(event, read))
+    event = CHAT.replace(TEXT, b"a")
+    other = event.replace(b'"index":0', b'"index":1')
+    assert len(answer.feed(event * 40)) == 40
+    for _ in range(320):
+        assert len(answer.feed(event + other)) == 1
+    assert len(learnt_from) < 100
+
+
 def test_the_largest_event(implementation):
     """An event that is too large is an error, also if it is like one before."""
     small, large = CHAT.replace(TEXT, b"a"), CHAT.replace(TEXT, b"a" * 300)
@@ -293,6 +326,18 @@ def test_the_largest_event(implementation):
     assert len(answer.feed(small * 2)) == 2
     assert len(answer.feed(small + large)) == 1
     assert answer.error.code == "event_too_large"
+
+
+def test_the_largest_message(implementation):
+    """Blocks that are one too many are an error after the first text of the last, as at length."""
+    start = {"type": "content_block_start", "index": 0}
+    call = {**start, "content_block": {"type": "tool_use", "id": "t", "name": "f"}}
+    begin = b"data: %s\n\n" % json.dumps(call).encode()
+    reads = [MESSAGES.replace(TEXT, b"a") * 4, *[begin, MESSAGES.replace(TEXT, b"b") * 4] * 9]
+    for limit in range(1000, 9000, 100):
+        said, ending, *_ = read("messages", reads, implementation, max_event_bytes=limit)
+        at_length = read("messages", reads, "pure", max_event_bytes=limit, include_raw=True)
+        assert (said, ending) == at_length[:2]
 
 
 def test_raw_chunks(implementation):

@@ -29,8 +29,10 @@ def test_pending_is_what_close_drops(decoder):
     one = decoder()
     assert data_of(one.feed(b"data: a\n\ndata: b\nid: 7")) == ["a"]
     assert one.pending == b"data: b\nid: 7"
+    assert one.has_pending
     one.close()
     assert one.pending == b""
+    assert not one.has_pending
     assert one.feed(b"\n\n") == []
     assert one.last_event_id == ""
 
@@ -40,6 +42,7 @@ def test_half_a_byte_order_mark_is_pending(decoder):
     one = decoder()
     assert one.feed(b"\xef\xbb") == []
     assert one.pending == b"\xef\xbb"
+    assert one.has_pending
     assert data_of(one.feed(b"\xbfdata: a\n\n")) == ["a"]
 
 

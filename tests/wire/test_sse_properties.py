@@ -63,6 +63,7 @@ def decode(implementation, blocks, **options):
         too_large = True
     seen = [{"event": e.event, "data": e.data, "id": e.id} for e in events]
     pending = None if too_large else decoder.pending
+    assert too_large or decoder.has_pending == bool(pending)
     return seen, decoder.last_event_id, decoder.retry, pending, too_large
 
 

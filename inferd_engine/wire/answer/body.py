@@ -23,7 +23,6 @@ The end is a value, not an exception: ``ending`` is ``Done`` or the error, and w
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from inferd_engine.errors import (
@@ -55,7 +54,6 @@ if TYPE_CHECKING:
 
 _BLANK = b" \t\r\n"
 _SMALL = 4096  # bytes that may be looked at again with each read
-_BLANK_LINE = re.compile(rb"\n\r?\n")
 _DOCUMENTS = ("{", "[{", '"{', DONE)  # what lines without a field name begin with
 _EARLY = ("unclear", "clear")
 _NOTHING = "the upstream ended the answer before it had sent any of it"
@@ -250,7 +248,7 @@ class AnyAnswer:
                 data = self._take_alike(events, data)
                 if not data:
                     return
-            one = _first_event(data) if self._likeness.wants_next() else b""
+            one = self._likeness.wanted(data, is_between=is_whole)
             self._take_unlike(events, one or data)
             self._is_between = not self._sse.has_pending
             if not one:
@@ -266,8 +264,8 @@ class AnyAnswer:
             return data
         said = likeness.take(data)
         if said is not None:
-            self._chunks.add_plain(events, said)
             self.payloads += likeness.count
+            self._chunks.add_plain(events, said)
             data = data[likeness.consumed :]
         # What is held is looked at again: a little, or less than comes with each read.
         if data and len(data) <= max(_SMALL, size // 2) and likeness.is_begun(data):
@@ -278,9 +276,10 @@ class AnyAnswer:
         """Return what the bytes of an event say, wherever they come, if it is a plain one."""
         sse = SSEDecoder(implementation=self._implementation, keep_unknown=True)
         found = [*sse.feed(b"\n"), *sse.feed(event)]
-        if len(found) != 1 or sse.pending or found[0].event in ("", "error"):
+        if len(found) != 1 or sse.has_pending or found[0].event in ("", "error"):
             return None
-        return self._chunks.plain(found[0].data)
+        payload = found[0].data
+        return self._chunks.plain(payload) if self._is_life(payload, found[0].event) else None
 
     def _take_unlike(self, events: list[TokenEventV2], data: bytes) -> None:
         """Take whatever comes."""
@@ -314,7 +313,8 @@ class AnyAnswer:
             self._take_sse(events, self._documents.stopped_at)
 
     def _ingest(self, events: list[TokenEventV2], payload: str, event: str = "message") -> None:
-        self.payloads += 1
+        if self._is_life(payload, event):
+            self.payloads += 1
         if self.state in _EARLY and (other := spoken_instead(self.protocol, payload)):
             raise other_protocol(other, self.protocol, request_id=self._request_id)
         if self._include_raw and payload != DONE:
@@ -328,6 +328,10 @@ class AnyAnswer:
             self.state = "finishing"
         elif self.state != "begun":
             self.state = "begun" if chunks.has_begun else "clear"
+
+    def _is_life(self, payload: str, event: str) -> bool:  # noqa: ARG002 - for those that extend it
+        """Say whether a payload is a sign of life."""
+        return True
 
     # --- failures --------------------------------------------------------------------------------
 
@@ -348,9 +352,3 @@ class AnyAnswer:
             error = UpstreamError(str(error), code="event_too_large", retryable=False)
         self.error = error.with_traceback(None)  # its frames hold what was kept of the answer
         self.state = "over"
-
-
-def _first_event(data: bytes) -> bytes:
-    """Return the bytes up to the first blank line; none if there is none."""
-    found = _BLANK_LINE.search(data)
-    return data[: found.end()] if found else b""

@@ -44,6 +44,7 @@ Said = tuple[list[Delta], Union[int, None]]
 
 _STRING = re.compile(rb'"(%s)("?)' % BODY)  # its end may be missing: so no search goes back
 _FILLER = re.compile(rb'"obfuscation"\s*:\s*"([0-9A-Za-z]*)"')
+_BLANK_LINE = re.compile(rb"\n\r?\n")
 _LINE_END = re.compile(rb"[\r\n]")
 _OTHERS = b"one", b"2", b""  # what is tried in the place of the text, and of a filler
 _MOST = 4  # strings of an event that are tried: a few may be spelled like the text
@@ -69,7 +70,7 @@ class Likeness:
         self._decode: Any = None
         self._place: Any = None
         self._asked = 0  # how often in vain
-        self._found = 0  # events that were alike, since the last that was learnt from
+        self._found = 0  # events that were alike, since the last time that this was worth a look
         self.count = 0
         """How many events ``take()`` took."""
         self.consumed = 0
@@ -88,7 +89,7 @@ class Likeness:
         self.count, self.consumed = alike.count, alike.consumed
         self._found += self.count
         if self._found >= _WORTH:
-            self._asked = 0
+            self._asked = self._found = 0
         return events, self._place
 
     def is_begun(self, data: bytes) -> bool:
@@ -98,10 +99,24 @@ class Likeness:
             return self._head.startswith(data)
         return not _LINE_END.search(text)
 
-    def wants_next(self) -> bool:
-        """Say whether to learn from the next event: the more often in vain, the more seldom."""
-        self._asked += 1
-        return self._asked & (self._asked - 1) == 0  # at 1, 2, 4, 8 …
+    def wanted(self, data: bytes, *, is_between: bool) -> bytes:
+        """Return the first event, to learn from it: the more often in vain, the more seldom.
+
+        Of bytes that begin amid an event, its rest: so the next one can be learnt from.
+
+        Args:
+            data: What came.
+            is_between: Whether it begins an event.
+
+        Returns:
+            Bytes up to a blank line; none if nothing is wanted, or none is there.
+        """
+        asked = self._asked + 1
+        is_due = asked & (asked - 1) == 0  # at 1, 2, 4, 8 …
+        first = _first_event(data) if is_due else b""
+        if not is_due or (first and is_between):
+            self._asked = asked
+        return first
 
     def learn(self, event: bytes, read: Callable[[bytes], Said | None]) -> None:
         """Learn from an event, if it is a plain one.
@@ -124,6 +139,12 @@ class Likeness:
                 self._alike, self._decode = self._implementation(*parts), _DECODERS[kind]
                 self._head, self._place, self._found = parts[0], place, 0
                 return
+
+
+def _first_event(data: bytes) -> bytes:
+    """Return the bytes up to the first blank line; none if there is none."""
+    found = _BLANK_LINE.search(data)
+    return data[: found.end()] if found else b""
 
 
 def _means(string: re.Match[bytes], text: str) -> bool:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inferd_engine._native import Implementation
-    from inferd_engine.events import TokenEventV2
 
 _PING = re.compile(r'\s*\{\s*"type"\s*:\s*"ping"')
 
@@ -53,7 +52,5 @@ class Answer(AnyAnswer):
             request_id=request_id,
         )
 
-    def _ingest(self, events: list[TokenEventV2], payload: str, event: str = "message") -> None:
-        super()._ingest(events, payload, event)
-        if event == "ping" or _PING.match(payload):
-            self.payloads -= 1
+    def _is_life(self, payload: str, event: str) -> bool:
+        return event != "ping" and not _PING.match(payload)

@@ -82,12 +82,13 @@ class Message:
     def add_plain(self, events: list[TokenEventV2], said: Said) -> None:
         """Add events of one kind, which add to one block."""
         new, index = said
-        events += new
         if new:
             self._saw_text = True
             kind = TEXT if type(new[0]) is TextDelta else THINKING
             self._blocks.add(index, kind, "".join([event.delta for event in new]))
-            self._check_size()
+            events += new[:1]
+            self._check_size()  # the first may have begun a block that is one too many
+            events += new[1:]
 
     def take(self, kind: str, chunk: dict[str, Any]) -> Iterator[TokenEventV2]:
         """Take an event of a type that is ``HANDLED``; give ours.
