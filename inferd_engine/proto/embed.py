@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
 
 from inferd_engine.frames import made_without_frames, without_frames
-from inferd_engine.proto.values import check_integer, refuse, set_fields, take
+from inferd_engine.proto.values import check_integer, kind_of, refuse, set_fields, take
 from inferd_engine.reprs import short_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 EmbedTask = Literal[
     "retrieval_query",
@@ -27,6 +28,8 @@ EMBED_TASKS: tuple[str, ...] = get_args(EmbedTask)
 
 
 def _to_input(value: str | Iterable[str]) -> tuple[str, ...]:
+    if not isinstance(value, Iterable):
+        refuse("input", f"is {kind_of(value)}: give a str or a list of str")
     return (value,) if isinstance(value, str) else tuple(value)
 
 

@@ -29,6 +29,8 @@ def several(values: Any) -> tuple[Any, ...]:  # what is wrong is named later
 
 def kind_of(value: object) -> str:
     """Return what a value is, for a message: its class, in words."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"  # and not its metaclass, which nobody knows
     return "None" if value is None else f"of type {type(value).__name__}"
 
 

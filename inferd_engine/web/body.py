@@ -145,9 +145,11 @@ def sse(
             made for this answer.
 
     Raises:
+        TypeError: ``stream`` is none.
         InvalidRequestError: There is no such protocol, or the heartbeat is not above 0.
         UnsupportedError: The backend was made with ``buffer=0``, and there is to be a heartbeat.
     """
+    _check_stream(stream)
     spoken = _protocol(protocol, stream)
     headers = {
         name.lower(): (name, value)
@@ -170,9 +172,11 @@ def ndjson(stream: ie.TokenStream, *, heartbeat: float | None = HEARTBEAT) -> Bo
             for none.
 
     Raises:
+        TypeError: ``stream`` is none.
         InvalidRequestError: The heartbeat is not above 0.
         UnsupportedError: The backend was made with ``buffer=0``, and there is to be a heartbeat.
     """
+    _check_stream(stream)
     events = _events(stream, heartbeat)
     spoken = Inferd(id_of(stream), frame=json_line)
     headers = (("Content-Type", "application/x-ndjson; charset=utf-8"), *_NOT_HELD_BACK)
@@ -187,7 +191,11 @@ def text(stream: ie.TokenStream) -> Body:
 
     Args:
         stream: What ``Backend.stream()`` gave.
+
+    Raises:
+        TypeError: It is none.
     """
+    _check_stream(stream)
     headers = (
         ("Content-Type", "text/plain; charset=utf-8"),
         ("X-Content-Type-Options", "nosniff"),  # browsers wait for 1 KB to guess by, else
@@ -203,6 +211,12 @@ def _texts(stream: ie.TokenStream) -> Iterator[bytes]:
         raise ie.RequestCancelledError(
             "the stream was closed before the answer was whole", request_id=stream.request_id
         )
+
+
+def _check_stream(stream: ie.TokenStream) -> None:
+    if not isinstance(stream, ie.TokenStream):
+        kind = type(stream).__name__
+        raise TypeError(f"stream is of type {kind}: give a TokenStream, which stream() returns")
 
 
 def id_of(stream: ie.TokenStream) -> str:
@@ -235,7 +249,7 @@ def check_heartbeat(heartbeat: float) -> None:
     Raises:
         InvalidRequestError: It is not above 0.
     """
-    if not heartbeat > 0:
+    if not (isinstance(heartbeat, (int, float)) and heartbeat > 0):
         raise ie.InvalidRequestError(f"heartbeat is {heartbeat!r}: give seconds above 0")
 
 

@@ -13,6 +13,7 @@ import http
 import json
 import time
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Union
 
 import inferd_engine as ie
@@ -29,7 +30,7 @@ from inferd_engine.web.openai_request import chat_from, embeddings_from
 from inferd_engine.web.protocols.openai import OpenAI
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from inferd_engine.web.openai_request import Asked
 
@@ -68,6 +69,20 @@ class _RefusedError(Exception):
         self.response = json_error(status, openai_error(message, kind, code), *headers)
 
 
+def _check_made_of(backend: object, api_key: object, models: object) -> None:
+    for name, given, kind, wanted in (
+        ("backend", backend, ie.Backend, "a Backend"),
+        ("api_key", api_key, str, "a str"),
+        ("models", {} if models is None else models, Mapping, "a mapping of names"),
+    ):
+        if not isinstance(given, kind):
+            raise TypeError(f"{name} is of type {type(given).__name__}: give {wanted}")
+    if isinstance(models, Mapping) and not all(
+        isinstance(name, str) for name in (*models, *models.values())
+    ):
+        raise TypeError("models has something other than str in it: give a mapping of names")
+
+
 class OpenAIApp:
     """Serve a backend to OpenAI's clients: give it to a WSGI server, or mount it in a program.
 
@@ -78,6 +93,10 @@ class OpenAIApp:
             among them goes to the backend as it is.
         heartbeat: Seconds of silence after which a comment is sent; above 0.
         max_body_bytes: How large a request may be, with its attachments.
+
+    Raises:
+        TypeError: One of them is of a wrong type.
+        InvalidRequestError: ``heartbeat`` or ``max_body_bytes`` is no such number.
     """
 
     def __init__(
@@ -89,7 +108,12 @@ class OpenAIApp:
         heartbeat: float = HEARTBEAT,
         max_body_bytes: int = 64 << 20,
     ) -> None:
+        _check_made_of(backend, api_key, models)
         check_heartbeat(heartbeat)
+        if not isinstance(max_body_bytes, int) or max_body_bytes < 0:
+            raise ie.InvalidRequestError(
+                f"max_body_bytes is {max_body_bytes!r}: it has to be a whole number, 0 or more"
+            )
         self._backend = backend
         self._key = api_key.encode("utf-8")
         self._models = dict(models or {})

@@ -305,7 +305,7 @@ def test_it_goes_through_a_pickle():
     ("arguments", "said"),
     [
         (("http://localhost",), "backend is of type str: give a Backend"),
-        ((ie.Mock,), "backend is of type ABCMeta"),
+        ((ie.Mock,), "backend is the class Mock: give a Backend"),
         ((ie.Mock(), 3), "retry is of type int: give a Retry"),
     ],
 )

@@ -29,6 +29,9 @@ def test_resolve_keeps_everything():
 
 def test_no_input():
     """A request without texts is refused."""
+    for wrong, kind in ((None, "None"), (3, "of type int"), (ie.Mock(), "of type Mock")):
+        with pytest.raises(ie.InvalidRequestError, match=f"^input is {kind}: give a str or a list"):
+            ie.EmbedRequest(wrong)
     assert refusal(ie.EmbedRequest([])) == "input is empty: give at least one text"
 
 

@@ -377,3 +377,11 @@ def test_what_is_no_protocol(protocol):
     """A protocol that is none is refused with those that there are."""
     with ie.Mock().stream("Hi") as stream, pytest.raises(ie.InvalidRequestError, match="ag-ui"):
         web.sse(stream, protocol=protocol)
+
+
+@pytest.mark.parametrize("body", [web.sse, web.ndjson, web.text])
+@pytest.mark.parametrize("wrong", [None, "x", ie.Mock()])
+def test_what_is_no_stream(body, wrong):
+    """It is told in the view, and not when the server reads the body."""
+    with pytest.raises(TypeError, match=r"stream is of type .*: give a TokenStream"):
+        body(wrong)

@@ -520,6 +520,25 @@ def test_wrong_requests(wrong):
     assert call(app, CHAT, HI).status == 200
 
 
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"backend": None}, TypeError, "backend is of type NoneType: give a Backend"),
+        ({"backend": "http://localhost:8080"}, TypeError, "backend is of type str: give a"),
+        ({"api_key": None}, TypeError, "api_key is of type NoneType: give a str"),
+        ({"models": ["m"]}, TypeError, "models is of type list: give a mapping"),
+        ({"models": {"m": 3}}, TypeError, "models has something other than str in it"),
+        ({"max_body_bytes": "1"}, ie.InvalidRequestError, "max_body_bytes is '1': "),
+        ({"max_body_bytes": -1}, ie.InvalidRequestError, "max_body_bytes is -1: "),
+        ({"heartbeat": "1"}, ie.InvalidRequestError, "heartbeat is '1': "),
+    ],
+)
+def test_what_it_is_not_made_of(given, error, said):
+    """It is refused when it is made, and not by the first request; and no key is shown."""
+    with pytest.raises(error, match=said):
+        web.OpenAIApp(**{"backend": ie.Mock(), **given})
+
+
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.text(max_size=3),
     lambda inner: (
