@@ -25,7 +25,7 @@ def main(words: list[str]) -> int:
     if code != TESTS_FAILED:
         return code
     print("\nwhat failed is run again, alone:", flush=True)
-    return subprocess.call([PYTEST, "-n", "0", "--last-failed", *words])
+    return subprocess.call([PYTEST, "-n", "1", "--last-failed", *words])
 
 
 if __name__ == "__main__":
