@@ -28,7 +28,7 @@ NEVER = "def test_never():\n    pass\n"
         ([NEVER], 0),
         ([NEVER, ONCE], 0),
         ([NEVER, ONCE, ALWAYS], 1),
-        (["def broken(:\n"], 2),
+        (["def broken(:\n"], 1),
     ],
     ids=["all pass", "passes alone", "fails again", "cannot be read"],
 )
