@@ -49,6 +49,10 @@ class Turn:
         self._holder["holder"] = me  # nobody else may change it: the dead have one heir
         return True
 
+    def is_had_by(self, me: Holder) -> bool:
+        """Whether this thread has it."""
+        return self._holder.get("holder") is me
+
     def give(self, me: Holder) -> None:
         """Give it up, if this thread has it."""
         if self._holder.get("holder") is me:

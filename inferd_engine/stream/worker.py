@@ -94,7 +94,7 @@ def read_ahead(reading: Reading, buffer: EventBuffer, post: object) -> None:
     except BaseException as error:  # noqa: BLE001 - whatever it is, the consumer has to hear of it
         reading.fail(error)
     try:
-        if out_of_time is not None or reading.is_over or reading.post is post:
+        if reading.post is post or reading.turn.is_had_by(me):  # else the end is another's to tell
             _end(reading, buffer, me, out_of_time)
     except BaseException as error:  # noqa: BLE001 - likewise, as the last word of a dead thread
         reading.fail(error)

@@ -17,6 +17,7 @@ from many.streams import (
     SOON,
     Backend,
     Deaf,
+    Queued,
     buffer,
     check_whole,
     gather,
@@ -27,6 +28,9 @@ from many.streams import (
 )
 
 import inferd_engine as ie
+from inferd_engine.stream.buffer import EventBuffer
+from inferd_engine.stream.reading import Reading
+from inferd_engine.stream.worker import read_ahead
 from inferd_engine.testing import DONE, Action, Gate, Reply, Stall, Trickle, chunk
 
 __all__ = ["buffer", "serve"]  # fixtures
@@ -297,6 +301,16 @@ def test_a_worker_that_nothing_wakes_is_left(buffer):
         assert not thread.is_alive()
         assert given == []
     may_end.set()
+
+
+def test_a_worker_that_was_replaced():
+    """It says nothing of an end that somebody else has read: that is told once."""
+    reading, buffer = Reading(Queued()), EventBuffer(4)
+    reading.post, reading.outcome = object(), ie.Done(ie.StopReason.END_TURN)
+    read_ahead(reading, buffer, post=object())
+    assert buffer.queue == []
+    read_ahead(reading, buffer, post=reading.post)
+    assert len(buffer.queue) == 1
 
 
 def test_a_worker_that_cannot_be_started(monkeypatch):
