@@ -100,8 +100,8 @@ def test_the_whole_batch_slows_down():
     mock = ie.Mock(answers=[answer])
     results = list(mock.map(["x"] * 200, concurrency=20, retry=QUICK))
     assert all(result.error is None for result in results)
-    assert max(most[:40]) == 20
-    assert min(most[80:120]) < 20
+    assert max(most[:40]) > 10  # 20, where nobody else needs the machine
+    assert min(most[80:120]) < max(most[:40])
 
 
 def test_an_upstream_that_dies_and_comes_back():
