@@ -86,12 +86,26 @@ def spoken_instead(own: Spoken, payload: str) -> Spoken | None:
         chunk = object_in(parse_payload(payload))
     except (ValueError, RecursionError):
         return None
-    if chunk.get("error"):
-        return None
-    kind = chunk.get("type")
+    return None if chunk.get("error") else spoken_in(own, chunk, chunk.get("type"))
+
+
+def spoken_in(own: Spoken, chunk: dict[str, Any], kind: object) -> Spoken | None:
+    """Return the other protocol in which an object begins an answer, or is all of it.
+
+    Args:
+        own: The one that was asked for.
+        chunk: The object.
+        kind: Its ``type``, or what stands for it.
+    """
     kind = kind if isinstance(kind, str) else ""
     found = next((spoken for spoken, is_one in _KNOWN if is_one(chunk, kind)), own)
     return None if found is own else found
+
+
+def in_words(other: Spoken, own: Spoken) -> str:
+    """Say that an answer is in another protocol, and what to do about it."""
+    way = f"ask it with {other.backend}, or " if other.backend else ""
+    return f"the upstream answered in {other.name}, not in {own.name}: {way}check base_url"
 
 
 def other_protocol(other: Spoken, own: Spoken, *, request_id: str | None = None) -> UpstreamError:
@@ -102,10 +116,5 @@ def other_protocol(other: Spoken, own: Spoken, *, request_id: str | None = None)
         own: The one that was asked for.
         request_id: The upstream's id of the request.
     """
-    way = f"ask it with {other.backend}, or " if other.backend else ""
-    return UpstreamError(
-        f"the upstream answered in {other.name}, not in {own.name}: {way}check base_url",
-        code="other_protocol",
-        retryable=False,
-        request_id=request_id,
-    )
+    told = in_words(other, own)
+    return UpstreamError(told, code="other_protocol", retryable=False, request_id=request_id)

@@ -19,9 +19,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from inferd_engine.errors import StreamInterruptedError, UpstreamError
+from inferd_engine.errors import StreamInterruptedError
 from inferd_engine.wire.answer.accumulator import AnyAccumulator
 from inferd_engine.wire.answer.error_kinds import is_error
+from inferd_engine.wire.answer.other_protocols import MESSAGES, other_protocol, spoken_in
 from inferd_engine.wire.anthropic.errors import upstream_error
 from inferd_engine.wire.anthropic.message import HANDLED, Message
 from inferd_engine.wire.anthropic.plain_chunks import said_plainly
@@ -31,6 +32,7 @@ from inferd_engine.wire.text.json_shapes import object_in, objects_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from inferd_engine.errors import UpstreamError
     from inferd_engine.events import Done, TokenEventV2, ToolUse
     from inferd_engine.wire.answer.likeness import Said
 
@@ -39,13 +41,6 @@ _log = logging.getLogger("inferd_engine")
 _CUT = "the answer was cut: the upstream ended it without a stop reason and without message_stop"
 _NO_ANSWER = "the upstream ended without an answer: nothing of what it sent was a message"
 _LOST_END = "the answer may be cut: the last that the upstream sent before [DONE] could not be read"
-_OPENAI = (
-    "the upstream answered in OpenAI's protocol, Chat Completions, not in Anthropic's: "
-    "ask it with OpenAiCompat, or check base_url"
-)
-_RESPONSES = (
-    "the upstream answered in OpenAI's protocol, Responses, not in Anthropic's: check base_url"
-)
 
 
 class MessageAccumulator(AnyAccumulator):
@@ -152,10 +147,8 @@ class MessageAccumulator(AnyAccumulator):
                 self._saw_answer, self._lost_end = True, False
                 yield from self._message.take(kind, chunk)
                 self.is_done = self._message.is_over
-            elif other := _other_protocol(chunk, kind):
-                raise UpstreamError(
-                    other, code="other_protocol", retryable=False, request_id=self._request_id
-                )
+            elif other := spoken_in(MESSAGES, chunk, kind):
+                raise other_protocol(other, MESSAGES, request_id=self._request_id)
             if self.is_done:
                 return
 
@@ -168,14 +161,6 @@ def _kind_of(chunk: dict[str, Any], event: str) -> str:
         return event
     adds = "index" in chunk or str(object_in(chunk.get("delta")).get("type")).endswith("_delta")
     return "content_block_delta" if "delta" in chunk and adds else ""
-
-
-def _other_protocol(chunk: dict[str, Any], kind: str) -> str:
-    """Say whose answer an object is that is none of this protocol; "" if nobody's."""
-    of = str(chunk.get("object", ""))
-    if "choices" in chunk or of.startswith("chat.completion"):
-        return _OPENAI
-    return _RESPONSES if of == "response" or kind.startswith("response.") else ""
 
 
 def _says_error(chunk: dict[str, Any], event: str) -> bool:

@@ -38,6 +38,7 @@ from inferd_engine.wire.answer.accumulator import AnyAccumulator
 from inferd_engine.wire.answer.error_kinds import is_error
 from inferd_engine.wire.answer.error_messages import find_message
 from inferd_engine.wire.answer.finish_reasons import ENDS_BY_ITSELF, stop_reason_of
+from inferd_engine.wire.answer.other_protocols import CHAT, in_words, spoken_in
 from inferd_engine.wire.openai.choice_ends import error_in_choice, word_in_choice
 from inferd_engine.wire.openai.choices import Choices
 from inferd_engine.wire.openai.deltas import Deltas
@@ -54,18 +55,12 @@ if TYPE_CHECKING:
     from inferd_engine.errors import UpstreamError
     from inferd_engine.events import TokenEventV2, ToolUse
     from inferd_engine.wire.answer.likeness import Said
+    from inferd_engine.wire.answer.other_protocols import Spoken
 
 _log = logging.getLogger("inferd_engine")
 
 _CUT = "the answer was cut: the upstream ended it without a finish reason and without [DONE]"
 _NO_ANSWER = "the upstream ended without an answer: nothing of what it sent was a chat completion"
-_ANTHROPIC = (
-    "the upstream answered in Anthropic's protocol, Messages, not in OpenAI's: "
-    "ask it with Anthropic, or check base_url"
-)
-_RESPONSES = (
-    "the upstream answered in OpenAI's Responses, not in its Chat Completions: check base_url"
-)
 _LOST_END = "the answer may be cut: the last that the upstream sent before [DONE] could not be read"
 
 
@@ -100,7 +95,7 @@ class ChunkAccumulator(AnyAccumulator):
         self._saw_choice = False
         self._stray: Any = None  # the last object since the last choice that was no chunk
         self._saw_call = False
-        self._other_protocol = ""  # what is wrong, once another protocol's beginning has come
+        self._spoken: Spoken | None = None  # another protocol, once an answer has begun in it
         self.model = ""
         """The model that answers, in the upstream's word; empty if it does not say."""
         self.finish_reason: str | None = None
@@ -155,10 +150,9 @@ class ChunkAccumulator(AnyAccumulator):
             return
         if find_message(self._stray):
             raise self._error(self._stray)
-        if self._other_protocol and not self._saw_choice:
-            raise StreamInterruptedError(
-                self._other_protocol, retryable=False, request_id=self._request_id
-            )
+        if self._spoken and not self._saw_choice:
+            told = in_words(self._spoken, CHAT)
+            raise StreamInterruptedError(told, retryable=False, request_id=self._request_id)
         said = _CUT if not self.is_done else _LOST_END if self._saw_choice else _NO_ANSWER
         raise StreamInterruptedError(said, request_id=self._request_id)
 
@@ -226,7 +220,7 @@ class ChunkAccumulator(AnyAccumulator):
         if deltas_alone:
             choices = [choice for choice in choices if choice.get("delta")]
         if "choices" not in chunk:
-            self._other_protocol = self._other_protocol or _other_protocol(chunk)
+            self._spoken = self._spoken or spoken_in(CHAT, chunk, chunk.get("type"))
             if not has_usage:
                 self._take_stray(chunk)
         if choices:
@@ -255,16 +249,6 @@ class ChunkAccumulator(AnyAccumulator):
         self._stray, self._lost_end = None, False
         yield from self._deltas.take(choice)
         self.finish_reason = word_in_choice(choice) or self.finish_reason
-
-
-def _other_protocol(chunk: dict[str, Any]) -> str:
-    """Say in which other protocol an object begins an answer, or is all of it; "" if in none."""
-    kind = chunk.get("type")
-    whole = kind == "message" and chunk.get("role") == "assistant"
-    if whole or (kind == "message_start" and isinstance(chunk.get("message"), dict)):
-        return _ANTHROPIC
-    is_event = isinstance(kind, str) and kind.startswith("response.")
-    return _RESPONSES if is_event or chunk.get("object") == "response" else ""
 
 
 def _says_why(choice: dict[str, Any]) -> bool:
