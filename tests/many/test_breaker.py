@@ -10,21 +10,11 @@ import sys
 import threading
 
 import pytest
+from many.clocks import clock
 
 from inferd_engine.many.breaker import FAILURES, PAUSE, WINDOW, Breaker
 
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
+__all__ = ["clock"]  # a fixture
 
 
 @pytest.fixture

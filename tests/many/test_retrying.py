@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import pickle
 import signal
@@ -12,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from scripted import OverHttp
 
 import inferd_engine as ie
 from inferd_engine.testing import (
@@ -23,7 +23,6 @@ from inferd_engine.testing import (
     chunk,
     error_reply,
     json_reply,
-    script_reply,
     text_reply,
 )
 
@@ -46,17 +45,9 @@ class TestRetryingMock(BackendContract):
         return ie.Retrying(ie.Mock(script), ie.Retry(2, max_wait=0))
 
 
-class TestRetryingOpenAiCompat(BackendContract):
-    @pytest.fixture(autouse=True)
-    def _upstreams(self):
-        with contextlib.ExitStack() as self.stack:
-            yield
-
+class TestRetryingOpenAiCompat(OverHttp):
     def make_backend(self, script):
-        upstream = Upstream(otherwise=lambda _: script_reply(script))
-        url = self.stack.enter_context(upstream).url
-        asked = ie.OpenAiCompat(url, api_key="", timeout=60.0, buffer=script.buffer)
-        return ie.Retrying(asked, ie.Retry(2, max_wait=0))
+        return ie.Retrying(self.over_http(script), ie.Retry(2, max_wait=0))
 
 
 class Waiting(threading.Thread):

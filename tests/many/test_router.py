@@ -12,6 +12,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from many.clocks import clock
+from scripted import OverHttp
 
 import inferd_engine as ie
 from inferd_engine.testing import (
@@ -21,8 +23,9 @@ from inferd_engine.testing import (
     Upstream,
     chunk,
     error_reply,
-    script_reply,
 )
+
+__all__ = ["clock"]  # a fixture
 
 HAS_NOTES = sys.version_info >= (3, 11)
 SOON = 10.0  # seconds: what takes milliseconds, on a busy machine
@@ -35,19 +38,6 @@ def status(number, **fields):
 
 def notes_of(error):
     return getattr(error, "__notes__", [])
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 class Named(ie.Mock):
@@ -66,19 +56,11 @@ class TestRouterOfMocks(BackendContract):
         return ie.Router([ie.Mock(script), NeverReady()])
 
 
-class TestRouterToTheSecond(BackendContract):
+class TestRouterToTheSecond(OverHttp):
     """The first one is not ready: everything is promised of the second."""
 
-    @pytest.fixture(autouse=True)
-    def _upstreams(self):
-        with contextlib.ExitStack() as self.stack:
-            yield
-
     def make_backend(self, script):
-        upstream = Upstream(otherwise=lambda _: script_reply(script))
-        url = self.stack.enter_context(upstream).url
-        asked = ie.OpenAiCompat(url, api_key="", timeout=60.0, buffer=script.buffer)
-        return ie.Router([NeverReady(), asked])
+        return ie.Router([NeverReady(), self.over_http(script)])
 
 
 class NeverReady(ie.Mock):

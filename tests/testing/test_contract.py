@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
+from scripted import OverHttp
 
 import inferd_engine as ie
 from inferd_engine.testing import BackendContract, Upstream, script_reply
@@ -20,16 +19,9 @@ class TestMockWithoutWorker(TestMock):
         return ie.Mock(script, buffer=0)
 
 
-class TestOpenAiCompat(BackendContract):
-    @pytest.fixture(autouse=True)
-    def _upstreams(self):
-        with contextlib.ExitStack() as self.stack:
-            yield
-
+class TestOpenAiCompat(OverHttp):
     def make_backend(self, script):
-        upstream = Upstream(otherwise=lambda _: script_reply(script))
-        url = self.stack.enter_context(upstream).url
-        return ie.OpenAiCompat(url, api_key="", timeout=60.0, buffer=script.buffer)
+        return self.over_http(script)
 
 
 def ask(script):
