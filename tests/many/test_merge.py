@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from fed_source import Queued
 from many.streams import (
     OTHERS,
     SOON,
@@ -15,7 +16,6 @@ from many.streams import (
     WORDS,
     WORKER,
     Backend,
-    Queued,
     buffer,
     check_whole,
     events,

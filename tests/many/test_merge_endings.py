@@ -13,11 +13,11 @@ import warnings
 import weakref
 
 import pytest
+from fed_source import Queued
 from many.streams import (
     SOON,
     Backend,
     Deaf,
-    Queued,
     buffer,
     check_whole,
     gather,

@@ -6,13 +6,13 @@ import functools
 import gc
 import os
 import pickle
-import queue
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
+from fed_source import Queued
 
 import inferd_engine as ie
 
@@ -60,26 +60,13 @@ class Listed(ie.Source):
         self.calls.append("close")
 
 
-class Waiting(ie.Source):
+class Waiting(Queued):
     """A source that somebody else feeds; it gives up in time if it may say so."""
 
     def __init__(self, *, can_wait):
+        super().__init__()
         self.can_wait = can_wait
-        self.events = queue.SimpleQueue()
-        self.readers = set()
         self.closed_by = []
-
-    def read(self, give_up):
-        self.readers.add(threading.current_thread().name)
-        left = None if give_up is None else max(0.0, give_up - time.monotonic())
-        try:
-            event = self.events.get(timeout=left)
-        except queue.Empty:
-            return []
-        return [] if event is None else [event]
-
-    def cancel(self):
-        self.events.put(None)
 
     def close(self):
         self.closed_by.append(threading.current_thread().name)
