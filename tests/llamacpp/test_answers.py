@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 from llamacpp.conftest import SETTINGS, forget
+from llamacpp.theirs import their_own
 
 import inferd_engine as ie
-from inferd_engine.backends.llamacpp.library import library, redirect_log
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -27,14 +27,8 @@ def shared(tiny):
 @pytest.fixture(scope="module")
 def reference(tiny):
     """llama-cpp-python's own way to the same model."""
-    import llama_cpp
-
-    model = llama_cpp.Llama(
-        str(tiny), n_ctx=512, n_threads=1, type_k=0, type_v=0, flash_attn=True, verbose=False
-    )
-    redirect_log(library())  # it has set its own
-    yield model
-    model.close()
+    with their_own(tiny) as model:
+        yield model
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -7,6 +7,7 @@ import itertools
 import pytest
 from llamacpp.architectures import QWEN, write
 from llamacpp.conftest import SETTINGS
+from llamacpp.theirs import their_own
 
 import inferd_engine as ie
 from inferd_engine.backends.llamacpp.library import library, redirect_log
@@ -39,14 +40,8 @@ def speaking(path):
 @pytest.fixture(scope="module")
 def reference(path):
     """llama-cpp-python's own way to the same model."""
-    import llama_cpp
-
-    model = llama_cpp.Llama(
-        str(path), n_ctx=512, n_threads=1, type_k=0, type_v=0, flash_attn=True, verbose=False
-    )
-    redirect_log(library())  # it has set its own
-    yield model
-    model.close()
+    with their_own(path) as model:
+        yield model
 
 
 def ask(backend, **fields):

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from real_questions import SKY, WEATHER, both_ways
 
 import inferd_engine as ie
 
 # The server may have to start first.
 pytestmark = [pytest.mark.timeout(120), pytest.mark.messages]
-
-SKY = "The sky is blue: Привет 你好 😀, and that is all there is to say."
-WEATHER = ie.Tool(
-    "get_weather",
-    "Look at the sky.",
-    {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-)
-both_ways = pytest.mark.parametrize("stream", [True, False], ids=lambda stream: f"stream={stream}")
 
 
 @pytest.fixture(params=[512, 0], ids=lambda buffer: f"buffer={buffer}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import time
-
 import pytest
+from tiny_messages import test_a_tool_is_no_trouble, test_close_ends_it, test_models
 
 import inferd_engine as ie
+
+__all__ = ["test_a_tool_is_no_trouble", "test_close_ends_it", "test_models"]  # collected here, too
 
 # The server may have to start first.
 pytestmark = [pytest.mark.timeout(400), pytest.mark.messages]
@@ -50,35 +50,6 @@ def test_both_protocols_say_the_same(backend, vllm):
         here, there = (one.complete("Hello", **asked) for one in (backend, other))
     assert here.text == there.text
     assert here.usage.input_tokens == there.usage.input_tokens
-
-
-def test_a_tool_is_no_trouble(backend):
-    """A history with calls, results and several turns is taken."""
-    weather = ie.Tool("weather", "What the weather is like")
-    call = ie.MessageV2("assistant", [ie.ToolUseBlock("toolu_1", "weather", {"city": "Köln"})])
-    history = [ie.user("How is it?"), call, ie.tool_result("toolu_1", "sun"), ie.user("And?")]
-    completion = backend.complete(history, tools=[weather], max_tokens=4)
-    assert completion.done is not None
-
-
-def test_close_ends_it(backend):
-    """close() from another thread ends the stream at once, and the server is free again."""
-    stream = backend.stream("Hello", max_tokens=400)
-    next(stream)
-    closing = threading.Timer(0.05, stream.close)
-    closing.start()
-    begin = time.monotonic()
-    for _ in stream:
-        pass
-    closing.join()
-    assert stream.cancelled or stream.done is not None
-    assert time.monotonic() - begin < 30.0
-    assert backend.complete("Hello", max_tokens=2).done is not None
-
-
-def test_models(backend):
-    """The model is listed."""
-    assert backend.models() == ["tiny"]
 
 
 @pytest.mark.parametrize(
