@@ -110,11 +110,13 @@ class Journal:
     def _opened(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
         try:
-            if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
-                self._refuse("is not a file: name one, such as answers.jsonl")
-            return os.open(self.path, flags, _PERMISSIONS)
+            is_file = not self.path.exists() or stat.S_ISREG(self.path.stat().st_mode)
+            descriptor = os.open(self.path, flags, _PERMISSIONS) if is_file else -1
         except (OSError, ValueError) as error:
             self._refuse(f"cannot be opened: {getattr(error, 'strerror', None) or error}")
+        if descriptor < 0:
+            self._refuse("is not a file: name one, such as answers.jsonl")
+        return descriptor
 
     def _refuse(self, what: str) -> NoReturn:
         raise InvalidRequestError(f"journal {str(self.path)!r} {what}") from None

@@ -28,7 +28,7 @@ import inferd_engine as ie
         ({"executor": 4}, TypeError, "executor is of type int: give one of concurrent.futures"),
         ({"journal": 4}, TypeError, "journal is 4: give the path of a file"),
         ({"journal": ""}, ie.InvalidRequestError, "journal"),
-        ({"journal": "."}, ie.InvalidRequestError, "is not a file"),
+        ({"journal": "."}, ie.InvalidRequestError, r"^journal '\.' is not a file: name one"),
         ({"journal": "no/such/folder"}, ie.InvalidRequestError, "No such file or directory"),
         ({"journal": "a\0b"}, ie.InvalidRequestError, "null"),
         ({"max_token": 4}, TypeError, r"map\(\) has no argument 'max_token': did you mean"),
