@@ -109,7 +109,7 @@ class _Waiter:
             self._lock.release()
 
     def wait(self, seconds: float) -> None:
-        """Wait until it is woken, for so many seconds at the most."""
+        """Wait until it is woken, but not for longer than ``seconds``."""
         self._lock.acquire(timeout=max(0.0, min(seconds, _PIECE)))  # below 0 it waits for ever
 
 

@@ -70,7 +70,7 @@ def unhurried(
         stream: Gives them.
         consumer: Of the stream: it knows what was read and not given yet.
         started: When the request began.
-        rest: Waits so many seconds.
+        rest: Waits for as many seconds as it is given.
     """
     for event in stream:
         yield event

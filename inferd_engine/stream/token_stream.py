@@ -251,8 +251,8 @@ class TokenStream(Lifetime):
         """Do what ``collect()`` says.
 
         Args:
-            rest: Waits so many seconds between two reads, for whoever wants the whole alone: what
-                came meanwhile is read at once.
+            rest: Waits for as many seconds as it is given, between two reads; for whoever wants
+                nothing but the whole answer: what came meanwhile is read at once.
         """
         if self._completion is not None:
             return self._completion
