@@ -222,6 +222,7 @@ def test_what_is_learnt(kind, implementation):
         (b'"content":"@@"', b'"content":"@@","content":null'),
         (b'"content":"@@"', b'"content":"@@","reasoning":"a"'),
         (b'"content":"@@"', b'"reasoning_content":"@@","reasoning":"@@"'),
+        (b'"content":"@@"', b'"reasoning_content":"@@","reasoning":"a"'),  # said by an empty one
         (b'"content":"@@"', b'"tool_calls":[{"function":{"name":"@@"}}]'),
         (b'"content":"@@"', b'"content":"@@","refusal":"a"'),
         (b'"index":0', b'"index":1'),
@@ -243,6 +244,16 @@ def test_what_is_not_learnt(old, new, implementation):
     assert old in CHAT
     assert learnt(CHAT, implementation) == [ie.TextDelta("b\n")]
     assert learnt(CHAT.replace(old, new), implementation) is None
+
+
+@pytest.mark.parametrize("text", [b"one", b"2", b"a"])
+def test_a_string_that_another_one_overrules(text, implementation):
+    """What is tried in its place may be, by chance, what the other one says anyway."""
+    event = CHAT.replace(b'"content":"@@"', b'"content":"@@","content":"%s"' % text)
+    likeness = Likeness(implementation)
+    likeness.learn(event.replace(TEXT, text), Answer(implementation=implementation).read_plain)
+    assert likeness.take(event.replace(TEXT, text))[0] == [ie.TextDelta(text.decode())]
+    assert likeness.take(event.replace(TEXT, b"b")) is None
 
 
 def test_an_event_is_learnt_from_once(implementation):
