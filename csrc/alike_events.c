@@ -78,7 +78,7 @@ size_t alike_texts(struct alike_events *alike, const char *buf, size_t len, char
     size_t position = 0;
     char *written = out;
 
-    alike->count = alike->consumed = 0;
+    alike->count = alike->consumed = alike->written = 0;
     if (alike->head_len + alike->tail_len < ALIKE_LEAST)
         return 0;
     while (begins_with(buf + position, len - position, alike->head, alike->head_len)) {
@@ -111,5 +111,5 @@ size_t alike_texts(struct alike_events *alike, const char *buf, size_t len, char
     if (written - out == 1)
         written++;
     written[-1] = ']'; /* in the place of the last comma */
-    return (size_t)(written - out);
+    return alike->written = (size_t)(written - out);
 }

@@ -32,6 +32,7 @@ struct alike_events {
     size_t end_len;
     size_t count;    /* out: whole events at the beginning of the buffer that are alike */
     size_t consumed; /* out: bytes that these have */
+    size_t written;  /* out: bytes of their texts */
 };
 
 /* Take the events at the beginning of the `len` bytes at `buf`, up to the first that is another or

@@ -10,6 +10,7 @@ PARTS = (
     "utf8",
     "http_chunks",
     "socket_read",
+    "socket_texts",
     "abort_flag",
     "base64_floats",
 )

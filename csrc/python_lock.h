@@ -10,7 +10,7 @@
 #ifndef PYTHON_LOCK_H
 #define PYTHON_LOCK_H
 
-#include "socket_read.h"
+#include "socket_texts.h"
 
 static ptrdiff_t socket_read_unlocked(int fd, double seconds, struct http_chunks *chunks,
                                       char *out, size_t size)
@@ -21,6 +21,22 @@ static ptrdiff_t socket_read_unlocked(int fd, double seconds, struct http_chunks
     Py_BEGIN_ALLOW_THREADS
 #endif
     read = socket_read(fd, seconds, chunks, out, size);
+#ifndef PYPY_VERSION
+    Py_END_ALLOW_THREADS
+#endif
+    return read;
+}
+
+static ptrdiff_t socket_texts_unlocked(int fd, double seconds, struct http_chunks *chunks,
+                                       struct alike_events *alike, const char *held,
+                                       size_t held_len, char *out, size_t size)
+{
+    ptrdiff_t read;
+
+#ifndef PYPY_VERSION
+    Py_BEGIN_ALLOW_THREADS
+#endif
+    read = socket_texts(fd, seconds, chunks, alike, held, held_len, out, size);
 #ifndef PYPY_VERSION
     Py_END_ALLOW_THREADS
 #endif

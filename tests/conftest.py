@@ -24,12 +24,14 @@ with contextlib.suppress(ImportError):  # not every environment has it
     settings.load_profile("gate" if "TOX_ENV_NAME" in os.environ else "search")
 
 OURS = ("inferd-engine", "test-upstream")
+WATCHER = "inferd-engine-watcher"  # one for all streams; when it leaves has tests of its own
 GRACE = 5.0  # seconds that threads are given to go; they take milliseconds unless one is stuck
 
 
 def live_threads() -> list[threading.Thread]:
     """Give the threads of the package and of its test upstream."""
-    return [thread for thread in threading.enumerate() if thread.name.startswith(OURS)]
+    names = {thread: thread.name for thread in threading.enumerate()}
+    return [one for one, name in names.items() if name.startswith(OURS) and name != WATCHER]
 
 
 def pytest_collection_finish():

@@ -8,8 +8,11 @@
     linger       from the finish reason to the end: passing it is no error, the answer is there
 
 Whoever reads from the network asks ``left()`` before every read and gives it to the socket: no
-trickle can outlast that, because every read begins with what is left.  Time that the consumer
-spends elsewhere is not the upstream's silence: ``away()`` and ``back()`` take it out.
+trickle can outlast that, because every read begins with what is left.
+
+Time that the consumer spends elsewhere is not the upstream's silence.  After a payload the clock of
+silence begins when somebody asks for it, which is the next read (``is_heard``); before one it has
+begun, and ``away()`` stops it until then.
 """
 
 from __future__ import annotations
@@ -38,7 +41,17 @@ class Deadlines:
         total: Seconds.
     """
 
-    __slots__ = ("_away", "_phase", "_phase_end", "_token_end", "limits", "started", "total_end")
+    __slots__ = (
+        "_away",
+        "_phase",
+        "_phase_end",
+        "_silence",
+        "_token_end",
+        "is_heard",
+        "limits",
+        "started",
+        "total_end",
+    )
 
     def __init__(
         self,
@@ -60,6 +73,10 @@ class Deadlines:
         self._phase_end = _NEVER
         self._token_end = _NEVER  # of the first token's clock, once payloads have come without one
         self._away: float | None = None
+        self._silence = _NEVER  # seconds of it that are allowed after a payload
+        self.is_heard = False
+        """Whether a payload has come since the clocks were looked at; set it, once there was one
+        with a token in it, instead of calling ``payload()``."""
 
     def _limit(self, name: str) -> float:
         seconds = self.limits[name]
@@ -87,44 +104,50 @@ class Deadlines:
             self._token_end = _NEVER
         elif self._phase == "first_token":
             self._token_end = self._phase_end
-        if self._phase == "linger":
-            self.linger()
-            return
-        limit = self.limits["idle"]
-        self._phase = "idle"
-        self._phase_end = _NEVER if limit is None else time.monotonic() + limit
+        if self._phase != "linger":
+            self._phase, self._silence = "idle", self._limit("idle")
+        self.is_heard = True
 
     def linger(self) -> None:
         """Begin the clock of what may come after the finish reason."""
         self._token_end = _NEVER
-        self._enter("linger", min(LINGER, self._limit("idle")))
+        self._phase, self._silence = "linger", min(LINGER, self._limit("idle"))
+        self.is_heard = True
 
     def limit_total(self, seconds: float) -> None:
         """Let the whole request end in so many seconds at the latest."""
         self.total_end = min(self.total_end, time.monotonic() + seconds)
 
     def away(self) -> None:
-        """Stop the clocks of silence: nobody is reading."""
-        if self._away is None and min(self._phase_end, self._token_end) != _NEVER:
+        """Stop the clocks of silence, until they are looked at: nobody is reading."""
+        if self._away is None:
             self._away = time.monotonic()
 
-    def back(self) -> None:
-        """Let the clocks of silence go on."""
+    def _go_on(self, now: float) -> None:
+        """Let the clocks of silence go on, or begin."""
         if self._away is not None:
-            away = time.monotonic() - self._away
-            self._phase_end += away
-            self._token_end += away
+            self._phase_end += now - self._away
+            self._token_end += now - self._away
             self._away = None
+        if self.is_heard:
+            self._phase_end = now + self._silence
+            self.is_heard = False
 
     @property
     def end(self) -> float:
         """The moment at which time is up, by ``time.monotonic()``; infinite for no limit."""
+        self.left()
         return min(self._phase_end, self._token_end, self.total_end)
 
     def left(self) -> float | None:
         """Return the seconds that a read may take, 0 or less if time is up; None for no limit."""
+        now = time.monotonic()
+        if self._away is not None:
+            self._go_on(now)
+        elif self.is_heard:
+            self._phase_end, self.is_heard = now + self._silence, False
         end = min(self._phase_end, self._token_end, self.total_end)
-        return None if end == _NEVER else end - time.monotonic()
+        return None if end == _NEVER else end - now
 
     def left_or_raise(self) -> float | None:
         """Return the seconds that a read may take; None for no limit.
@@ -148,6 +171,7 @@ class Deadlines:
 
     def passed(self) -> DeadlinePhase | Literal["linger"] | None:
         """Say which clock has run out; the first of them, if there are several."""
+        self.left()
         ends: tuple[tuple[float, Phase | Literal["total"]], ...] = (
             (self._token_end, "first_token"),
             (self._phase_end, self._phase),

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inferd_engine.net.deadlines import Deadlines
+    from inferd_engine.net.socket_reader import Block, Sieve
     from inferd_engine.secrets.secret import Secret
 
 _Done = TypeVar("_Done")
@@ -60,10 +61,10 @@ class Receiver(Protocol):
     def has_more(self) -> bool:
         """Whether ``receive()`` has something though the connection may be silent."""
 
-    def receive(self, give_up: float | None = None) -> bytes | None:
+    def receive(self, give_up: float | None = None, sieve: Sieve | None = None) -> Block | None:
         """Return the next of them, empty at the end; None if none came until ``give_up``.
 
-        ``give_up`` is a moment, by ``time.monotonic()``.
+        ``give_up`` is a moment, by ``time.monotonic()``; the sieve may take apart what comes.
         """
 
 

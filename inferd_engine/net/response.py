@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from inferd_engine.net.exchange import Exchange
-    from inferd_engine.net.socket_reader import SocketReader
+    from inferd_engine.net.socket_reader import Block, Sieve, SocketReader
     from inferd_engine.wire.http.chunks import ChunkedDecoder
 
 _BODILESS = (101, 204, 304)  # RFC 9112, 6.3
@@ -128,7 +128,7 @@ class _GuardedFile(io.RawIOBase):
         """Receive a body from now on, by itself or in chunks."""
         self._reader = socket_reader(self._sock, chunks)
 
-    def receive(self, size: int, give_up: float | None) -> bytes | None:
+    def receive(self, size: int, give_up: float | None, sieve: Sieve | None = None) -> Block | None:
         """Return what one read gives, empty at the end; None if nothing came until ``give_up``.
 
         When time is up, what has come already is given first, without waiting: nobody may have
@@ -148,7 +148,7 @@ class _GuardedFile(io.RawIOBase):
             seconds = SLICE if left is None or left > SLICE else left
             if give_up is not None:
                 seconds = min(seconds, give_up - time.monotonic())
-            data = self._reader.read(size, seconds)
+            data = self._reader.read(size, seconds, sieve)
             if is_late:
                 self._take_from_grace(data, -(left or 0.0))
             elif self._late != math.inf:
@@ -160,7 +160,7 @@ class _GuardedFile(io.RawIOBase):
             if give_up is not None and time.monotonic() >= give_up:
                 return None
 
-    def _take_from_grace(self, data: bytes | None, late: float) -> None:
+    def _take_from_grace(self, data: Block | None, late: float) -> None:
         """Count what came when time was up, framing too.
 
         Args:
@@ -264,7 +264,7 @@ class GuardedResponse(http.client.HTTPResponse):
             self._has_buffer = bool(self.fp.peek(1))
         return self._has_buffer
 
-    def receive(self, give_up: float | None = None) -> bytes | None:
+    def receive(self, give_up: float | None = None, sieve: Sieve | None = None) -> Block | None:
         """Return what one read of the connection gives, taken out of its framing; empty at the end.
 
         None says that nothing came until ``give_up``.
@@ -273,14 +273,14 @@ class GuardedResponse(http.client.HTTPResponse):
             return b""
         chunks = self._chunks
         if chunks is None:
-            return self._receive_plain(give_up)
+            return self._receive_plain(give_up, sieve)
         try:
             if self._has_buffer and self._buffered():
                 body = chunks.feed(self.fp.read1(BLOCK))
                 if body:
                     return body
             if not chunks.is_done:
-                received = self._file.receive(BLOCK, give_up)
+                received = self._file.receive(BLOCK, give_up, sieve)
                 if received or received is None:
                     return received
         except ValueError as error:
@@ -292,25 +292,27 @@ class GuardedResponse(http.client.HTTPResponse):
         self._end()
         return b""
 
-    def _receive_plain(self, give_up: float | None) -> bytes | None:
+    def _receive_plain(self, give_up: float | None, sieve: Sieve | None) -> Block | None:
         """Receive a body of known length, or one that ends with its connection."""
-        if self.length is None:
-            data = self._take(BLOCK, give_up)
-        else:
-            data = self._take(min(self.length, BLOCK), give_up) if self.length else b""
+        size = BLOCK if self.length is None else min(self.length, BLOCK)
+        data: Block | None = b""
+        if size and self._buffered():
+            data = self.fp.read1(size)
+        elif size:
+            data = self._file.receive(size, give_up, sieve if self.length is None else None)
+        if self.length is not None:
             if data == b"" and self.length:
                 raise http.client.IncompleteRead(b"", self.length)
-            self.length -= len(data or b"")
+            self.length -= len(data or b"")  # type: ignore[arg-type]  # there was no sieve
         if data == b"":
             self._end()
         return data
 
-    def _take(self, size: int, give_up: float | None) -> bytes | None:
-        return self.fp.read1(size) if self._buffered() else self._file.receive(size, give_up)
-
     def read1(self, n: int = -1) -> bytes:
         """Return what one read gives, to urllib3, which decompresses it."""
-        return super().read1(n) if self._exchange is None else self.receive() or b""
+        if self._exchange is None:
+            return super().read1(n)
+        return self.receive() or b""  # type: ignore[return-value]  # there is no sieve
 
 
 def _mask_what_is_no_header(headers: http.client.HTTPMessage, exchange: Exchange) -> None:

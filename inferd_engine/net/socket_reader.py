@@ -16,8 +16,9 @@ signal, so that a profiler's signals let no deadline pass.
 from __future__ import annotations
 
 import _socket  # what the interpreter itself put there, whoever has replaced socket's names
+import enum
 import ssl
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Union
 
 from inferd_engine._native import IMPLEMENTATION
 
@@ -31,6 +32,34 @@ _SHORTEST = 0.001  # seconds: 0 would mean something else to sockets that others
 _NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
+class Sieve(Protocol):
+    """What takes a body apart in the call that receives it; what of is its owner's business."""
+
+    part: Any
+    """Its ``struct alike_events *``."""
+    held: bytes
+    """What comes before the bytes that are received."""
+    count: int
+    consumed: int
+    """What it has found in both: how many, and how many bytes these have."""
+    found: Any
+    """What it has made of these."""
+    received: int
+    """How many bytes were received."""
+    block: Any
+    """These, behind what was held."""
+
+
+class Sifted(enum.Enum):
+    """What is given in the place of bytes when a sieve has found something in them."""
+
+    SIFTED = enum.auto()
+
+
+SIFTED: Final = Sifted.SIFTED
+Block = Union[bytes, Literal[Sifted.SIFTED]]
+
+
 class SocketReader(Protocol):
     """Where the bytes of a body come in; for one thread at a time."""
 
@@ -38,7 +67,7 @@ class SocketReader(Protocol):
     def taken(self) -> int:
         """How many bytes the last read received and looked at, framing included."""
 
-    def read(self, size: int, seconds: float) -> bytes | None:
+    def read(self, size: int, seconds: float, sieve: Sieve | None = None) -> Block | None:
         """Return what comes next; None if it is nothing yet, empty at the end.
 
         Nothing yet is the answer when time is up, but also before: after a signal, and when framing
@@ -47,6 +76,7 @@ class SocketReader(Protocol):
         Args:
             size: How many bytes are received at the most, framing included: 1 up to ``BLOCK``.
             seconds: How long to wait; 0 or less takes what has come already.
+            sieve: May take apart what comes.
 
         Raises:
             OSError: The connection broke.
@@ -61,7 +91,7 @@ def socket_reader(sock: socket.socket, chunks: ChunkedDecoder | None) -> SocketR
         from inferd_engine.net._socket_reader_native import WORKS, NativeReader  # noqa: PLC0415
 
         if WORKS:
-            return NativeReader(sock, chunks, BLOCK)  # type: ignore[arg-type]  # both are native
+            return NativeReader(sock, chunks)  # type: ignore[arg-type]  # both are native
     return PythonReader(sock, chunks)
 
 
@@ -85,7 +115,7 @@ class PythonReader:
         self._is_plain = can_be_waited_for(sock)  # so that it may be asked without waiting
         self.taken = 0
 
-    def read(self, size: int, seconds: float) -> bytes | None:
+    def read(self, size: int, seconds: float, sieve: Sieve | None = None) -> bytes | None:  # noqa: ARG002 - for the C part
         """Return what comes next; None if it is nothing yet, empty at the end."""
         chunks = self._chunks
         if chunks is not None and chunks.error is not None:

@@ -15,7 +15,6 @@ still lives and whether time is up.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -24,8 +23,10 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.errors import InternalError
+from inferd_engine.stream import here
 from inferd_engine.stream.reading import CLOSED, EndMark
 from inferd_engine.stream.turn import Turn
+from inferd_engine.stream.worker import start_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,16 +44,6 @@ _SIGNALS = tuple(signal.valid_signals())
 _HARMLESS = (None, signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)
 # The one of C: signal.getsignal takes 20 times as long, to make an enum of the answer.
 _getsignal = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
-_main_thread = threading.main_thread().ident
-
-
-def _know_main_thread() -> None:
-    global _main_thread  # noqa: PLW0603 - the child's is the thread that forked
-    _main_thread = threading.main_thread().ident
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_know_main_thread)
 
 
 def are_threads_greenlets() -> bool:
@@ -63,13 +54,23 @@ def are_threads_greenlets() -> bool:
     return not isinstance(threading.get_ident, types.BuiltinFunctionType)
 
 
+class _Calm:
+    """The signal handlers that were found to be harmless, when they were looked at one by one."""
+
+    handlers: list[object] = []  # noqa: RUF012 - the one there is
+
+
 def _has_handlers() -> bool:
     """Whether a signal has a handler of the program's own: it may raise at any place.
 
     Handlers run in the main thread alone.  That of Python itself raises ``KeyboardInterrupt``,
     which closes the stream anyway.
     """
-    return any([handler not in _HARMLESS for handler in map(_getsignal, _SIGNALS)])  # noqa: C419
+    handlers = [*map(_getsignal, _SIGNALS)]
+    is_calm = all([handler in _HARMLESS for handler in handlers])  # noqa: C419 - half the time
+    if is_calm:
+        _Calm.handlers = handlers
+    return not is_calm
 
 
 class Consumer:
@@ -81,7 +82,8 @@ class Consumer:
     """
 
     def __init__(self, reading: Reading, buffer: EventBuffer | None) -> None:
-        self._reading = reading
+        self.reading = reading
+        """The source, and whose turn it is."""
         self.buffer = buffer
         """What the worker fills; None if there is none."""
         self._is_greenlet = are_threads_greenlets()
@@ -90,7 +92,7 @@ class Consumer:
         """The right to be in here; it says whose it is, ``is_inside`` that it is used."""
         self.is_inside = False
         self.worker: threading.Thread | None = None
-        """Who fills the buffer, once it runs."""
+        """Who fills the buffer, once somebody has to."""
         self.events: Iterator[Event] = iter(())
         """What was taken in and not given yet."""
         self.taken = 0
@@ -101,25 +103,33 @@ class Consumer:
     def receive(self, me: threading.Thread, timeout: float | None) -> int | None:
         """Move what comes next into ``events`` and ``final``; give how many, None if time is up.
 
+        There are none when all have been taken in, or somebody has closed the stream.
+
         Args:
             me: The thread that asks.
             timeout: Seconds; None waits as long as it takes.
         """
-        buffer, reading = self.buffer, self._reading
+        buffer, reading = self.buffer, self.reading
+        if self.final is not None or reading.endings:
+            return 0
         give_up = None if timeout is None else time.monotonic() + timeout
         if buffer is None or not (buffer.ready or buffer.queue):
             is_exposed = self._is_greenlet or (
-                threading.get_ident() == _main_thread and _has_handlers()
+                me is here.main_thread
+                and [*map(_getsignal, _SIGNALS)] != _Calm.handlers
+                and _has_handlers()
             )
             if buffer is not None and (is_exposed or not reading.source.can_wait):
-                reading.call_reader()
+                self._call_worker(buffer)
             else:
+                turn = reading.turn
                 try:
-                    has_turn = reading.turn.take(me) or self._insist(me)
+                    has_turn = turn.__dict__.setdefault("holder", me) is me or self._insist(me)
                     if has_turn and reading.released_at is None and not (buffer and buffer.queue):
                         return self._read_here(give_up, is_exposed=is_exposed)
                 finally:
-                    reading.turn.give(me)
+                    if turn.holder is me:
+                        del turn.holder
         if buffer is None:
             self.final = CLOSED  # who else has the turn, or had, is whoever closed the stream
             return 0
@@ -138,9 +148,22 @@ class Consumer:
         self.events, buffer.ready, self.taken, self.final = events, [], taken, final
         return count
 
+    def _call_worker(self, buffer: EventBuffer) -> None:
+        """Have the worker read.
+
+        Raises:
+            InternalError: There is none, and no thread can be started.
+        """
+        if self.worker is None:
+            start_worker(self.reading, buffer, self)
+        else:
+            self.reading.call_reader()
+
     def _insist(self, me: threading.Thread) -> bool:
-        """Tell the worker that its turn is wanted; say whether it was just given up."""
-        reading = self._reading
+        """Tell the worker that its turn is wanted; say whether it has none, or no more."""
+        reading = self.reading
+        if reading.turn.take(me):
+            return True
         reading.is_awaited = True
         if not reading.turn.take(me):
             return False
@@ -149,7 +172,7 @@ class Consumer:
 
     def _await(self, buffer: EventBuffer, give_up: float | None) -> list[Any]:
         """Wait until the worker has put something into the buffer, or time is up; give it."""
-        reading = self._reading
+        reading = self.reading
         try:
             while not buffer.take():
                 seconds = _SLICE if give_up is None else min(_SLICE, give_up - time.monotonic())
@@ -176,7 +199,7 @@ class Consumer:
 
         The stream is closed, or the worker is dead, or long past the deadline.
         """
-        reading, worker, now = self._reading, self.worker, time.monotonic()
+        reading, worker, now = self.reading, self.worker, time.monotonic()
         if reading.endings:
             self.final = CLOSED  # the worker may be in a read that nothing wakes
             return True
@@ -184,8 +207,8 @@ class Consumer:
         if late is not None and self._late_since is None:
             self._late_since = now
         is_overdue = self._late_since is not None and now - self._late_since > _OVERDUE
-        is_replaced = reading.post is None and reading.outcome is None  # by who reads instead
-        is_alive = is_replaced or (worker is not None and worker.is_alive())
+        is_replaced = not reading.posts and reading.outcome is None  # by who reads instead
+        is_alive = is_replaced or worker is None or worker.is_alive()
         if is_alive and not is_overdue:
             return False
         if buffer.queue:
@@ -198,12 +221,13 @@ class Consumer:
 
     def _read_here(self, give_up: float | None, *, is_exposed: bool) -> int | None:
         """Read in the consumer's own thread, until there are events or time is up."""
-        reading = self._reading
+        reading = self.reading
         source = reading.source
         reading.visits += 1
         if reading.is_torn:
             reading.check_torn()
-        source.back()
+        if not source.minds_itself:
+            source.back()
         events: list[Event] = []
         try:
             while not (events or reading.outcome or reading.endings):
@@ -214,12 +238,12 @@ class Consumer:
                     break
         except BaseException:
             source.away()
-            if reading.is_torn:
-                reading.cancel()  # there is nothing more to be had of it
+            reading.check_struck()
             raise
         if not (events or reading.outcome or reading.endings):
             return None  # and is still waiting: the clocks of silence go on
-        source.away()
+        if not source.minds_itself:
+            source.away()
         given, count = iter(events), len(events)
         taken = self.taken + count
         final = reading.outcome or (CLOSED if reading.endings else None)

@@ -34,6 +34,7 @@ from inferd_engine.cancel import LiveSet
 from inferd_engine.events import Done
 from inferd_engine.frames import without_frames
 from inferd_engine.stream.reading import CLOSED, Closed
+from inferd_engine.stream.watcher import watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +79,7 @@ class Lifetime:
 
     def _leave(self) -> None:
         """Let go of what joined: the stream has ended."""
+        watcher.discard(self._consumer)
         for group in self._groups:
             group.discard(self)
         if self._token is not None:

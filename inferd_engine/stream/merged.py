@@ -34,6 +34,7 @@ from inferd_engine.stream.buffer import EventBuffer
 from inferd_engine.stream.consumer import are_threads_greenlets
 from inferd_engine.stream.reading import CLOSED
 from inferd_engine.stream.turn import Bell
+from inferd_engine.stream.watcher import watcher
 from inferd_engine.stream.worker import start_worker
 
 if TYPE_CHECKING:
@@ -136,10 +137,13 @@ class Merged:
         entry, is_inside = self._consumer.entry, self._consumer.is_inside
         if is_inside or not entry.take(self._hold):
             raise RuntimeError(_TAKEN)
+        watcher.discard(self._consumer)
 
     def let_go(self) -> None:
         """Let others iterate over the stream, before anything was read here."""
         self._consumer.entry.give(self._hold)
+        if self._consumer.buffer is not None and self._consumer.worker is None:
+            watcher.add(self._consumer)
 
     @property
     def has_some(self) -> bool:
@@ -170,8 +174,7 @@ class Merged:
         try:
             events = reading.step(-math.inf)
         except BaseException:
-            if reading.is_torn:
-                reading.cancel()  # there is nothing more to be had of it
+            reading.check_struck()
             raise
         if events:
             given = iter(events)
@@ -215,7 +218,7 @@ class Merged:
                 return
             self.is_ready = True
             self.read()
-        elif reading.post is None and reading.outcome is None and not can_lead:
+        elif not reading.posts and reading.outcome is None and not can_lead:
             self._start_worker()
         else:
             self._take_ahead(buffer)
@@ -236,7 +239,7 @@ class Merged:
         """Let a worker go whose source can be waited for; say whether it can."""
         if self._fileno() is None:
             return False
-        self._reading.post = None
+        self._reading.posts.clear()
         self._reading.alarm.ring()
         return True
 

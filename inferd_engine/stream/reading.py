@@ -34,7 +34,7 @@ Which thread may set what; everything else is set once, when the stream is made:
     released_at     whoever has the turn, once
     visits          the consumer
     is_awaited      the consumer; the worker clears it when it is about to look at it
-    post            the consumer
+    posts           who starts a worker (``dict.setdefault``); who reads in its place clears it
     wants_room      the worker; the consumer clears it when it has made room
     turn, bells     anyone
     consumer.events, taken, final   the consumer; who closes the stream drops ``events``
@@ -93,7 +93,7 @@ class Reading:
         "is_awaited",
         "is_torn",
         "outcome",
-        "post",
+        "posts",
         "released_at",
         "source",
         "started",
@@ -118,8 +118,8 @@ class Reading:
         """When the source was closed: nobody reads it after that."""
         self.visits = 0
         """How often the consumer has read for itself."""
-        self.post: object = None
-        """What the worker has whose place it is to read ahead; one that has another goes."""
+        self.posts: dict[str, object] = {}
+        """Under ``"post"``, what the worker has whose place it is to read ahead; others go."""
         self.is_awaited = False
         """Whether the consumer, who could read for itself, waits for what the worker reads."""
         self.wants_room = False
@@ -167,6 +167,11 @@ class Reading:
             self.outcome = self.source.clean(failure)
         self.cancel()
 
+    def check_struck(self) -> None:
+        """Cancel a source whose read was struck half-way: there is nothing more to be had of it."""
+        if self.is_torn:
+            self.cancel()
+
     def check_torn(self) -> None:
         """End the answer if an exception has left a read half done; for whoever has the turn."""
         if self.is_torn and not isinstance(self.outcome, GenerateError):
@@ -185,7 +190,7 @@ class Reading:
 
     def call_reader(self) -> None:
         """See to it that somebody reads: wake the worker if nobody has the turn."""
-        if not self.turn:
+        if self.turn.holder is None:
             self.alarm.ring()
 
     def release(self) -> None:

@@ -58,6 +58,9 @@ class Source(abc.ABC):
     """How many payloads were left out so far, for ``stream.stats``."""
     model: str = ""
     """The model that answers, for ``Completion.model``, once it is known."""
+    minds_itself: ClassVar[bool] = False
+    """Whether ``read()`` itself sees to the clock of the upstream's silence, so that ``away()`` is
+    called before the first one alone, or where one was struck, and ``back()`` never."""
     is_checked: ClassVar[bool] = False
     """Whether tests have seen to it that it gives events alone, in lists that it does not keep."""
 

@@ -19,7 +19,6 @@ handler raised through is over, so that a cut answer looks whole).
 from __future__ import annotations
 
 import operator
-import os
 import threading
 import time
 from typing import TYPE_CHECKING, NoReturn
@@ -36,16 +35,18 @@ from inferd_engine.errors import (
 from inferd_engine.events import Completion, Done, StreamStats
 from inferd_engine.frames import drop_frames, without_frames
 from inferd_engine.reprs import shortened
+from inferd_engine.stream import here
 from inferd_engine.stream.buffer import EventBuffer
 from inferd_engine.stream.consumer import Consumer
 from inferd_engine.stream.gathering import check_whole, keep_partial, unhurried
 from inferd_engine.stream.iterators import HeartbeatIterator, TextIterator
 from inferd_engine.stream.lifetime import Lifetime
 from inferd_engine.stream.reading import CLOSED, Reading
+from inferd_engine.stream.watcher import watcher
 from inferd_engine.stream.worker import is_collecting, start_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from inferd_engine.cancel import Cancellable, CancelToken, LiveSet
     from inferd_engine.events import Event
@@ -91,8 +92,10 @@ class TokenStream(Lifetime):
         try:
             self._join()
             source.away()  # until somebody reads
-            if self._buffer is not None:
+            if self._buffer is not None and not (source.can_wait and source.can_wake):
                 start_worker(reading, self._buffer, self._consumer)
+            elif self._buffer is not None:
+                watcher.add(self._consumer)
         except BaseException:
             self.close()
             raise
@@ -105,47 +108,52 @@ class TokenStream(Lifetime):
     def __next__(self) -> Event:
         try:
             while True:
-                for event in self._consumer.events:
+                events = self._consumer.events
+                for event in events:
                     return event
-                if not self._refill(None):
+                if not self._refill(events, None):
                     break
         except BaseException as error:
             drop_frames(error)
             raise
         raise StopIteration
 
-    def _refill(self, timeout: float | None) -> bool:
+    def _refill(self, given: Iterator[Event], timeout: float | None) -> bool:
         """Wait until there are events; False if time is up or the stream has ended.
+
+        Args:
+            given: Those that were taken in before, all of which were given.
+            timeout: Seconds; None waits as long as it takes.
 
         An exception that a signal handler raises in here loses no event: what was received is
         moved by assignments alone, between which no handler runs.
         """
-        if self._pid != os.getpid():
+        if self._pid != here.pid:
             raise InternalError(
                 "this stream belongs to the process that was forked: make a new one in this one"
             )
         me, consumer = threading.current_thread(), self._consumer
-        if not consumer.entry.take(me) or consumer.is_inside:
+        entry = consumer.entry
+        has_entry = entry.__dict__.setdefault("holder", me) is me or entry.take(me)
+        if not has_entry or consumer.is_inside:
             if self._endings:
                 return False  # whoever has closed it is letting go of the source
             raise RuntimeError("the stream is being read by somebody else: one consumer at a time")
         try:
             consumer.is_inside = True
-            if operator.length_hint(consumer.events):
+            if consumer.events is not given:
                 return True  # another thread has refilled since this one looked
-            if consumer.final is None and not self._endings:
-                received = consumer.receive(me, timeout)
-                if received is None:
-                    return False
-                if received or consumer.final is None:
-                    return True
-            return self._finish()
+            received = consumer.receive(me, timeout)
+            if received is None:
+                return False
+            return received > 0 or self._finish()
         except KeyboardInterrupt:
             self.close()
             raise
         finally:
             consumer.is_inside = False
-            consumer.entry.give(me)
+            if entry.holder is me:
+                del entry.holder
             if self._endings:
                 self._end_refill()
 
@@ -199,9 +207,10 @@ class TokenStream(Lifetime):
             self._need_worker()
             deadline = time.monotonic() + bounded("timeout", timeout)
             while True:
-                for event in self._consumer.events:
+                events = self._consumer.events
+                for event in events:
                     return event
-                if not self._refill(max(0.0, deadline - time.monotonic())):
+                if not self._refill(events, max(0.0, deadline - time.monotonic())):
                     return None
         except BaseException as error:
             drop_frames(error)
@@ -312,7 +321,11 @@ class TokenStream(Lifetime):
 
     def _next_within(self, seconds: float) -> Event | None:
         """Do what ``poll()`` does, without a worker too: then it may take longer."""
-        return next(self._consumer.events, None) if self._refill(seconds) else None
+        events = self._consumer.events
+        event = next(events, None)
+        if event is None and self._refill(events, seconds):
+            event = next(self._consumer.events, None)
+        return event
 
     def check_whole(self) -> None:
         """Raise if the answer failed, or if the upstream gave it up: it is not to look whole.

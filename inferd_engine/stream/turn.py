@@ -26,37 +26,35 @@ class Holder(Protocol):
 class Turn:
     """The right to do something, such as to read; nobody waits for it.
 
-    It is one dict entry, taken with ``setdefault``, given up with ``pop``: each is atomic.
+    It is one attribute, taken with ``setdefault``, given up with ``del``: each is atomic.  Where a
+    call counts, both are done in place::
+
+        if turn.__dict__.setdefault("holder", me) is me or turn.take(me):
+            ...
+        if turn.holder is me:
+            del turn.holder
     """
 
-    __slots__ = ("_heirs", "_holder")
+    holder: Holder | None = None
+    """Who has it, or died with it."""
 
     def __init__(self) -> None:
-        self._holder: dict[str, Holder] = {}
         self._heirs: dict[Holder, Holder] = {}  # of those who died with it
-
-    def __bool__(self) -> bool:
-        """Whether somebody has it, or died with it."""
-        return bool(self._holder)
 
     def take(self, me: Holder) -> bool:
         """Take it for this thread; False if a living one has it that is another."""
-        holder = self._holder.setdefault("holder", me)
+        holder: Holder = self.__dict__.setdefault("holder", me)
         if holder is me:
             return True
         if holder.is_alive() or self._heirs.setdefault(holder, me) is not me:
             return False
-        self._holder["holder"] = me  # nobody else may change it: the dead have one heir
+        self.holder = me  # nobody else may change it: the dead have one heir
         return True
-
-    def is_had_by(self, me: Holder) -> bool:
-        """Whether this thread has it."""
-        return self._holder.get("holder") is me
 
     def give(self, me: Holder) -> None:
         """Give it up, if this thread has it."""
-        if self._holder.get("holder") is me:
-            self._holder.pop("holder", None)
+        if self.holder is me:
+            del self.holder
 
 
 class Bell:

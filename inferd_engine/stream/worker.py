@@ -61,28 +61,31 @@ def is_collecting() -> bool:
 
 
 def start_worker(reading: Reading, buffer: EventBuffer, consumer: Consumer) -> None:
-    """Start the worker of a stream, and tell its consumer who that is.
+    """Start the worker of a stream, if it has none, and tell its consumer who that is.
 
     Raises:
         InternalError: No thread can be started.
     """
     post = object()
+    if reading.posts.setdefault("post", post) is not post:
+        return  # somebody else is just doing so
     worker = threading.Thread(
         target=read_ahead,
         args=(reading, buffer, post),
         name=f"inferd-engine-worker-{next(_numbers)}",
         daemon=True,
     )
-    consumer.worker, reading.post = worker, post
     try:
         worker.start()
     except RuntimeError as error:
+        reading.posts.clear()
         if error.__context__ is not None:
             raise error.__context__ from None  # a handler's: see ``Consumer._await``
         raise InternalError(
             f"no worker thread can be started ({error}): buffer=0 streams without one",
             retryable=True,
         ) from error
+    consumer.worker = worker
 
 
 def read_ahead(reading: Reading, buffer: EventBuffer, post: object) -> None:
@@ -94,7 +97,9 @@ def read_ahead(reading: Reading, buffer: EventBuffer, post: object) -> None:
     except BaseException as error:  # noqa: BLE001 - whatever it is, the consumer has to hear of it
         reading.fail(error)
     try:
-        if reading.post is post or reading.turn.is_had_by(me):  # else the end is another's to tell
+        if (
+            reading.posts.get("post") is post or reading.turn.holder is me
+        ):  # else the end is another's to tell
             _end(reading, buffer, me, out_of_time)
     except BaseException as error:  # noqa: BLE001 - likewise, as the last word of a dead thread
         reading.fail(error)
@@ -121,8 +126,8 @@ def _take_turns(
     reading: Reading, buffer: EventBuffer, me: threading.Thread, post: object
 ) -> GenerateError | None:
     """Read whenever the consumer has not for a while; give the error if time ran out meanwhile."""
-    pause = _FIRST_PAUSE if reading.source.can_wait else 0.0
-    while not reading.is_over and reading.post is post:
+    pause = 0.0
+    while not reading.is_over and reading.posts.get("post") is post:
         visits = reading.visits
         reading.alarm.wait(pause)
         if reading.visits != visits or not reading.turn.take(me):
@@ -140,14 +145,16 @@ def _take_turns(
 def _read_on(reading: Reading, buffer: EventBuffer, post: object) -> GenerateError | None:
     """Read, with the turn, until the end or until the consumer waits."""
     source = reading.source
-    source.back()
+    if not source.minds_itself:
+        source.back()
     while not reading.is_over:
         events = reading.step(time.monotonic() + _LOOK if source.can_wait else None)
         if not events:
-            if reading.post is not post and reading.outcome is None:
+            if reading.posts.get("post") is not post and reading.outcome is None:
                 return None
             continue
-        source.away()
+        if not source.minds_itself:
+            source.away()
         is_awaited, reading.is_awaited = reading.is_awaited, False
         if not _hand_over(reading, buffer, events):
             out_of_time = source.out_of_time() if reading.outcome is None else None
@@ -156,10 +163,11 @@ def _read_on(reading: Reading, buffer: EventBuffer, post: object) -> GenerateErr
             return out_of_time
         reading.is_torn = False
         if reading.outcome is None and (
-            reading.post is not post or (is_awaited and source.can_wait)
+            reading.posts.get("post") is not post or (is_awaited and source.can_wait)
         ):
             return None
-        source.back()
+        if not source.minds_itself:
+            source.back()
     return None
 
 

@@ -110,12 +110,13 @@ static int alike_as_told(const char *bytes, size_t len, const struct parts *part
 {
     struct text wanted = {0}, said = {0};
     struct alike_events alike = {parts->head.bytes, parts->head.len,   parts->tail.bytes,
-                                 parts->tail.len,   parts->end.bytes, parts->end.len, 99, 99};
+                                 parts->tail.len,   parts->end.bytes, parts->end.len, 99, 99, 99};
     char *placed = place(memory, bytes, len), *out = memory->take(len);
     size_t written = alike_texts(&alike, placed, len, out);
     int same;
 
     MUST(written <= len && alike.consumed <= len && (written == 0) == (alike.count == 0));
+    MUST(alike.written == written);
     tell(&said, alike.count, alike.consumed, out, written);
     tell_model(bytes, len, parts, &wanted);
     same = strcmp(said.chars, wanted.chars) == 0 && (len == 0 || memcmp(placed, bytes, len) == 0);

@@ -29,7 +29,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CSRC = HERE.parents[1] / "csrc"
 PARTS = ["sse_lines", "alike_events", "utf8", "http_chunks", "base64_floats"]
-UNITS = [*PARTS, "socket_read", "abort_flag"]
+UNITS = [*PARTS, "socket_read", "socket_texts", "abort_flag"]
 
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 SANITIZERS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]

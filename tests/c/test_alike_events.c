@@ -24,7 +24,7 @@ static int says(const char *stream, size_t len, const struct parts *parts, size_
                 const char *want)
 {
     struct alike_events alike = {parts->head.bytes, parts->head.len,   parts->tail.bytes,
-                                 parts->tail.len,   parts->end.bytes, parts->end.len, 0, 0};
+                                 parts->tail.len,   parts->end.bytes, parts->end.len, 0, 0, 0};
     char out[512];
     size_t written = alike_texts(&alike, stream, len, out), i;
     int alike_everywhere = 1;

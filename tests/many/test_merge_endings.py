@@ -306,10 +306,11 @@ def test_a_worker_that_nothing_wakes_is_left(buffer):
 def test_a_worker_that_was_replaced():
     """It says nothing of an end that somebody else has read: that is told once."""
     reading, buffer = Reading(Queued()), EventBuffer(4)
-    reading.post, reading.outcome = object(), ie.Done(ie.StopReason.END_TURN)
+    reading.posts["post"] = post = object()
+    reading.outcome = ie.Done(ie.StopReason.END_TURN)
     read_ahead(reading, buffer, post=object())
     assert buffer.queue == []
-    read_ahead(reading, buffer, post=reading.post)
+    read_ahead(reading, buffer, post=post)
     assert len(buffer.queue) == 1
 
 

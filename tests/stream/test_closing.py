@@ -8,6 +8,7 @@ import threading
 import warnings
 
 import pytest
+from stream.hiring import hire
 
 import inferd_engine as ie
 from inferd_engine.cancel import LiveSet
@@ -169,15 +170,19 @@ def test_whoever_has_no_turn_only_cancels(buffer):
     assert source.closed_by == [consumer]
 
 
-def test_dropping_closes_and_warns():
+@pytest.mark.parametrize("has_worker", [False, True])
+def test_dropping_closes_and_warns(has_worker):
     """Dropping the last reference to an unfinished stream closes it, with a ResourceWarning."""
     stream = ie.Mock(token_delay=FOREVER).stream("x")
-    worker = stream._worker
+    worker = hire(stream) if has_worker else None
+    reading = stream._reading
     with pytest.warns(ResourceWarning, match="dropped"):
         del stream
         gc.collect()
-    worker.join(5.0)
-    assert not worker.is_alive()
+    if worker is not None:
+        worker.join(5.0)
+        assert not worker.is_alive()
+    assert reading.released_at is not None
 
 
 def test_dropping_a_finished_stream_is_quiet():
@@ -240,14 +245,16 @@ def test_stop_closes_live_streams():
 
 
 def test_a_worker_that_cannot_start_is_a_clear_error(monkeypatch):
-    """When no thread can be started the call raises and nothing is left."""
+    """Where a worker has to read and none can be started, the call raises and nothing is left."""
 
     def refuse(self):
         raise RuntimeError("can't start new thread")
 
     backend = ie.Mock()
+    events = [ie.TextDelta("a"), ie.Done(ie.StopReason.END_TURN)]
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(ie.InternalError, match="buffer=0"):
-            backend.stream("x")
-    assert backend.complete("x").text == "mock-response"
+        with pytest.raises(ie.InternalError, match="no worker thread"):
+            backend.open_stream(iter(events))
+        assert "".join(backend.stream("x").text()) == "mock-response"  # reads for itself
+    assert list(backend.open_stream(iter(events))) == events

@@ -6,6 +6,7 @@ import pickle
 import threading
 
 import pytest
+from stream.hiring import hire
 
 import inferd_engine as ie
 
@@ -295,7 +296,7 @@ def test_it_reads_as_a_real_answer_does():
         assert readers[-1] == threading.current_thread().name
         assert stream.poll(0.0) is None
     stream = Watched(["a", "b"]).stream("x")
-    stream.wait_released(5.0)  # nobody asks: the worker reads it to its end
+    hire(stream).join(5.0)  # nobody asks: the worker reads it to its end
     assert readers[-1].startswith("inferd-engine-worker")
     assert [event.type for event in stream] == ["text", "text", "done"]
 

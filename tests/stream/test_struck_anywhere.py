@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from stream.hiring import hire
 
 import inferd_engine as ie
 from inferd_engine.testing import DONE, Reply, Upstream, chunk
@@ -237,14 +238,12 @@ def test_worker(asks, way, fault, monkeypatch):
 
     monkeypatch.setattr(threading.Thread, "run", traced)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)  # it may die of it
-    # The worker reads at once, so that there are lines of its to strike.
-    monkeypatch.setattr("inferd_engine.stream.worker._FIRST_PAUSE", 0.0)
     number = 0
     while True:
         number += 1
         striker = Striker(fault, number)
         stream, given = asks[way].stream("x"), []
-        gone(stream._worker)
+        gone(hire(stream))
         consumer = threading.Thread(target=consume, args=(stream, given), daemon=True)
         consumer.start()
         assert gone(consumer), striker.where
@@ -278,7 +277,7 @@ def test_the_same_fault_is_the_same_error(monkeypatch, asks, who, fault):
     monkeypatch.setattr("inferd_engine.wire.openai.answer.Answer.feed", broken)
     stream = asks["http"].stream("x")
     if who == "worker":
-        gone(stream._worker)  # it reads what nobody else does, after a moment
+        gone(hire(stream))
     with pytest.raises(ie.InternalError, match=type(fault).__name__) as caught:
         list(stream)
     assert caught.value.__cause__ is fault

@@ -38,17 +38,17 @@ def test_one_at_a_time(me):
     holder = threading.Thread(target=hold)
     holder.start()
     held.wait(10)
-    assert turn
+    assert turn.holder is not None
     assert not turn.take(me)
     turn.give(me)  # it is not ours to give
-    assert turn
+    assert turn.holder is not None
     free.set()
     holder.join()
-    assert not turn
+    assert turn.holder is None
     assert turn.take(me)
     assert turn.take(me)
     turn.give(me)
-    assert not turn
+    assert turn.holder is None
 
 
 def test_the_dead_have_one_heir():
@@ -56,7 +56,7 @@ def test_the_dead_have_one_heir():
     for _ in range(20):
         turn = Turn()
         in_thread(lambda turn=turn: turn.take(threading.current_thread()))
-        assert turn
+        assert turn.holder is not None
         start, heirs = threading.Barrier(MANY), []
 
         def ask(turn=turn, start=start, heirs=heirs):

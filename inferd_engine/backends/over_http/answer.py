@@ -21,6 +21,7 @@ from inferd_engine.errors import (
     UpstreamError,
 )
 from inferd_engine.events import Done
+from inferd_engine.net.socket_reader import SIFTED
 from inferd_engine.stream.source import Source
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from inferd_engine.net.transport import Body
     from inferd_engine.secrets.masking import Mask
     from inferd_engine.wire.answer.body import State
+    from inferd_engine.wire.sse.alike import NativeAlikeEvents
 
 DRAIN_SECONDS = 0.01  # for the end of the body, which comes right after [DONE] if it comes at all
 
@@ -49,12 +51,18 @@ class Answer(Protocol):
     ending: Done | GenerateError | None
     """How it ended, once ``rest()`` was taken to its end."""
 
+    sieve: NativeAlikeEvents | None
+    """What may take apart what comes next, where that is received."""
+
     @property
     def model(self) -> str:
         """The model that answers, in the upstream's word; empty if it does not say."""
 
     def feed(self, data: bytes, /) -> list[TokenEventV2]:
         """Take the next bytes of the body; give the events that they finish."""
+
+    def feed_sifted(self, sieve: NativeAlikeEvents, /) -> list[TokenEventV2]:
+        """Take what the sieve has received, and found something in; give the events."""
 
     def end(self) -> list[TokenEventV2]:
         """Take the end of the body; give the events of what had no end of its own."""
@@ -76,6 +84,7 @@ class AnswerSource(Source):
     """
 
     is_checked = True
+    minds_itself = True
 
     def __init__(self, body: Body, answer: Answer, exchange: Exchange) -> None:
         self._body = body
@@ -88,8 +97,6 @@ class AnswerSource(Source):
         self._is_whole = False
         self.can_wait = body.can_wait
         self.started = exchange.deadlines.started
-        self.away = exchange.deadlines.away  # type: ignore[method-assign]  # a call less each
-        self.back = exchange.deadlines.back  # type: ignore[method-assign]
 
     @property
     def bytes(self) -> int:  # type: ignore[override]  # nobody sets it
@@ -134,8 +141,9 @@ class AnswerSource(Source):
         if self._early or self._rest is not None:
             return self._read_aside()
         answer, deadlines = self._answer, self._deadlines
+        sieve = answer.sieve
         try:
-            block = self._body.read(give_up)
+            block = self._body.read(give_up, sieve)
         except DeadlineError as error:
             if deadlines.passed() != "linger":
                 return self._broken(error)
@@ -144,18 +152,32 @@ class AnswerSource(Source):
             return self._broken(error)
         if block is None:
             return []
-        self._size = len(block)
-        self.can_wait = self._body.can_wait  # not if that block was gzip
         before = answer.payloads
-        events = answer.feed(block) if block else answer.end()
+        if block is SIFTED:
+            self._size = sieve.received  # type: ignore[union-attr]  # it has sifted
+            events = answer.feed_sifted(sieve)  # type: ignore[arg-type]
+            if answer.state == "begun":
+                deadlines.is_heard = True
+                return events
+        else:
+            self._size = len(block)
+            self.can_wait = self._body.can_wait  # not if that block was gzip
+            events = answer.feed(block) if block else answer.end()
         if answer.payloads != before:
-            deadlines.payload(has_begun=answer.state != "clear")
-            self.skipped = answer.skipped
-            if answer.state == "finishing":
-                deadlines.linger()
+            self._heed(events)
         if answer.state == "over":
             self._rest = answer.rest()
         return events
+
+    def _heed(self, events: Sequence[Event]) -> None:
+        """Tell the clocks that payloads have come."""
+        answer, deadlines = self._answer, self._deadlines
+        deadlines.payload(has_begun=answer.state != "clear")
+        self.skipped = answer.skipped
+        if answer.state == "finishing":
+            deadlines.linger()
+        elif answer.state == "clear" and events:
+            deadlines.away()  # that of the first token
 
     def weight(self, events: list[Event]) -> int:  # noqa: ARG002 - the bytes are known already
         """Return the size of what was read last."""
@@ -199,6 +221,10 @@ class AnswerSource(Source):
         if self._rest is not None or time.monotonic() < deadlines.total_end:
             return None  # when all was received, the consumer may take its time
         return DeadlineError(deadlines.describe("total"), phase="total")
+
+    def away(self) -> None:
+        """Stop the clocks of silence until the next read."""
+        self._deadlines.away()
 
     def cancel(self) -> None:
         """Wake the reader for good."""

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from inferd_engine._native import Implementation
     from inferd_engine.events import Done, TokenEventV2, ToolUse
     from inferd_engine.wire.answer.likeness import Said
+    from inferd_engine.wire.sse.alike import NativeAlikeEvents
 
 _BLANK = b" \t\r\n"
 _SMALL = 4096  # bytes that may be looked at again with each read
@@ -136,6 +137,8 @@ class AnyAnswer:
         self._documents = JsonDocuments(max_event_bytes)
         self._implementation = implementation
         self._likeness = Likeness(self._sse.implementation)
+        self.sieve: NativeAlikeEvents | None = None
+        """What may take apart what comes next, where that is received: see ``feed_sifted()``."""
         self._held = b""  # the beginning of an event that is alike as far as it goes
         self._is_between = True  # whether what comes next begins an event
         self._max_event_bytes = max_event_bytes
@@ -161,7 +164,38 @@ class AnyAnswer:
                     self._take(events, data)
             except (GenerateError, EventTooLargeError) as error:
                 self.fail(error)
+            self._set_up_sieve()
         return events
+
+    def feed_sifted(self, sieve: NativeAlikeEvents) -> list[TokenEventV2]:
+        """Take what the sieve has received, and found something in; give the events.
+
+        They are those that ``feed()`` would have given.
+        """
+        events: list[TokenEventV2] = []
+        consumed, said = sieve.consumed, None
+        if consumed <= self._max_event_bytes:
+            said = self._likeness.said(sieve.found)
+        try:
+            if said is not None:
+                self.payloads += sieve.count
+                self._chunks.add_plain(events, said)
+            else:
+                consumed = 0
+            if self._held or consumed < sieve.received:
+                self._held = b""
+                self._take_sse(events, sieve.rest(consumed))
+                self._set_up_sieve()
+        except (GenerateError, EventTooLargeError) as error:
+            self.fail(error)
+        return events
+
+    def _set_up_sieve(self) -> None:
+        """Let a sieve take what comes next, if it begins an event that may be like one before."""
+        is_steady = self._is_between and self.state != "over" and self._chunks.is_steady
+        self.sieve = self._likeness.sieve if is_steady else None
+        if self.sieve is not None:
+            self.sieve.held = self._held
 
     def end(self) -> list[TokenEventV2]:
         """Take the end of the body; give the events of what had no end of its own."""
@@ -352,3 +386,4 @@ class AnyAnswer:
             error = UpstreamError(str(error), code="event_too_large", retryable=False)
         self.error = error.with_traceback(None)  # its frames hold what was kept of the answer
         self.state = "over"
+        self.sieve = None

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Union
 import msgspec
 
 from inferd_engine.events import TextDelta, ThinkingDelta
-from inferd_engine.wire.sse.alike import ALIKE, BODY
+from inferd_engine.wire.sse.alike import ALIKE, BODY, NativeAlikeEvents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,20 +72,24 @@ class Likeness:
         self._asked = 0  # how often in vain
         self._found = 0  # events that were alike, since the last time that this was worth a look
         self.count = 0
-        """How many events ``take()`` took."""
+        """How many events were taken last."""
         self.consumed = 0
         """How many bytes these had."""
+        self.sieve: NativeAlikeEvents | None = None
+        """Takes them where they are received, once it is known what they are like."""
 
     def take(self, data: bytes) -> Said | None:
         """Return what the events say that these bytes begin with; None if none of them is alike."""
-        alike = self._alike
-        texts = alike and alike.texts(data)
-        if alike is None or texts is None:
-            return None
+        texts = self._alike and self._alike.texts(data)
+        return None if texts is None else self.said(texts)
+
+    def said(self, texts: Any) -> Said | None:
+        """Return what the events say whose texts were found just now; None if these are none."""
         try:
             events: list[Delta] = self._decode(texts)
         except ValueError:
             return None
+        alike: Any = self._alike
         self.count, self.consumed = alike.count, alike.consumed
         self._found += self.count
         if self._found >= _WORTH:
@@ -129,15 +133,17 @@ class Likeness:
         if said is None or len(said[0]) != 1:
             return
         kind, text, place = type(said[0][0]), said[0][0].delta, said[1]
-        alike = (string for string in _STRING.finditer(event) if _means(string, text))
-        for string in itertools.islice(alike, _MOST):
+        spelled = (string for string in _STRING.finditer(event) if _means(string, text))
+        for string in itertools.islice(spelled, _MOST):
             parts = _parts_of(event, string)
             if all(
                 read(tried) == ([kind(text)] if text else [], place)
                 for text, tried in _trials(*parts)
             ):
-                self._alike, self._decode = self._implementation(*parts), _DECODERS[kind]
+                alike = self._implementation(*parts)
+                self._alike, self._decode = alike, _DECODERS[kind]
                 self._head, self._place, self._found = parts[0], place, 0
+                self.sieve = alike if isinstance(alike, NativeAlikeEvents) else None
                 return
 
 

@@ -4,6 +4,9 @@ They are alike in their parts: the bytes before the text, up to its quotation ma
 it, up to the end of the blank line; or up to a filler, letters and digits that hide how long the
 text is, and then those behind that.  ``csrc/alike_events.h`` is the manual; the one in Python does
 the same, and knows as little of what is in the texts.
+
+The one in C can be a **sieve** too: whoever receives the bytes (``net``) lets it take them apart in
+the same call (``csrc/socket_texts.h``), and leaves here what came of that.
 """
 
 from __future__ import annotations
@@ -44,19 +47,33 @@ class NativeAlikeEvents:
     def __init__(self, head: bytes, tail: bytes, end: bytes) -> None:
         self._parts = [ffi.from_buffer(part) for part in (head, tail, end)]  # kept for the struct
         sized = [value for part in self._parts for value in (part, len(part))]
-        self._alike = ffi.new("struct alike_events *", sized)
+        self.part = ffi.new("struct alike_events *", sized)
+        """What the C part knows, and says, of the events."""
         self.count = self.consumed = 0
+        self.held = b""
+        """What a sieve has to put before what is received: the beginning of an event."""
+        self.received = 0
+        """How many bytes a sieve was given last; of what is held none."""
+        self.block: Any = None
+        """These, behind what was held."""
+        self.found: Buffer = b""
+        """The texts of the events that they begin with."""
 
     def texts(self, data: bytes) -> Buffer | None:
         """Return the texts of the events that these bytes begin with."""
-        size, alike = len(data), self._alike
+        size, part = len(data), self.part
         out = new_chars(CHARS, size)
-        written = lib.alike_texts(alike, data, size, out)
+        written = lib.alike_texts(part, data, size, out)
         if not written:
             return None
-        self.count, self.consumed = alike.count, alike.consumed
+        self.count, self.consumed = part.count, part.consumed
         buffer: Buffer = ffi.buffer(out, written)
         return buffer
+
+    def rest(self, consumed: int) -> bytes:
+        """Return what was held and received behind so many bytes of it."""
+        rest: bytes = ffi.buffer(self.block, len(self.held) + self.received)[consumed:]
+        return rest
 
 
 class PureAlikeEvents:

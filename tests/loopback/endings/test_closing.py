@@ -13,6 +13,7 @@ import time
 
 import pytest
 from loopback.conftest import SOON, WAYS
+from stream.hiring import hire
 
 import inferd_engine as ie
 from inferd_engine.testing import Reply, Stall, Trickle, chunk, text_reply
@@ -120,7 +121,7 @@ def test_the_last_reference_goes_in_another_thread(ask):
     backend = ask(STALLED["chunked"])
     streams = [backend.stream("x")]
     next(streams[0])
-    worker = streams[0]._worker
+    worker = hire(streams[0])
     with pytest.warns(ResourceWarning):
         thread, _ = run(streams.clear)
         thread.join(SOON)

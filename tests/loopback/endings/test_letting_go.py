@@ -8,6 +8,7 @@ import time
 
 import pytest
 from loopback.conftest import SOON, open_files
+from stream.hiring import hire
 
 import inferd_engine as ie
 from inferd_engine.stream.buffer import EventBuffer
@@ -33,6 +34,7 @@ def test_the_end_is_there_before_the_turn_is_free(ask, monkeypatch):
 def test_a_turn_that_nobody_gives_up(ask):
     """A closed stream's worker goes, though a reader died without giving up its turn."""
     stream = ask(Reply([chunk("a"), Stall()])).stream("x")
+    worker = hire(stream)
 
     def read_and_die():
         next(stream)
@@ -43,7 +45,7 @@ def test_a_turn_that_nobody_gives_up(ask):
     reader.join(SOON)
     stream.close()
     stream.wait_released(SOON)
-    assert not stream._worker.is_alive()
+    assert not worker.is_alive()
     assert stream._reading.released_at is not None
 
 

@@ -1,0 +1,164 @@
+"""No worker until one is needed: one thread sees that a consumer stays away."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import threading
+import time
+
+import pytest
+
+import inferd_engine as ie
+from inferd_engine.stream.watcher import watcher
+
+SOON = 10.0  # seconds: more than anything here takes
+
+
+def ours(name):
+    """Give the threads of this name."""
+    return [one for one in threading.enumerate() if one.name.startswith(f"inferd-engine-{name}")]
+
+
+def until(is_so):
+    """Wait until something is so; say whether it is."""
+    deadline = time.monotonic() + SOON
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return is_so()
+
+
+@pytest.fixture(autouse=True)
+def _alone():
+    """Begin without a watcher, and without streams of other tests."""
+    gc.collect()
+    assert until(lambda: not ours("watcher"))
+
+
+def test_a_consumer_that_keeps_up_has_no_worker():
+    """However many streams are read, and for however long, one thread watches them."""
+    backend = ie.Mock(["a"] * 40, token_delay=0.005)
+    streams = [backend.stream("x") for _ in range(20)]
+    readers = [threading.Thread(target=list, args=(stream,)) for stream in streams]
+    for reader in readers:
+        reader.start()
+    while any(reader.is_alive() for reader in readers):
+        assert len(ours("watcher")) <= 1
+        time.sleep(0.01)
+    assert all(stream.done for stream in streams)
+    assert sum(stream._worker is not None for stream in streams) <= 2  # on a very busy machine
+
+
+def test_a_consumer_that_stays_away_has_one():
+    """What it does not come for is read ahead, as far as the buffer allows."""
+    stream = ie.Mock(["a"] * 100, buffer=8).stream("x")
+    assert until(lambda: stream._worker is not None)
+    assert stream._worker.name.startswith("inferd-engine-worker-")
+    assert until(lambda: len(stream._buffer.queue) == 4)  # half of what may be undelivered
+    assert len(list(stream)) == 101
+
+
+def test_one_that_comes_and_then_stays_away():
+    """A consumer that kept up for long is missed too, once it does not."""
+    stream = ie.Mock(["a"] * 100, token_delay=0.002).stream("x")
+    for _ in range(50):
+        next(stream)
+    assert until(lambda: stream._worker is not None)
+    assert len(list(stream)) == 51
+
+
+def test_it_leaves_with_the_last_stream():
+    """No thread outlives the streams, but for a moment."""
+    with ie.Mock(token_delay=3600).stream("x"), ie.Mock(token_delay=3600).stream("x"):
+        assert ours("watcher")
+    assert until(lambda: not ours("watcher"))
+    assert not watcher._visits
+
+
+def test_it_is_there_for_the_next_one(monkeypatch):
+    """Streams that follow each other have one watcher, not one each."""
+    started, start = [], threading.Thread.start
+
+    def counted(thread):
+        started.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", counted)
+    monkeypatch.setattr("inferd_engine.stream.watcher._LINGER", 2.0)  # for a busy machine
+    backend = ie.Mock(["a"])
+    for _ in range(50):
+        assert len(list(backend.stream("x"))) == 2
+    assert started.count("inferd-engine-watcher") <= 2
+
+
+def test_without_a_buffer_there_is_none():
+    """Whoever forbids workers has no watcher either."""
+    with ie.Mock(token_delay=3600, buffer=0).stream("x"):
+        assert not ours("")
+
+
+def test_a_dropped_stream_is_not_kept():
+    """Nobody is kept alive by being watched."""
+    stream = ie.Mock(token_delay=3600).stream("x")
+    source = stream._reading
+    with pytest.warns(ResourceWarning):
+        del stream
+        gc.collect()
+    assert source.released_at is not None
+    assert not watcher._visits
+
+
+def test_a_worker_that_cannot_be_started(monkeypatch):
+    """It is tried again after each nap; the consumer reads for itself meanwhile."""
+    is_refused, start = threading.Event(), threading.Thread.start
+
+    def refuse(thread):
+        if thread.name.startswith("inferd-engine-worker"):
+            is_refused.set()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    stream = ie.Mock(["a"] * 3, token_delay=0.001).stream("x")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert is_refused.wait(SOON)
+        assert next(stream).delta == "a"
+    assert until(lambda: stream._worker is not None)
+    assert len(list(stream)) == 3
+
+
+def test_a_merged_stream_is_not_watched():
+    """Whoever merges reads by himself; a stream that he lets go of is watched again."""
+    backend = ie.Mock(["a"] * 3, token_delay=0.001)
+    with ie.merge([backend.stream("x")]) as merge:
+        assert not watcher._visits
+        assert [event.type for _, event in merge] == ["text"] * 3 + ["done"]
+    stream = backend.stream("x")
+    with pytest.raises(TypeError):
+        ie.merge([stream, "no stream"])
+    assert until(lambda: stream._worker is not None)
+    assert len(list(stream)) == 4
+
+
+def _in_the_child(pipe):
+    stream = ie.Mock(["a"] * 3).stream("x")
+    is_read = until(lambda: stream._worker is not None)
+    pipe.send((is_read, len(list(stream)), os.getpid()))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it has threads, yes
+def test_a_forked_child_has_its_own():
+    """The parent's watcher is not there; the child's streams are watched all the same."""
+    with ie.Mock(token_delay=3600).stream("x"):
+        assert ours("watcher")
+        ours_end, theirs = multiprocessing.Pipe()
+        child = multiprocessing.get_context("fork").Process(target=_in_the_child, args=(theirs,))
+        child.start()
+        assert ours_end.poll(SOON)
+        is_read, count, pid = ours_end.recv()
+        child.join(SOON)
+    assert is_read
+    assert count == 4
+    assert pid == child.pid
