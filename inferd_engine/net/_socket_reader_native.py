@@ -55,6 +55,7 @@ class NativeReader:
                 return None
             raise OSError(-count, os.strerror(-count))
         if decoder is not None and chunks.status != _MORE:
+            sieve = None  # what is sifted goes on
             decoder.look()
             if count == 0 and decoder.error is not None:
                 raise decoder.error

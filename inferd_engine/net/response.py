@@ -146,8 +146,8 @@ class _GuardedFile(io.RawIOBase):
             left = exchange.deadlines.left()
             is_late = left is not None and left <= 0
             seconds = SLICE if left is None or left > SLICE else left
-            if give_up is not None:
-                seconds = min(seconds, give_up - time.monotonic())
+            if give_up is not None:  # -inf is now
+                seconds = min(seconds, give_up - time.monotonic()) if give_up > 0 else 0.0
             data = self._reader.read(size, seconds, sieve)
             if is_late:
                 self._take_from_grace(data, -(left or 0.0))

@@ -51,7 +51,10 @@ class Sieve(Protocol):
 
 
 class Sifted(enum.Enum):
-    """What is given in the place of bytes when a sieve has found something in them."""
+    """What is given in the place of bytes when a sieve has found something in them.
+
+    Of a body that goes on, as far as is known: its last bytes are given as they are.
+    """
 
     SIFTED = enum.auto()
 

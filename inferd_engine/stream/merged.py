@@ -26,7 +26,7 @@ from __future__ import annotations
 import math
 import operator
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from inferd_engine.errors import GenerateError
 from inferd_engine.frames import drop_frames
@@ -73,8 +73,8 @@ class _Kept:
 
     __slots__ = ("events",)
 
-    def __init__(self, events: Iterator[Event]) -> None:
-        self.events = events
+    def __init__(self) -> None:
+        self.events: Iterator[Event | GenerateError] = iter(())
 
     def __iter__(self) -> Self:
         return self
@@ -102,6 +102,7 @@ class Merged:
         "_has_bell",
         "_hold",
         "_is_led",
+        "_kept",
         "_reading",
         "endings",
         "fileno",
@@ -124,6 +125,7 @@ class Merged:
         self._has_bell = False
         self._is_led = False
         self._ahead: EventBuffer | None = None  # in which a dismissed worker may have left some
+        self._kept: Any = _Kept()  # in the place of the consumer's events
         self.given: Iterator[Event | GenerateError] = iter(())
         """What was taken in and is to be given, an error too."""
         self.is_ready = False
@@ -177,10 +179,9 @@ class Merged:
             reading.check_struck()
             raise
         if events:
-            given = iter(events)
-            kept, taken = _Kept(given), consumer.taken + len(events)
-            self.given, consumer.events, consumer.taken = given, kept, taken
-            reading.is_torn = False
+            given, taken = iter(events), consumer.taken + len(events)
+            self.given = self._kept.events = given
+            consumer.taken, reading.is_torn = taken, False
         if reading.outcome is not None:
             consumer.final = reading.outcome
             self.is_ready = False
@@ -225,10 +226,10 @@ class Merged:
 
     def _keep(self) -> None:
         """Let nobody else have what was taken in."""
-        events = self._consumer.events
-        if isinstance(events, _Kept):
-            events = events.events
-        self._consumer.events, self.given = _Kept(events), events
+        events, kept = self._consumer.events, self._kept
+        if events is not kept:
+            self._kept.events = self.given = events
+            self._consumer.events = kept
 
     def _fileno(self) -> int | None:
         """Return what to wait for; None if a worker has to read."""
@@ -297,6 +298,7 @@ class Merged:
         if isinstance(ending, GenerateError) and not stream._is_told:  # noqa: SLF001
             drop_frames(ending.with_traceback(None))
             self.given, stream._is_told = iter((ending,)), True  # noqa: SLF001
+            self._consumer.events = iter(())
         elif ending is CLOSED:
             self.given = self._consumer.events = iter(())
         else:

@@ -61,6 +61,9 @@ class Source(abc.ABC):
     minds_itself: ClassVar[bool] = False
     """Whether ``read()`` itself sees to the clock of the upstream's silence, so that ``away()`` is
     called before the first one alone, or where one was struck, and ``back()`` never."""
+    is_calm: bool = False
+    """Whether the last ``read()`` has taken all there was, and none of the clocks will come earlier
+    than it would have: then ``due()`` need not be asked."""
     is_checked: ClassVar[bool] = False
     """Whether tests have seen to it that it gives events alone, in lists that it does not keep."""
 

@@ -141,7 +141,7 @@ class AnswerSource(Source):
         if self._early or self._rest is not None:
             return self._read_aside()
         answer, deadlines = self._answer, self._deadlines
-        sieve = answer.sieve
+        sieve, self.is_calm = answer.sieve, False
         try:
             block = self._body.read(give_up, sieve)
         except DeadlineError as error:
@@ -157,7 +157,7 @@ class AnswerSource(Source):
             self._size = sieve.received  # type: ignore[union-attr]  # it has sifted
             events = answer.feed_sifted(sieve)  # type: ignore[arg-type]
             if answer.state == "begun":
-                deadlines.is_heard = True
+                deadlines.is_heard = self.is_calm = True
                 return events
         else:
             self._size = len(block)

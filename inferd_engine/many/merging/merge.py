@@ -48,6 +48,7 @@ from inferd_engine.errors import GenerateError, InternalError
 from inferd_engine.events import Done, RawChunk, TextDelta, ThinkingDelta, Token, ToolUse
 from inferd_engine.frames import drop_frames, without_frames
 from inferd_engine.many.merging.waiter import waiter
+from inferd_engine.stream import here
 from inferd_engine.stream.merged import Merged
 from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.stream.turn import Turn
@@ -227,10 +228,11 @@ class Merge:
 
     def _advance(self, give_up: float | None) -> bool:
         """Find the next stream that has something to give; False if time is up or none is left."""
-        if self._pid != os.getpid():
+        if self._pid != here.pid:
             self._check_process()
-        me = threading.current_thread()
-        if not self._entry.take(me) or self._is_inside:
+        me, entry = threading.current_thread(), self._entry
+        has_entry = entry.__dict__.setdefault("holder", me) is me or entry.take(me)
+        if not has_entry or self._is_inside:
             if self._is_closed:
                 return False
             raise RuntimeError("the merge is being read by somebody else: one consumer at a time")
@@ -247,7 +249,8 @@ class Merge:
             raise
         finally:
             self._is_inside = False
-            self._entry.give(me)
+            if entry.holder is me:
+                del entry.holder
             if self._is_closed:
                 self._settle()
 
@@ -260,19 +263,17 @@ class Merge:
 
     def _find(self, give_up: float | None) -> bool:
         now, waiting = self._now, self._round
-        if now is not None and not now.is_ready:
-            if now.has_some and not now.is_closed:
-                self._given = now.given
-                return True
-            if now.is_over and now.key in self._members and self._end(now):
-                self._given = now.given
-                return True
+        if now is not None and not now.is_ready and self._go_on(now):
+            return True
         has_waited = False
         while not self._is_closed:
             while waiting:
                 member = waiting.popleft()
                 if member.is_ready and not member.endings:
-                    has_some = self._read(member)
+                    has_some = member.read()
+                    is_known = member.watched == member.fileno and member.planned != math.inf
+                    if not (is_known and member.source.is_calm):
+                        has_some = self._look_after(member) or has_some
                 else:
                     has_some = member.key in self._members and self._look(member)
                 if has_some:
@@ -287,9 +288,16 @@ class Merge:
             has_waited = True
         return False
 
-    def _read(self, member: Merged) -> bool:
-        """Read a stream that needs nothing else; say whether there is something to give."""
-        has_some = member.read()
+    def _go_on(self, now: Merged) -> bool:
+        """Give more of the stream whose turn it was; say whether there is anything."""
+        has_some = now.has_some and not now.is_closed
+        has_some = has_some or (now.is_over and now.key in self._members and self._end(now))
+        if has_some:
+            self._given = now.given
+        return has_some
+
+    def _look_after(self, member: Merged) -> bool:
+        """See to a stream that was read; say whether it is over and there is something to give."""
         if member.is_ready:
             due = member.source.due()
             if due > 0 and member.watched != member.fileno:
@@ -301,7 +309,7 @@ class Merge:
         else:
             self._watch(member, -1)
             self._again.append(member)
-        return has_some
+        return False
 
     def _look(self, member: Merged) -> bool:
         """Take in what a stream has, whatever it needs; say whether there is something to give."""

@@ -34,18 +34,18 @@ def test_the_end_is_there_before_the_turn_is_free(ask, monkeypatch):
 def test_a_turn_that_nobody_gives_up(ask):
     """A closed stream's worker goes, though a reader died without giving up its turn."""
     stream = ask(Reply([chunk("a"), Stall()])).stream("x")
-    worker = hire(stream)
 
     def read_and_die():
         next(stream)
         assert stream._reading.turn.take(threading.current_thread())
+        hire(stream)
 
     reader = threading.Thread(target=read_and_die)
     reader.start()
     reader.join(SOON)
     stream.close()
     stream.wait_released(SOON)
-    assert not worker.is_alive()
+    assert not stream._worker.is_alive()
     assert stream._reading.released_at is not None
 
 
