@@ -1,16 +1,19 @@
 """What the threads of one stream share: the source, whose turn it is to read, how it all ended.
 
 Waking a thread costs more than all parsing.  So a consumer that waits reads for itself, in its own
-thread (``consumer.py``), and the worker (``worker.py``) takes over when nobody has read for a
-while: then it reads ahead, as far as the buffer allows, until the consumer is back and waits.
+thread (``consumer.py``), and a worker (``worker.py``) takes over when nobody has read for a
+while (``watcher.py``): then it reads ahead, as far as the buffer allows, until the consumer is back
+and waits.
 
 The race between the two, as a story:
 
 1. Whoever reads the source, or closes it, has the *turn* (``turn.py``); whoever has not can only
-   cancel it.  The worker sleeps, and the consumer takes the turn for every read of its own.
-2. The consumer stays away.  After its pause the worker finds that nobody has read (``visits``),
-   takes the turn and reads ahead.  It puts events into the buffer only with the turn, and the
-   consumer reads for itself only while the buffer is empty: so events stay in order.
+   cancel it.  There is no worker, or it sleeps; the consumer takes the turn for every read of its
+   own.
+2. The consumer stays away.  The watcher finds that nobody has read for a while (``visits``), and
+   starts the worker; one that is there finds it out after its pause.  It takes the turn and reads
+   ahead.  It puts events into the buffer only with the turn, and the consumer reads for itself only
+   while the buffer is empty: so events stay in order.
 3. The consumer is back and finds the turn taken.  It says so (``is_awaited``), looks at the turn
    once more, and waits for the buffer.  The worker gives the turn up when it has handed over what
    it read, and looks at ``is_awaited`` after that.  So one of the two always sees the other.

@@ -7,10 +7,12 @@ Who does what::
             ─read()─►  worker  ─hand_over()─►  EventBuffer  ─get()─►  consumer, when it is back
                        (daemon)                (bounded)
 
+The worker is started when it is needed, which one thread sees for all streams (``watcher.py``).
 Whose turn it is to read is told in ``reading.py``, who may end a stream in ``lifetime.py``.
 Neither the worker nor what it shares with the stream refers to the stream, so that dropping it can
 be seen.  With ``buffer=0`` there is no worker, and none for an answer that is collected at once
-(``collecting()``): its consumer never goes away.  A source that nothing can wake has one always.
+(``collecting()``): its consumer never goes away.  A source that nothing can wake, or that cannot be
+read for a limited time, has one from the start.
 
 Rejected: a generator (one that was never started never runs its ``finally``, and one that a signal
 handler raised through is over, so that a cut answer looks whole).
