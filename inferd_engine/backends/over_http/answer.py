@@ -8,7 +8,7 @@ any ``Answer`` will do.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -51,18 +51,12 @@ class Answer(Protocol):
     ending: Done | GenerateError | None
     """How it ended, once ``rest()`` was taken to its end."""
 
-    sieve: NativeAlikeEvents | None
-    """What may take apart what comes next, where that is received."""
-
     @property
     def model(self) -> str:
         """The model that answers, in the upstream's word; empty if it does not say."""
 
     def feed(self, data: bytes, /) -> list[TokenEventV2]:
         """Take the next bytes of the body; give the events that they finish."""
-
-    def feed_sifted(self, sieve: NativeAlikeEvents, /) -> list[TokenEventV2]:
-        """Take what the sieve has received, and found something in; give the events."""
 
     def end(self) -> list[TokenEventV2]:
         """Take the end of the body; give the events of what had no end of its own."""
@@ -72,6 +66,16 @@ class Answer(Protocol):
 
     def fail(self, error: GenerateError, /) -> None:
         """End the answer with an error; what was given before stays given."""
+
+
+class SiftedAnswer(Answer, Protocol):
+    """One whose events may be taken apart in the call that receives them; not all can be."""
+
+    sieve: NativeAlikeEvents | None
+    """What may do so with what comes next; None if nothing may."""
+
+    def feed_sifted(self, sieve: NativeAlikeEvents, /) -> list[TokenEventV2]:
+        """Take what the sieve has received, and found something in; give the events."""
 
 
 class AnswerSource(Source):
@@ -89,6 +93,7 @@ class AnswerSource(Source):
     def __init__(self, body: Body, answer: Answer, exchange: Exchange) -> None:
         self._body = body
         self._answer = answer
+        self._sifted: Any = answer if hasattr(answer, "sieve") else None  # a ``SiftedAnswer``
         self._exchange = exchange
         self._deadlines = exchange.deadlines
         self._early: list[tuple[Sequence[Event], int]] = []  # read before there was a stream
@@ -140,8 +145,8 @@ class AnswerSource(Source):
         """
         if self._early or self._rest is not None:
             return self._read_aside()
-        answer, deadlines = self._answer, self._deadlines
-        sieve, self.is_calm = answer.sieve, False
+        answer, deadlines, sifted = self._answer, self._deadlines, self._sifted
+        sieve, self.is_calm = sifted and sifted.sieve, False
         try:
             block = self._body.read(give_up, sieve)
         except DeadlineError as error:
@@ -153,9 +158,9 @@ class AnswerSource(Source):
         if block is None:
             return []
         before = answer.payloads
+        events: Sequence[Event]
         if block is SIFTED:
-            self._size = sieve.received  # type: ignore[union-attr]  # it has sifted
-            events = answer.feed_sifted(sieve)  # type: ignore[arg-type]
+            self._size, events = sieve.received, sifted.feed_sifted(sieve)
             if answer.state == "begun":
                 deadlines.is_heard = self.is_calm = True
                 return events
@@ -235,7 +240,7 @@ class AnswerSource(Source):
         # What was kept of the answer goes now, and not with a garbage collection, which counts
         # objects and not bytes.
         self.skipped, self.model = self._answer.skipped, self._answer.model
-        del self._answer
+        del self._answer, self._sifted
         self._rest = None
         try:
             if self._is_whole:
