@@ -141,7 +141,7 @@ def test_two_hundred_and_fifty_six_streams():
     ):
         streams = [backend.stream("x") for _ in range(count)]
         assert all(next(stream).delta == "a " for stream in streams)
-        assert threading.active_count() >= 2 * count
+        assert threading.active_count() > count  # the upstream's, one for each
         gate.open()
         assert all("".join(stream.text()) == "b" for stream in streams)
 
