@@ -5,8 +5,8 @@ less time than the next one takes to come, and they read for themselves.
 
 Strategy: naps.  After each of them the watcher looks at every stream that has no worker yet: has
 its consumer read since, or is it reading now?  One that has not, for a whole nap, gets its worker,
-and is watched no more.  The first nap after a stream was opened is short, each one after it twice
-as long, up to half a second: a consumer that came will come again.
+and is watched no more.  The first naps after a stream was opened are short, each one after them
+twice as long, up to half a second: a consumer that came will come again.
 
 Rules:
 
@@ -56,13 +56,14 @@ class Watcher:
         self._has_newcomer = True
         if not self._threads:
             self._start()
-        elif self._nap > _SHORTEST:
+        elif self._nap > _LINGER:
             self._bell.ring()
 
     def discard(self, consumer: Consumer) -> None:
         """Watch a consumer no more; from any thread, a signal handler or a finalizer."""
-        if self._visits.pop(consumer, None) is not None and not self._visits:
-            self._bell.ring()
+        was_watched = self._visits.pop(consumer, None) is not None
+        if was_watched and not self._visits and self._nap > _LINGER:
+            self._bell.ring()  # it leaves the sooner
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._watch, name="inferd-engine-watcher", daemon=True)
@@ -102,6 +103,7 @@ class Watcher:
             self._visits.pop(consumer, None)
         elif reading.visits != visits or (holder is not None and holder.is_alive()):
             self._visits[consumer] = reading.visits
+            self._has_newcomer = self._has_newcomer or visits == _NEVER  # once more, soon
         elif consumer.buffer is not None:
             try:
                 start_worker(reading, consumer.buffer, consumer)
