@@ -245,8 +245,8 @@ def test_testing_needs_the_standard_library_alone():
             assert root in sys.stdlib_module_names | own
 
 
-def test_only_one_file_shuts_connections_down():
-    """shutdown() is called on the kill handle alone: on a TLS socket it drops the TLS layer."""
+def test_few_files_shut_connections_down():
+    """shutdown() is called on the kill handle, and below TLS: on top of it, it drops that layer."""
     calls = [
         relative(path)
         for path in MODULES
@@ -255,7 +255,8 @@ def test_only_one_file_shuts_connections_down():
         and isinstance(node.func, ast.Attribute)
         and node.func.attr == "shutdown"
     ]
-    assert set(calls) - {"testing/upstream.py", "testing/recorder.py"} == {"net/exchange.py"}
+    below = {"net/exchange.py", "net/tls_records.py"}
+    assert set(calls) - {"testing/upstream.py", "testing/recorder.py"} == below
 
 
 def test_clocks_are_monotonic():

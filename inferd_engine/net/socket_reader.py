@@ -5,9 +5,9 @@ back takes milliseconds, and among many streams it costs more than all parsing.
 
 Strategy: with the C part a read is one call, which waits, receives and takes HTTP's chunks apart
 without the lock (``csrc/socket_read.h`` is its manual).  In Python the socket's own timeout ends
-it, which costs a hand-over more, over TLS two, and works everywhere: over TLS, on a socket whose
-``recv`` somebody has replaced (gevent, eventlet, whoever records traffic), on Windows, without the
-C part.
+it, which costs a hand-over more, over TLS two, and works everywhere: over TLS (``tls_records.py``),
+on a socket whose ``recv`` somebody has replaced (gevent, eventlet, whoever records traffic), on
+Windows, without the C part.
 
 Rejected: the kernel's timeout (SO_RCVTIMEO) below ``socket.recv``, which begins anew with every
 signal, so that a profiler's signals let no deadline pass.
@@ -24,12 +24,13 @@ from inferd_engine._native import IMPLEMENTATION
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from inferd_engine.wire.http.chunks import ChunkedDecoder
 
 BLOCK = 65536  # bytes of a read at the most: many small HTTP chunks in one system call
 _SHORTEST = 0.001  # seconds: 0 would mean something else to sockets that others have made
-_NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Sieve(Protocol):
@@ -95,7 +96,16 @@ def socket_reader(sock: socket.socket, chunks: ChunkedDecoder | None) -> SocketR
 
         if WORKS:
             return NativeReader(sock, chunks)  # type: ignore[arg-type]  # both are native
-    return PythonReader(sock, chunks)
+    reader = PythonReader(sock, chunks)
+    if _is_plain_tls(sock):
+        from inferd_engine.net.tls_records import TLSRecords  # noqa: PLC0415
+
+        reader.recv = TLSRecords(sock).recv
+    if IMPLEMENTATION == "native":
+        from inferd_engine.net._sift_native import sift  # noqa: PLC0415
+
+        reader.sift = sift  # type: ignore[assignment]  # the decoder is native
+    return reader
 
 
 def can_be_waited_for(sock: socket.socket) -> bool:
@@ -103,9 +113,13 @@ def can_be_waited_for(sock: socket.socket) -> bool:
 
     Not where somebody has replaced its ``recv`` and may hold back what has come.
     """
-    recv = getattr(type(sock), "recv", None)
-    is_tls = isinstance(sock, ssl.SSLSocket) and recv is ssl.SSLSocket.recv
-    return recv is _socket.socket.recv or (is_tls and ssl.SSLSocket.__module__ == "ssl")
+    return getattr(type(sock), "recv", None) is _socket.socket.recv or _is_plain_tls(sock)
+
+
+def _is_plain_tls(sock: socket.socket) -> bool:
+    """Whether it is the interpreter's own TLS socket, which reads as that does."""
+    is_own = isinstance(sock, ssl.SSLSocket) and type(sock).recv is ssl.SSLSocket.recv
+    return is_own and ssl.SSLSocket.__module__ == "ssl"
 
 
 class PythonReader:
@@ -116,9 +130,13 @@ class PythonReader:
         self._chunks = chunks
         self._timeout: float | None = None
         self._is_plain = can_be_waited_for(sock)  # so that it may be asked without waiting
+        self.recv: Callable[[int], bytes] = sock.recv
+        """Receives, as the socket does."""
+        self.sift: Callable[[bytes, ChunkedDecoder | None, Sieve], Block] | None = None
+        """Takes what was received apart by a sieve, where there is one."""
         self.taken = 0
 
-    def read(self, size: int, seconds: float, sieve: Sieve | None = None) -> bytes | None:  # noqa: ARG002 - for the C part
+    def read(self, size: int, seconds: float, sieve: Sieve | None = None) -> Block | None:
         """Return what comes next; None if it is nothing yet, empty at the end."""
         chunks = self._chunks
         if chunks is not None and chunks.error is not None:
@@ -129,17 +147,21 @@ class PythonReader:
             self._sock.settimeout(seconds)
         self.taken = 0
         try:
-            data = self._sock.recv(size) or b""  # urllib3's TLS inside of TLS ends with 0
+            data = self.recv(size) or b""  # urllib3's TLS inside of TLS ends with 0
         except TimeoutError as error:
             if error.errno is not None:  # the kernel's: the peer is gone
                 raise
             return None
-        except _NOTHING_YET:
+        except NOTHING_YET:
             return None
         self.taken = len(data)
-        if chunks is None or not data:
-            return data
-        body = chunks.feed(data)
-        if not body and chunks.error is not None:
+        body: Block = data
+        if sieve is not None and self.sift is not None and 2 * len(sieve.held) <= size:
+            body = self.sift(data, chunks, sieve)
+        elif chunks is not None:
+            body = chunks.feed(data)
+        if body or chunks is None:
+            return body
+        if chunks.error is not None:
             raise chunks.error
-        return body if body or chunks.is_done else None
+        return body if chunks.is_done or not data else None

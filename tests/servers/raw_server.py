@@ -25,7 +25,7 @@ class RawServer:
     Args:
         answer: Gives what to send for a request, piece by piece, from what was asked (the text of
             the last message) and how many requests came before it on its connection.  A piece is
-            bytes, seconds to wait, or ``Close``.
+            bytes, seconds to wait, ``Close``, or a function that is given the connection.
         context: For TLS.
     """
 
@@ -95,6 +95,8 @@ class RawServer:
                         elif isinstance(piece, Close):
                             self._over.wait(piece.seconds)
                             return
+                        elif callable(piece):
+                            piece(connection)
                         else:
                             self._over.wait(piece)
                     number += 1

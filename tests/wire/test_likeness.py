@@ -115,14 +115,25 @@ BODIES = [
 ]
 
 
+def sifting(sock, chunks):
+    """Read as TLS is read: what is received in Python is taken apart by the C part."""
+    from inferd_engine.net._sift_native import sift
+
+    reader = PythonReader(sock, chunks)
+    reader.sift = sift
+    return reader
+
+
+READERS = {"pure": [PythonReader], "native": [socket_reader, sifting]}
+
+
 @contextlib.contextmanager
-def receiving(implementation):
+def receiving(reader):
     """Give the way for bytes to come to an answer: off a socket, if it may take them apart there.
 
     So what its sieve takes is tried wherever there is one, and nothing else is.
     """
     upstream, ours = socket.socketpair()
-    reader = PythonReader if implementation == "pure" else socket_reader
 
     def receive(answer, data):
         if answer.sieve is None or not 0 < len(data) < 60_000:
@@ -139,9 +150,16 @@ def receiving(implementation):
 
 
 def read(kind, reads, implementation, **options):
-    """Give all that an answer says of a body that comes in these reads."""
+    """Give all that an answer says of a body that comes in these reads, by whichever reader."""
+    readers = READERS[implementation][: 1 if options.get("include_raw") else None]  # with no sieve
+    one, *others = [read_by(reader, kind, reads, implementation, **options) for reader in readers]
+    assert all(other == one for other in others)
+    return one
+
+
+def read_by(reader, kind, reads, implementation, **options):
     answer = ANSWERS[kind](implementation=implementation, **options)
-    with receiving(implementation) as receive:
+    with receiving(reader) as receive:
         events = [event for data in reads for event in receive(answer, data)]
     events += answer.end()
     events += [event for event, _ in answer.rest()]
@@ -360,11 +378,12 @@ def test_events_that_are_alike_in_turn(implementation):
 def test_the_largest_event(implementation):
     """An event that is too large is an error, also if it is like one before."""
     small, large = CHAT.replace(TEXT, b"a"), CHAT.replace(TEXT, b"a" * 300)
-    answer = Answer(implementation=implementation, max_event_bytes=200)
-    with receiving(implementation) as receive:
-        assert len(receive(answer, small * 2)) == 2
-        assert len(receive(answer, small + large)) == 1
-    assert answer.error.code == "event_too_large"
+    for reader in READERS[implementation]:
+        answer = Answer(implementation=implementation, max_event_bytes=200)
+        with receiving(reader) as receive:
+            assert len(receive(answer, small * 2)) == 2
+            assert len(receive(answer, small + large)) == 1
+        assert answer.error.code == "event_too_large"
 
 
 def test_the_largest_message(implementation):
