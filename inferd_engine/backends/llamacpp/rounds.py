@@ -126,7 +126,8 @@ class Rounds(Owner):
         params.n_threads = params.n_threads_batch = config.n_threads or os.cpu_count() or 1
         params.type_k = params.type_v = CACHE_TYPES[config.cache_type]
         forget_complaints()
-        self.own(llama.llama_init_from_model(model.handle, params), llama.llama_free)
+        made = llama.llama_init_from_model(model.handle, params)
+        self.own(made, llama.llama_free, of=model)
         if not self.handle:
             raise NotReadyError(
                 f"there is not the memory for a context of n_ctx={n_ctx} tokens{complaints()}",
