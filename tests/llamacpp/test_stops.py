@@ -12,12 +12,14 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import weakref
 
 import pytest
 from llamacpp.conftest import forget, is_idle, until
 
 import inferd_engine as ie
+from inferd_engine.backends.llamacpp import source
 
 LONG = "я" * 7000  # characters, a token each: the slow model reads some hundreds a second
 RETURNS = 0.25  # seconds; some milliseconds where nothing else runs
@@ -345,6 +347,21 @@ def test_two_contexts_answer_at_a_time(tiny):
         assert not any(stream.ended for stream in streams)
         rest = ["".join(stream.text()) for stream in streams]
         assert [first + text for first, text in zip(pieces, rest, strict=True)] == alone
+
+
+def test_an_answer_whose_time_nobody_can_keep_is_none(backend, monkeypatch):
+    """Where no thread can be started for the clocks, the call says so, and gives back its place."""
+
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(source, "_thread", types.SimpleNamespace(start_new_thread=refuse))
+    with pytest.raises(ie.InternalError, match="deadlines: can't start") as caught:
+        backend.complete("Hi", max_tokens=300)
+    assert caught.value.retryable
+    assert until(lambda: is_idle(backend))
+    timeless = backend.with_options(timeout=None)
+    assert timeless.complete("Hi", max_tokens=2).usage.output_tokens == 2
 
 
 def test_a_call_that_was_interrupted_leaves_no_place(tiny):

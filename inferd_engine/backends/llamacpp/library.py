@@ -59,6 +59,18 @@ def library() -> Any:  # a module without types
     return llama
 
 
+@functools.cache
+def brief(name: str) -> Any:  # a function of ctypes
+    """Return a C function that is called with the interpreter's lock kept: it takes microseconds.
+
+    To let go of the lock where a thread waits for it is a call of the kernel, and to have it back
+    from one that computes takes up to five milliseconds.
+    """
+    function = getattr(library(), name)
+    keeping = ctypes.PYFUNCTYPE(function.restype, *function.argtypes)
+    return keeping(ctypes.cast(function, ctypes.c_void_p).value or 0)
+
+
 def redirect_log(llama: Any) -> None:
     """Have llama.cpp write to our logger, whoever had it write elsewhere before."""
     log = llama.llama_log_callback(_logger())
@@ -77,6 +89,8 @@ def _logger() -> Callable[[int, bytes, Any], None]:
     def log(kind: int, text: bytes, _: Any) -> None:
         nonlocal level
         level = level if kind == _CONTINUED else _LEVELS.get(kind, logging.DEBUG)
+        if level == logging.DEBUG and not logger.isEnabledFor(level):
+            return  # most of them: there is one before each round
         line = text.decode("utf-8", "replace").strip()
         if not line.strip("."):
             return  # the dots of a progress bar

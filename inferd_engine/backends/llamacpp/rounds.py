@@ -37,6 +37,7 @@ from inferd_engine.backends.llamacpp.library import (
     Batch,
     Owner,
     abort_callback,
+    brief,
     complaints,
     computing,
     forget_complaints,
@@ -234,7 +235,7 @@ class Rounds(Owner):
         self._flag = flag = AbortFlag()
         self._round = flag, steps
         self.look()  # at those who were stopped before
-        self._llama.llama_set_abort_callback(self.handle, abort_callback(), flag.address)
+        brief("llama_set_abort_callback")(self.handle, abort_callback(), flag.address)
         with_text = []
         for step in steps:
             entry = step.tokens[len(step.context.known)]
@@ -304,7 +305,7 @@ class Rounds(Owner):
         """Take out of the cache what is not known, or all where llama.cpp cannot take a part."""
         if context.is_cut:
             return
-        remove = self._llama.llama_memory_seq_rm
+        remove = brief("llama_memory_seq_rm")
         context.position = _positions(context.known)
         if not remove(self._memory, context.number, context.position, -1):
             remove(self._memory, context.number, -1, -1)
