@@ -186,7 +186,7 @@ def test_integers_between_bounds_are_all_there_and_no_others():
 
 def test_a_tool_is_made_a_grammar_in_time_to_answer():
     """What was made of a pattern once is not made again."""
-    from inferd_engine.backends.llamacpp.json_schema.languages import automaton
+    from inferd_engine.backends.llamacpp.json_schema.automata import automaton
 
     schema = {"type": "string", "format": "uri"}
     grammar_of(schema)

@@ -12,12 +12,14 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import weakref
 
 import pytest
 from llamacpp.conftest import forget, is_idle, until
 
 import inferd_engine as ie
+from inferd_engine.backends.llamacpp import source
 
 LONG = "я" * 7000  # characters, a token each: the slow model reads some hundreds a second
 RETURNS = 0.25  # seconds; some milliseconds where nothing else runs
@@ -320,8 +322,31 @@ def test_random_stops_beside_an_answer_that_goes_on(tiny):
         assert until(lambda: is_idle(backend))
 
 
-def test_a_stop_beside_another_ends_with_their_round(slow):
-    """The call returns at once; what they compute together is computed to its end."""
+def test_a_prompt_that_is_stopped_beside_an_answer(slow):
+    """It ends at once, in the middle of their round; the answer goes on, and says what is right."""
+    with ie.LlamaCpp(model_path=slow, n_parallel=2, **SETTINGS) as backend:
+        backend.load()
+        expected = backend.complete("Hi", max_tokens=200, temperature=0).text
+        forget(backend)
+        staying = backend.stream("Hi", max_tokens=200, temperature=0)
+        first = next(staying).delta
+        leaving = in_prefill(backend)
+        rounds = leaving._reading.source._context.rounds
+        assert until(lambda: sizes_of(rounds)[1:] > [len(LONG) // 2])
+        assert timed(leaving.close) < RETURNS
+        assert timed(lambda: until(lambda: backend._engine.loaded.slots._free)) < ENDS
+        assert first + "".join(staying.text()) == expected
+        assert until(lambda: is_idle(backend))
+
+
+def sizes_of(rounds):
+    """Return how much of each is computed now, if anything is."""
+    current = rounds._round
+    return sorted(share.size for share in current[1]) if current else []
+
+
+def test_a_stop_beside_a_longer_prompt_ends_with_their_round(slow):
+    """The call returns at once; what is little beside the other's is computed to the end."""
     settings = {**SETTINGS, "n_batch": 256}
     with ie.LlamaCpp(model_path=slow, n_parallel=2, **settings) as backend:
         backend.load()
@@ -345,6 +370,21 @@ def test_two_contexts_answer_at_a_time(tiny):
         assert not any(stream.ended for stream in streams)
         rest = ["".join(stream.text()) for stream in streams]
         assert [first + text for first, text in zip(pieces, rest, strict=True)] == alone
+
+
+def test_an_answer_whose_time_nobody_can_keep_is_none(backend, monkeypatch):
+    """Where no thread can be started for the clocks, the call says so, and gives back its place."""
+
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(source, "_thread", types.SimpleNamespace(start_new_thread=refuse))
+    with pytest.raises(ie.InternalError, match="deadlines: can't start") as caught:
+        backend.complete("Hi", max_tokens=300)
+    assert caught.value.retryable
+    assert until(lambda: is_idle(backend))
+    timeless = backend.with_options(timeout=None)
+    assert timeless.complete("Hi", max_tokens=2).usage.output_tokens == 2
 
 
 def test_a_call_that_was_interrupted_leaves_no_place(tiny):

@@ -331,7 +331,13 @@ class LlamaCpp(Backend):
             },
             model=self._model_name,
         )
-        return self.open_stream(source, cancel=cancel, request_id=request_id)
+        stream = self.open_stream(source, cancel=cancel, request_id=request_id)
+        try:
+            source.keep_time()
+        except BaseException:
+            stream.close()
+            raise
+        return stream
 
 
 def _or(value: Any, default: Any) -> Any:  # the type of either

@@ -41,7 +41,7 @@ class Context:
         self.position = 0
         """Of what is read next: an image has more places than positions."""
         self.kept = 0
-        """How many tokens of the prompt were known when it was first computed."""
+        """How many tokens of the prompt did not have to be read."""
         self.is_cut = False
         """Whether the cache holds what is known, and no more."""
 
@@ -59,6 +59,7 @@ class Context:
     def begin(self, tokens: Sequence[Entry]) -> None:
         """Keep of what is known what a prompt begins with."""
         del self.known[self.shared_with(tokens) :]
+        self.kept = len(self.known)
         self.is_cut = False
 
     def compute(

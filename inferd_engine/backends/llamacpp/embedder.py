@@ -58,7 +58,8 @@ class Embedder(Owner):
         params.n_threads = params.n_threads_batch = config.n_threads or os.cpu_count() or 1
         params.pooling_type = POOLING[config.embed_pooling]
         forget_complaints()
-        self.own(llama.llama_init_from_model(model.handle, params), llama.llama_free)
+        made = llama.llama_init_from_model(model.handle, params)
+        self.own(made, llama.llama_free, of=model)
         if not self.handle:
             raise NotReadyError(
                 f"there is not the memory for embed_n_ctx={size} tokens{complaints()}",

@@ -59,6 +59,18 @@ def library() -> Any:  # a module without types
     return llama
 
 
+@functools.cache
+def brief(name: str) -> Any:  # a function of ctypes
+    """Return a C function that is called with the interpreter's lock kept: it takes microseconds.
+
+    To let go of the lock where a thread waits for it is a call of the kernel, and to have it back
+    from one that computes takes up to five milliseconds.
+    """
+    function = getattr(library(), name)
+    keeping = ctypes.PYFUNCTYPE(function.restype, *function.argtypes)
+    return keeping(ctypes.cast(function, ctypes.c_void_p).value or 0)
+
+
 def redirect_log(llama: Any) -> None:
     """Have llama.cpp write to our logger, whoever had it write elsewhere before."""
     log = llama.llama_log_callback(_logger())
@@ -77,6 +89,8 @@ def _logger() -> Callable[[int, bytes, Any], None]:
     def log(kind: int, text: bytes, _: Any) -> None:
         nonlocal level
         level = level if kind == _CONTINUED else _LEVELS.get(kind, logging.DEBUG)
+        if level == logging.DEBUG and not logger.isEnabledFor(level):
+            return  # most of them: there is one before each round
         line = text.decode("utf-8", "replace").strip()
         if not line.strip("."):
             return  # the dots of a progress bar
@@ -111,17 +125,40 @@ def complaints() -> str:
 
 
 class Owner:
-    """What has something of llama.cpp's, and frees it at its end, in the process that made it."""
+    """What has something of llama.cpp's, and frees it in the end, in the process that made it.
+
+    What it was made of is freed after it: llama.cpp looks at the model while it frees a context,
+    and the finalizers of what is collected together run in any order.
+    """
 
     handle: Any = None
 
-    def own(self, handle: Any, free: Callable[[Any], object]) -> None:
-        """Have this from now on; nothing is had of what could not be made."""
+    def own(self, handle: Any, free: Callable[[Any], object], *, of: Owner | None = None) -> None:
+        """Have this from now on; nothing is had of what could not be made.
+
+        Args:
+            handle: llama.cpp's.
+            free: Frees it.
+            of: What it was made of.
+        """
         self.handle, self._free, self._pid, self._getpid = handle, free, os.getpid(), os.getpid
+        self._made_of = of if handle else None
+        self._users: list[None] = []  # one for each that was made of it, and is not freed yet
+        if self._made_of is not None:
+            self._made_of._users.append(None)  # noqa: SLF001 - one of us
 
     def __del__(self) -> None:
         if self.handle and self._getpid() == self._pid:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Free it, unless something was made of it, which does so when it has left."""
+        try:
+            self._users.pop()  # in one step: of several, one alone finds none
+        except IndexError:
             self._free(self.handle)
+            if self._made_of is not None:
+                self._made_of._leave()  # noqa: SLF001 - one of us
 
 
 class Batch:

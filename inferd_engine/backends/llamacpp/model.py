@@ -12,10 +12,17 @@ import hashlib
 import hmac
 import os
 import struct
+from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from inferd_engine.backends.llamacpp.library import Owner, complaints, forget_complaints, library
+from inferd_engine.backends.llamacpp.library import (
+    Owner,
+    brief,
+    complaints,
+    forget_complaints,
+    library,
+)
 from inferd_engine.errors import InvalidRequestError, NotReadyError, RequestCancelledError
 
 if TYPE_CHECKING:
@@ -60,17 +67,21 @@ class Model(Owner):
             )
         self.vocab = llama.llama_model_get_vocab(self.handle)
         self.n_vocab: int = llama.llama_vocab_n_tokens(self.vocab)
+        template = llama.llama_model_chat_template(self.handle, None)
+        self.template = None if template is None else template.decode("utf-8", "replace")
+        """The chat template that is in the file."""
+        self.begin = self._word_of(llama.llama_vocab_bos(self.vocab))
+        """The special token that begins a text, as templates write it; empty if there is none."""
+        self.end = self._word_of(llama.llama_vocab_eos(self.vocab))
+        """The one that ends a text."""
 
     @property
     def n_ctx_train(self) -> int:
         """How many tokens of context the model was trained with."""
         return int(self._llama.llama_model_n_ctx_train(self.handle))
 
-    @property
-    def template(self) -> str | None:
-        """The chat template that is in the file."""
-        found = self._llama.llama_model_chat_template(self.handle, None)
-        return None if found is None else found.decode("utf-8", "replace")
+    def _word_of(self, token: int) -> str:
+        return "" if token < 0 else self.piece(token, special=True).decode("utf-8", "replace")
 
     def cache_bytes(self, n_ctx: int, value_bytes: int) -> int:
         """Return about how much memory the keys and values of a context take."""
@@ -83,35 +94,31 @@ class Model(Owner):
         """Return the tokens of a text, special ones that are written in it included."""
         data = text.encode("utf-8", "replace")
         size = len(data) + 2  # no token is shorter than a byte; two may be added around them
-        tokens = (self._llama.llama_token * size)()
+        tokens = array("i", bytes(4 * size))  # of ctypes' arrays each size is a type of its own
         count = self._llama.llama_tokenize(
             self.vocab,
             data,
             len(data),
-            tokens,
+            ctypes.cast(tokens.buffer_info()[0], self._llama.llama_token_p),
             size,
             add_special,
             True,  # noqa: FBT003 - C's order
         )
-        return list(tokens[:count])
+        return tokens[:count].tolist()
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
         """Return the bytes of a token, which may be no whole character."""
         size = _PIECE
         while True:
             text = ctypes.create_string_buffer(size)
-            length = self._llama.llama_token_to_piece(self.vocab, token, text, size, 0, special)
+            length = brief("llama_token_to_piece")(self.vocab, token, text, size, 0, special)
             if length >= 0:
                 return text.raw[:length]
             size = -length
 
-    def word_of(self, token: int) -> str:
-        """Return a special token as templates write it; empty if there is none."""
-        return "" if token < 0 else self.piece(token, special=True).decode("utf-8", "replace")
-
     def is_end(self, token: int) -> bool:
         """Whether a token ends the answer."""
-        return bool(self._llama.llama_vocab_is_eog(self.vocab, token))
+        return bool(brief("llama_vocab_is_eog")(self.vocab, token))
 
 
 def check_wanted(flag: AbortFlag) -> None:

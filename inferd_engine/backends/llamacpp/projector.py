@@ -155,7 +155,8 @@ class Projector(Owner):
         params.progress_callback = self._go_on
         forget_complaints()
         path = config.mmproj_path
-        self.own(mtmd.mtmd_init_from_file(os.fsencode(path), model.handle, params), mtmd.mtmd_free)
+        made = mtmd.mtmd_init_from_file(os.fsencode(path), model.handle, params)
+        self.own(made, mtmd.mtmd_free, of=model)
         check_wanted(flag)
         self._watch.flag = None
         if not self.handle:

@@ -12,9 +12,9 @@ thread for it: the answers' own workers do it, and one that is alone does what i
 
 * The leader waits for those who were in the round before it, as long as half of that took: they
   have a token to hand on, and come again.  One who does not is not waited for again.
-* Who is stopped while it waits leaves at once.  A round ends early when all who are in it have been
-  stopped; one who is not alone is computed along until its end, which is one token, or ``n_batch``
-  of a prompt.
+* Who is stopped while it waits leaves at once.  A round ends early when those who were stopped have
+  half of its tokens or more; what the others had in it is computed again.  One who has less, such
+  as a token beside somebody's prompt, is computed along until the round's end.
 * A round has an abort flag of its own: a stop that comes late hits no other.
 * An image is computed by itself, before the batch of its round.
 * What the cache holds of a sequence is changed by the leader alone, nobody else being inside.
@@ -29,7 +29,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from inferd_engine.backends.llamacpp.config import CACHE_TYPES
 from inferd_engine.backends.llamacpp.library import (
@@ -37,6 +37,7 @@ from inferd_engine.backends.llamacpp.library import (
     Batch,
     Owner,
     abort_callback,
+    brief,
     complaints,
     computing,
     forget_complaints,
@@ -80,7 +81,8 @@ class Step:
     """
 
     __slots__ = (
-        *("bell", "context", "error", "flag", "images", "is_done", "sampler", "token", "tokens"),
+        *("bell", "context", "error", "flag", "images", "is_done", "is_undone", "sampler", "token"),
+        "tokens",
     )
 
     def __init__(
@@ -99,8 +101,23 @@ class Step:
         self.flag = flag
         self.bell = bell
         self.is_done = False
+        self.is_undone = False  # its round was ended for another's sake
         self.token: int | None = None  # None, too, as long as the prompt is not whole
         self.error: GenerateError | None = None
+
+
+class Share(NamedTuple):
+    """What a step has of a round.
+
+    Args:
+        step: Whose it is.
+        size: How much of it is computed.
+        loss: How much of it is to be computed again if the round ends early.
+    """
+
+    step: Step
+    size: int
+    loss: int
 
 
 class Rounds(Owner):
@@ -126,7 +143,8 @@ class Rounds(Owner):
         params.n_threads = params.n_threads_batch = config.n_threads or os.cpu_count() or 1
         params.type_k = params.type_v = CACHE_TYPES[config.cache_type]
         forget_complaints()
-        self.own(llama.llama_init_from_model(model.handle, params), llama.llama_free)
+        made = llama.llama_init_from_model(model.handle, params)
+        self.own(made, llama.llama_free, of=model)
         if not self.handle:
             raise NotReadyError(
                 f"there is not the memory for a context of n_ctx={n_ctx} tokens{complaints()}",
@@ -136,6 +154,10 @@ class Rounds(Owner):
         self._batch = Batch(self._n_batch)
         self.size: int = llama.llama_n_ctx(self.handle) // count
         self.has_memory = bool(self._memory)
+        self._can_cut = not (
+            llama.llama_model_is_recurrent(model.handle)
+            or llama.llama_model_is_hybrid(model.handle)
+        )
         self._flag = AbortFlag()  # of the round; llama.cpp has its address
         self._begin()
 
@@ -143,7 +165,7 @@ class Rounds(Owner):
         self._lock = threading.Lock()  # taken for moments, in workers alone, which nothing strikes
         self._waiting: list[Step] = []
         self._leader: Step | None = None
-        self._round: tuple[AbortFlag, Sequence[Step]] | None = None  # what is computed now
+        self._round: tuple[AbortFlag, Sequence[Share]] | None = None  # what is computed now
         self._last: set[Context] = set()  # who is about to come again
         self._until = 0.0  # when to wait for them no longer
 
@@ -161,17 +183,20 @@ class Rounds(Owner):
             leader = self._leader
         if leader is not step:
             leader.bell.ring()  # it may be waiting for this one
-        if self._is_to_lead(step):
+        while self._is_to_lead(step):
             self._gather(step)
             self._lead(step)
         if step.error is not None:
             raise step.error
 
     def look(self) -> None:
-        """End the round early if nobody wants it any more; from anywhere, without a lock."""
+        """End the round early if most of it is wanted no more; from anywhere, without a lock."""
         current = self._round
-        if current is not None and all(step.flag for step in current[1]):
-            current[0].set()
+        if current is not None:
+            flag, shares = current
+            spared = sum(size for step, size, _ in shares if step.flag)
+            if spared and spared >= sum(loss for step, _, loss in shares if not step.flag):
+                flag.set()
 
     def forget(self, context: Context) -> None:
         """Do not wait for a sequence whose answer has ended."""
@@ -217,8 +242,10 @@ class Rounds(Owner):
             ended = time.monotonic()
             with self._lock:
                 self._round = None
+                undone = [one for one in steps if one.is_undone]
                 for one in steps:
-                    one.is_done = True
+                    one.is_done, one.is_undone = not one.is_undone, False
+                self._waiting = undone + self._waiting
                 self._last = {one.context for one in steps if one.error is None}
                 self._until = ended + _PATIENCE * (ended - started)
                 self._leader = self._waiting[0] if self._waiting else None
@@ -228,21 +255,28 @@ class Rounds(Owner):
                     one.bell.ring()
 
     def _compute(self, steps: Sequence[Step]) -> None:
+        with_image: list[tuple[Step, Image]] = []
+        with_text: list[Step] = []
         for step in steps:
             self._cut(step.context)
-        self._flag = flag = AbortFlag()
-        self._round = flag, steps
-        self.look()  # at those who were stopped before
-        self._llama.llama_set_abort_callback(self.handle, abort_callback(), flag.address)
-        with_text = []
-        for step in steps:
             entry = step.tokens[len(step.context.known)]
             if isinstance(entry, Piece):
-                self._read_image(step, step.images[entry.image])
+                with_image.append((step, step.images[entry.image]))
             else:
                 with_text.append(step)
+        pieces, lasts = self._fill(with_text)
+        self._flag = flag = AbortFlag()
+        sizes = [(step, len(image.pieces)) for step, image in with_image]
+        sizes += zip(with_text, map(len, pieces), strict=True)
+        again = not self._can_cut  # all of it, if the round ends early
+        shares = [Share(one, size, len(one.tokens) if again else size) for one, size in sizes]
+        self._round = flag, shares
+        self.look()  # at those who were stopped before
+        brief("llama_set_abort_callback")(self.handle, abort_callback(), flag.address)
+        for step, image in with_image:
+            self._read_image(step, image)
         if with_text:
-            self._read_text(with_text)
+            self._read_text(with_text, pieces, lasts)
 
     def _read_image(self, step: Step, image: Image) -> None:
         context = step.context
@@ -255,13 +289,13 @@ class Rounds(Owner):
                     *(self._n_batch, self._flag),
                 )
         except GenerateError as error:
-            context.is_cut = False
-            step.error = error
+            self._fail(step, error)
             return
         self._done(step, image.pieces, -1, result)
 
-    def _read_text(self, steps: Sequence[Step]) -> None:
-        pieces, lasts = self._fill(steps)
+    def _read_text(
+        self, steps: Sequence[Step], pieces: Sequence[Sequence[int]], lasts: Sequence[int]
+    ) -> None:
         with computing(self._flag):
             result = self._llama.llama_decode(self.handle, self._batch.handle)
         for step, piece, last in zip(steps, pieces, lasts, strict=True):
@@ -271,8 +305,7 @@ class Rounds(Owner):
         """Take a step further by what was computed; choose the next token if that was all."""
         context = step.context
         if result != 0:
-            context.is_cut = False
-            step.error = _error(result)
+            self._fail(step, _error(result))
             return
         context.known += piece
         context.position += _positions(piece)
@@ -281,6 +314,13 @@ class Rounds(Owner):
                 step.token = step.sampler.next(self.handle, last)
             except GenerateError as error:
                 step.error = error
+
+    def _fail(self, step: Step, error: GenerateError) -> None:
+        """Give a step what ended it, unless that was meant for another."""
+        step.context.is_cut = False
+        step.is_undone = isinstance(error, RequestCancelledError) and not step.flag
+        if not step.is_undone:
+            step.error = error
 
     def _fill(self, steps: Sequence[Step]) -> tuple[list[list[int]], list[int]]:
         """Put into the batch what is computed now; return which tokens, and where each ends."""
@@ -303,14 +343,14 @@ class Rounds(Owner):
         """Take out of the cache what is not known, or all where llama.cpp cannot take a part."""
         if context.is_cut:
             return
-        remove = self._llama.llama_memory_seq_rm
+        remove = brief("llama_memory_seq_rm")
         context.position = _positions(context.known)
         if not remove(self._memory, context.number, context.position, -1):
             remove(self._memory, context.number, -1, -1)
             context.known.clear()
             context.position = 0
         context.is_cut = True
-        context.kept = len(context.known)
+        context.kept = min(context.kept, len(context.known))
 
 
 def _positions(entries: Sequence[Entry]) -> int:

@@ -47,7 +47,7 @@ class Sampler(Owner):
         self._model = model
         self._candidates: Any = None
         chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
-        self.own(chain, llama.llama_sampler_free)
+        self.own(chain, llama.llama_sampler_free, of=model)
         if sampling.grammar:
             self._add(self._grammar(sampling))
             self._candidates = _candidates(model.n_vocab)

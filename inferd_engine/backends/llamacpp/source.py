@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING
 
 from inferd_engine.backends.llamacpp.library import AbortFlag
-from inferd_engine.errors import DeadlineError, RequestCancelledError
+from inferd_engine.errors import DeadlineError, InternalError, RequestCancelledError
 from inferd_engine.events import Done, StopReason, Usage
 from inferd_engine.stream.source import Source
 
@@ -66,15 +66,22 @@ class Clock:
         self._phase: DeadlinePhase = "first_token"
         self._silence = math.inf if first_token is None else began + first_token
         self._is_over = threading.Event()
-        self._is_started = False
 
     def start(self) -> None:
-        """Have a thread that keeps the time, if there is any to keep."""
-        limits = (self._limits["total"], self._limits["first_token"], self._idle)
-        if not self._is_started and any(limit is not None for limit in limits):
-            self._is_started = True
+        """Have a thread that keeps the time, if there is any to keep.
+
+        Raises:
+            InternalError: No thread can be started.
+        """
+        if all(limit is None for limit in self._limits.values()):
+            return
+        try:
             # Not by way of threading, which waits until the thread runs: the prompt does not.
             _thread.start_new_thread(self._watch, ())
+        except RuntimeError as error:
+            raise InternalError(
+                f"no thread can be started for the deadlines: {error}", retryable=True
+            ) from error
 
     def _watch(self) -> None:
         while not self.late():
@@ -149,6 +156,14 @@ class LlamaSource(Source):
         self._context: Context | None = None
         self._ticket = loaded.slots.enter(prompt.entries)
 
+    def keep_time(self) -> None:
+        """Start the clocks: by who opened the stream, while its worker computes already.
+
+        Raises:
+            InternalError: No thread can be started for them.
+        """
+        self._clock.start()
+
     def read(self, give_up: float | None) -> list[Event]:  # noqa: ARG002 - llama.cpp cannot keep it
         """Compute the next part of the prompt, or the next token.
 
@@ -157,16 +172,16 @@ class LlamaSource(Source):
             RequestCancelledError: The stream was closed.
             InternalError: llama.cpp cannot go on.
         """
-        self._clock.start()
         self._clock.waiting()
         try:
             self._check_flag()
-            if self._context is None:
-                return self._wait()
-            token = self._context.compute(
+            context = self._context_now()
+            if context is None:
+                return []
+            token = context.compute(
                 self._tokens, self._images, self._sampler, self._flag, self._ticket.bell
             )
-            return [] if token is None else self._next(token, self._context)
+            return [] if token is None else self._next(token, context)
         except RequestCancelledError:
             late = self._clock.late()
             if late is not None:
@@ -177,13 +192,14 @@ class LlamaSource(Source):
         if self._flag:
             raise RequestCancelledError("the answer was stopped")
 
-    def _wait(self) -> list[Event]:
-        """Wait for a context."""
-        self._ticket.bell.wait(_SLICE)
-        self._context = self._ticket.context
-        if self._context is not None:
-            self._context.begin(self._tokens)
-        return []
+    def _context_now(self) -> Context | None:
+        """Return the context; wait for it a moment."""
+        if self._context is None:
+            self._ticket.bell.wait(_SLICE)
+            self._context = self._ticket.context
+            if self._context is not None:
+                self._context.begin(self._tokens)
+        return self._context
 
     def _next(self, token: int, context: Context) -> list[Event]:
         """Give what a token says."""

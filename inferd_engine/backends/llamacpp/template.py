@@ -92,12 +92,11 @@ def prompt_from(
         raise InvalidRequestError(
             "the model has no chat template: give chat_format='chatml', say, or chat_template"
         )
-    llama, vocab = library(), model.vocab
     known = {
         "messages": [_as_templates_want(message) for message in messages],
         "add_generation_prompt": True,
-        "bos_token": model.word_of(llama.llama_vocab_bos(vocab)),
-        "eos_token": model.word_of(llama.llama_vocab_eos(vocab)),
+        "bos_token": model.begin,
+        "eos_token": model.end,
     }
     return rendered(source, {**known, **words})
 
@@ -116,8 +115,7 @@ def tokens_of(model: Model, prompt: str) -> list[int]:
 
 def has_begin(model: Model, prompt: str) -> bool:
     """Whether a prompt has the token already that begins every one."""
-    first = model.word_of(library().llama_vocab_bos(model.vocab))
-    return bool(first) and prompt.startswith(first)
+    return bool(model.begin) and prompt.startswith(model.begin)
 
 
 def _as_templates_want(message: Mapping[str, Any]) -> dict[str, Any]:

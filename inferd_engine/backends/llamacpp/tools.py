@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine.backends.llamacpp.answer import CALL_BEGIN, CALL_END
-from inferd_engine.backends.llamacpp.json_grammar import JsonGrammar, quoted
+from inferd_engine.backends.llamacpp.json_grammar import JsonGrammar
+from inferd_engine.backends.llamacpp.json_schema.rules import quoted
 from inferd_engine.errors import InvalidRequestError
 from inferd_engine.proto.tool_choice import ANY, AUTO, NONE, REQUIRED, named_in
 

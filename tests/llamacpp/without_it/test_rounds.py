@@ -11,7 +11,7 @@ import pytest
 
 import inferd_engine as ie
 from inferd_engine.backends.llamacpp import rounds as module
-from inferd_engine.backends.llamacpp.rounds import Rounds, Step
+from inferd_engine.backends.llamacpp.rounds import Rounds, Share, Step
 from inferd_engine.stream.turn import Bell
 
 THREADS = 8
@@ -42,16 +42,18 @@ class Counted(Rounds):
 
     def _compute(self, steps):
         assert self._inside.acquire(blocking=False), "two lead at a time"
-        self._round = flag, _ = Flag(), steps
+        flag = Flag()
+        self._round = flag, [Share(step, *step.images.get("share", (1, 1))) for step in steps]
         self.look()
         self.rounds.append([(step.context, step.tokens) for step in steps])
         until = time.monotonic() + self._seconds
         while time.monotonic() < until and not flag:
             threading.Event().wait(0.001)
         for step in steps:
-            if flag:
+            step.is_undone = bool(flag and not step.flag)
+            if flag and step.flag:
                 step.error = ie.RequestCancelledError("stopped")
-            else:
+            elif not flag:
                 step.token = 1
         self._inside.release()
 
@@ -141,6 +143,40 @@ def test_who_waits_for_a_round_may_leave():
         stop(0)
         with pytest.raises(ie.RequestCancelledError):
             first.result(5)
+
+
+@pytest.mark.parametrize(
+    ("leaving", "staying", "is_ended"),
+    [
+        ((5, 5), (3, 3), True),
+        ((3, 3), (3, 3), True),
+        ((1, 1), (3, 3), False),
+        ((5, 5), (1, 9), False),
+    ],
+    ids=["most", "half", "little", "little to what is lost"],
+)
+def test_who_has_most_of_a_round_ends_it(leaving, staying, is_ended):
+    """When it is stopped; the other comes again by itself, and is computed."""
+    rounds = Counted(20.0)
+    rounds._last, rounds._until = {"a", "b"}, time.monotonic() + 60.0
+    steps = [
+        Step(name, 0, {"share": share}, None, Flag(), Bell())
+        for name, share in zip("ab", (leaving, staying), strict=True)
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (pool.submit(rounds.compute, step) for step in steps)
+        while rounds._round is None:
+            threading.Event().wait(0.001)
+        flag, rounds._seconds = rounds._round[0], 0.0
+        steps[0].flag.set()
+        rounds.look()
+        assert bool(flag) == is_ended
+        flag.set()
+        with pytest.raises(ie.RequestCancelledError):
+            first.result(5)
+        second.result(5)
+    assert steps[1].token == 1
+    assert [sorted(name for name, _ in steps) for steps in rounds.rounds] == [["a", "b"], ["b"]]
 
 
 def test_a_leader_that_fails_lets_the_next_lead():

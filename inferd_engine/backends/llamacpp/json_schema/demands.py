@@ -188,6 +188,10 @@ class Demand:
         )
 
 
+Alternatives = list[Demand]
+"""Demands, one of which a value has to meet."""
+
+
 def lesser(one: int | None, other: int | None) -> int | None:
     """Return the lesser of two bounds, of which None is none."""
     bounds = [bound for bound in (one, other) if bound is not None]

@@ -6,7 +6,8 @@ turned into its opposite.
 
 Strategy: a language is an expression, and its derivative by a character is the language of what may
 follow that character (Brzozowski 1964; Owens, Reppy and Turon, "Regular-expression derivatives
-re-examined", 2009).  States of an automaton are the expressions that derivatives lead to.
+re-examined", 2009).  States of an automaton are the expressions that derivatives lead to
+(``automata.py``).
 Intersection and complement cost one line each, repetitions are counted and never written out, and
 what is no expression at all, such as "a multiple of seven", is one more class with two methods.
 
@@ -19,8 +20,6 @@ UTF-8 has them.
 
 from __future__ import annotations
 
-import functools
-import itertools
 from typing import TYPE_CHECKING, ClassVar, Union
 
 import attrs
@@ -34,10 +33,6 @@ Ranges = tuple[tuple[int, int], ...]
 CHARACTERS: Ranges = ((0, 0xD7FF), (0xE000, 0x10FFFF))
 _DIGITS = range(0x30, 0x3A)
 _POINT = 0x2E
-
-
-class TooLargeError(ValueError):
-    """A language has more states than a grammar should have rules."""
 
 
 @attrs.frozen(cache_hash=True)
@@ -353,79 +348,3 @@ def longest(language: Language) -> int:
     if isinstance(language, Both):
         return min((n for n in map(longest, language.parts) if n >= 0), default=-1)
     return -1
-
-
-@attrs.frozen
-class State:
-    """What may follow: an end, if ``is_end``, and characters, each leading to another state."""
-
-    is_end: bool
-    steps: tuple[tuple[Ranges, int], ...]
-
-
-@functools.lru_cache(256)
-def automaton(language: Language, most: int) -> tuple[State, ...]:
-    """Return states that read the texts of a language; the first is where they begin.
-
-    From every state an end can be reached.
-
-    Args:
-        language: Which.
-        most: How many states there may be.
-
-    Returns:
-        The states; none if the language has no text.
-
-    Raises:
-        TooLargeError: There are more.
-    """
-    found = {language: 0}
-    order = [language]
-    steps: list[dict[int, list[tuple[int, int]]]] = []
-    for state in order:  # which grows
-        ways: dict[int, list[tuple[int, int]]] = {}
-        for span in _spans(state.borders()):
-            then = state.after(span[0])
-            if then is NOTHING:
-                continue
-            if then not in found:
-                if len(found) >= most:
-                    raise TooLargeError(f"it would take more than {most} rules")
-                found[then] = len(order)
-                order.append(then)
-            ways.setdefault(found[then], []).append(span)
-        steps.append(ways)
-    return _alive([state.is_complete for state in order], steps)
-
-
-def _spans(borders: frozenset[int]) -> Iterable[tuple[int, int]]:
-    """Give spans of characters that all lead to the same state."""
-    marks = sorted(borders | {low for low, _ in CHARACTERS} | {high + 1 for _, high in CHARACTERS})
-    for low, high in itertools.pairwise(marks):
-        if low <= CHARACTERS[-1][1] and not CHARACTERS[0][1] < low < CHARACTERS[1][0]:
-            yield low, high - 1
-
-
-def _alive(ends: list[bool], steps: list[dict[int, list[tuple[int, int]]]]) -> tuple[State, ...]:
-    """Return states without those from which no end can be reached."""
-    before: list[list[int]] = [[] for _ in ends]
-    for state, ways in enumerate(steps):
-        for then in ways:
-            before[then].append(state)
-    alive = {state for state, is_end in enumerate(ends) if is_end}
-    waiting = [*alive]
-    while waiting:
-        for state in before[waiting.pop()]:
-            if state not in alive:
-                alive.add(state)
-                waiting.append(state)
-    if 0 not in alive:
-        return ()
-    names = {state: number for number, state in enumerate(sorted(alive))}
-    return tuple(
-        State(
-            ends[state],
-            tuple((united(s), names[t]) for t, s in steps[state].items() if t in alive),
-        )
-        for state in names
-    )

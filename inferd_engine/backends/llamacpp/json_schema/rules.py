@@ -7,17 +7,22 @@ answer would break off there.  ``pruned`` takes such sequences out, and rules th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Union
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 import attrs
 
 from inferd_engine.backends.llamacpp.json_schema.demands import SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from inferd_engine.backends.llamacpp.json_schema.languages import Ranges, State
+    from inferd_engine.backends.llamacpp.json_schema.automata import State
+    from inferd_engine.backends.llamacpp.json_schema.languages import Ranges
+    from inferd_engine.backends.llamacpp.json_schema.reader import Reader
 
+QUOTE = r'"\""'
+COMMA = '"," ws'
 MOST_RULES = 20_000
 MOST_STATES = 4000
 MOST_TIMES = 10_000
@@ -37,6 +42,20 @@ Sequence = tuple[Symbol, ...]
 Rules = dict[str, list[Sequence]]
 NOTHING = Ref("nothing")
 """A rule that there is not: no text follows."""
+
+
+class Maker(NamedTuple):
+    """What rules of parts are made with.
+
+    Args:
+        book: Where they are written.
+        reader: Of the schema.
+        rule: Gives the rule of values that are valid by all of some schemas, from some place.
+    """
+
+    book: RuleBook
+    reader: Reader
+    rule: Callable[[Iterable[Any], str], Ref]
 
 
 class RuleBook:
@@ -187,3 +206,30 @@ def _code(code: int) -> str:
     if code <= 0xFF:  # noqa: PLR2004 - two digits
         return f"\\x{code:02X}"
     return f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}"  # noqa: PLR2004 - four digits
+
+
+def check_times(place: str, **bounds: int | None) -> None:
+    """Refuse what would take too many rules."""
+    for name, value in bounds.items():
+        if value is not None and value > MOST_TIMES:
+            raise SchemaError(f"{place}.{name} is {value}: it may be {MOST_TIMES} at the most")
+
+
+def literal(value: Any) -> str:
+    """Return the JSON of a value, as a literal of a grammar.
+
+    Raises:
+        SchemaError: A text in it is not Unicode.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise SchemaError(f"{value!r} holds half of a surrogate pair")
+    return quoted(text)
+
+
+def quoted(text: str) -> str:
+    """Return a text as a literal of a grammar."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    for character, name in (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
+        escaped = escaped.replace(character, name)
+    return f'"{escaped}"'
