@@ -338,6 +338,12 @@ class Results(Iterator[MapResult]):
         if progress is not None:
             progress.close()
 
+    def __repr__(self) -> str:
+        own = vars(self)  # a constructor that failed has not all of it
+        given = own.get("_given", 0)
+        state = "closed" if self._batch.is_closed else f"{own.get('_read', 0) - given} begun"
+        return f"<Results of map(): {given} given, {state}>"
+
     def __enter__(self) -> Self:
         return self
 
