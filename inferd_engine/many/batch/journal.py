@@ -142,7 +142,7 @@ class Journal:
         self._reader: BinaryIO | None = None
         self._last: _Line | _Plain | None = None  # what was checked is loaded next, as a rule
         try:
-            self._is_locked = try_lock(self._descriptor)
+            self._is_locked = self._try_lock()
             if not self._is_locked:
                 self._refuse("is being written by another batch: wait for it, or name another file")
             _open_journals.add(self)
@@ -164,6 +164,12 @@ class Journal:
         if descriptor < 0:
             self._refuse("is not a file: name one, such as answers.jsonl")
         return descriptor
+
+    def _try_lock(self) -> bool:
+        try:
+            return try_lock(self._descriptor)
+        except OSError as error:  # of a file system that knows no locks
+            self._refuse(f"cannot be locked ({error.strerror}): name a file on a local disk")
 
     def _refuse(self, what: str) -> NoReturn:
         raise InvalidRequestError(f"journal {str(self.path)!r} {what}") from None

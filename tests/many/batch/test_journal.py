@@ -268,6 +268,19 @@ def test_two_processes_with_one_journal(path, tmp_path):
     assert len(list(ie.Mock("a").map(["x"] * 20, journal=path))) == 20
 
 
+def test_a_disk_that_knows_no_locks(path, monkeypatch):
+    """Where the kernel cannot say that there is one writer, there is none."""
+
+    def try_lock(_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(journals, "try_lock", try_lock)
+    with pytest.raises(
+        ie.InvalidRequestError, match=r"cannot be locked \(.*\): name a file on a local disk"
+    ):
+        echoing().map(PROMPTS, journal=path)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_holds_no_lock(path):
