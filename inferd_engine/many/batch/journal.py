@@ -144,7 +144,10 @@ class Journal:
         try:
             self._is_locked = self._try_lock()
             if not self._is_locked:
-                self._refuse("is being written by another batch: wait for it, or name another file")
+                self._refuse(
+                    "is being written by another batch: close() its results if they are yours, "
+                    "wait for it, or name another file"
+                )
             _open_journals.add(self)
             self._reader = self.path.open("rb")
             self._places, self._size = self._scan(self._reader)

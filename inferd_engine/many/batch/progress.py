@@ -49,7 +49,7 @@ class Tally:
         """Return what it cost, in words."""
         failed = f"{self.failed} failed, " if self.failed else ""
         if not self._has_usage:
-            return f"{failed}tokens unknown: the upstream does not say"
+            return f"{failed}tokens unknown"
         rate = self._asked_tokens / max(1e-9, time.monotonic() - self._started)
         return f"{failed}{rate:.0f} tokens/s, {self.tokens_in} tokens in, {self.tokens_out} out"
 
