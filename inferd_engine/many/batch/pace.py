@@ -10,9 +10,9 @@ Rules:
 * multiplicative decrease: what says that the server is overloaded, or gone, cuts the limit, once
   for all that was under way when it was cut last;
 * an upstream that names a wait is obeyed by all; what a retry waits, all wait;
-* whoever names a wait for "too many requests" is not tried with more for ten times as long: some
-  say a minute for one request too many (LiteLLM's proxy), and a batch that grew at once would spend
-  its time waiting.
+* where a wait was named for "too many requests", the limit goes back up to one below what was
+  refused, and stays there for ten times as long: some say a minute for one request too many
+  (LiteLLM's proxy), and a batch that tried it again at once would spend its time waiting.
 
 A number of the user's own is where the limit begins, and its ceiling.  This is TCP's, for the same
 reason: nobody knows what the other end bears, and it says so by refusing.
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 _AUTO_FIRST = 4  # what a small server bears, and the least that shows whether more is borne
 _AUTO_MOST = 256  # connections that a backend keeps, too
-_CONTENT = 10  # times a named wait: so a tenth of the time at most is waited for finding more
+_CONTENT = 10  # times a named wait: so a tenth of the time at most is waited for having tried
 _CUT = 0.7  # CUBIC's: half would leave a third of a server idle that refuses at a fixed number
 _TOO_MANY = 429
 _BUSY = 502  # and above: bad gateway, unavailable, gateway timeout, Anthropic's 529
@@ -60,7 +60,8 @@ class Pace:
         self._is_doubling = is_auto
         self._cut_at = float("-inf")
         self._opens_at = float("-inf")
-        self._grows_at = float("-inf")
+        self._refused = self._most  # what was under way, at the most, when the limit was cut last
+        self._tries_at = float("-inf")  # when so much is tried again
 
     @property
     def limit(self) -> int:
@@ -81,7 +82,7 @@ class Pace:
         """
         self._opens_at = max(self._opens_at, now + seconds)
         if is_named:
-            self._grows_at = max(self._grows_at, now + seconds * _CONTENT)
+            self._tries_at = max(self._tries_at, now + seconds * _CONTENT)
 
     def answered(self, underway: int, now: float) -> None:
         """Hear that a request was answered.
@@ -90,9 +91,10 @@ class Pace:
             underway: How many were, this one among them.
             now: The time.
         """
-        if underway >= self.limit and now >= self._grows_at:
+        most = float(self._most if now >= self._tries_at else self._refused - 1)
+        if underway >= self.limit and self._limit < most:
             step = 1.0 if self._is_doubling else 1.0 / self._limit
-            self._limit = min(self._limit + step, float(self._most))
+            self._limit = min(self._limit + step, most)
 
     def refused(self, begun_at: float, now: float) -> None:
         """Hear that a request failed because the server is overloaded, or gone.
@@ -102,6 +104,7 @@ class Pace:
             now: The time.
         """
         if begun_at > self._cut_at:
+            self._refused = self.limit
             self._limit = max(1.0, self._limit * _CUT)
             self._is_doubling = False
             self._cut_at = now

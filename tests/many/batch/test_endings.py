@@ -27,6 +27,7 @@ AT_ONCE = 6
 
 @pytest.fixture(autouse=True)
 def _collected():
+    """Have what a test leaves open told in that test."""
     yield
     gc.collect()
 

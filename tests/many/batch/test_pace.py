@@ -81,14 +81,22 @@ def test_all_wait_for_the_longest():
 
 
 def test_a_wait_that_is_named_makes_content():
-    """After "too many, wait a minute" a batch does not try for more at once: it pays for that."""
+    """After "too many, wait a minute" what was refused is not tried at once: it is paid for."""
     pace = Pace("auto")
-    climb(pace, 3)
+    refused = climb(pace, 3)[-1]
     pace.refused(begun_at=1.0, now=2.0)
     pace.hold(2.0, 60.0, is_named=True)
-    limit = pace.limit
-    assert climb(pace, 5, now=601.9)[-1] == limit
-    assert climb(pace, 5, now=602.1)[-1] > limit
+    assert climb(pace, 50, now=601.9)[-1] == refused - 1
+    assert climb(pace, 5, now=602.1)[-1] > refused
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_content_with_little(number):
+    """What is refused one or two asks with one."""
+    pace = Pace(number)
+    pace.refused(begun_at=1.0, now=2.0)
+    pace.hold(2.0, 60.0, is_named=True)
+    assert climb(pace, 9, now=3.0)[-1] == max(1, number - 1)
 
 
 def test_a_wait_of_our_own_does_not():
