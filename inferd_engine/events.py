@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import functools
+from collections.abc import Mapping  # noqa: TC003 - msgspec reads what the fields are
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union
 
 import attrs
@@ -23,7 +24,7 @@ from inferd_engine.proto.v2 import ContentBlock, MessageV2, TextBlock, ThinkingB
 from inferd_engine.reprs import LONGEST, short_repr, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 
 class StopReason(str, enum.Enum):

@@ -7,6 +7,7 @@ line and no other.
 
 from __future__ import annotations
 
+import argparse
 import array
 import contextlib
 import json
@@ -32,7 +33,6 @@ from inferd_engine.cli.terminal import is_terminal, say
 from inferd_engine.cli.upstream import backend_from
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
 
 EPILOG = """\
@@ -82,7 +82,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _number_or_auto(text: str) -> int | str:
-    return text if text == _AUTO else int(text)
+    try:
+        return text if text == _AUTO else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"is not a whole number, nor {_AUTO}") from None
 
 
 def run(options: argparse.Namespace) -> int:

@@ -166,7 +166,7 @@ def test_many_failures_are_counted(here, prompts):
             "is not a journal of a batch",
         ),
         ([*HEAD, "--concurrency", "0"], "concurrency is 0"),
-        ([*HEAD, "--concurrency", "many"], "--concurrency"),
+        ([*HEAD, "--concurrency", "many"], "--concurrency: is not a whole number, nor auto"),
         ([*HEAD, "--attempts", "0"], "attempts"),
         ([*HEAD, "--max-tokens", "0"], "max_tokens is 0"),
         ([*HEAD, "--option", "model=x"], "--model NAME"),

@@ -12,6 +12,7 @@ import json
 import os
 import sysconfig
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from real_servers import missing
@@ -23,6 +24,14 @@ from inferd_engine.testing import Upstream, error_reply
 MASTER_KEY = "sk-master"
 UPSTREAM_KEY = "sk-upstream"
 SKY = "The sky is blue: Привет 你好 😀, and that is all there is to say."
+LIMITS = '''
+from litellm.proxy._types import UserAPIKeyAuth
+
+
+async def authorize(request, api_key):
+    """Give what a key may: its number of requests under way."""
+    return UserAPIKeyAuth(api_key=api_key, max_parallel_requests=int(api_key.rpartition("-")[2]))
+'''
 QUIET = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it asks GitHub for the newest prices
     "LITELLM_MODE": "PRODUCTION",  # no .env files
@@ -69,13 +78,19 @@ def _models(upstream):
 
 
 class LiteLlm(ServerProcess):
-    """The proxy, with these models."""
+    """The proxy, with these models.
+
+    Args:
+        folder: For its configuration and its log.
+        upstream: Who answers behind it.
+        settings: More of its ``general_settings``.
+    """
 
     start_seconds = 120.0
     environment = QUIET
     ready_path = "/health/liveliness"
 
-    def __init__(self, folder, upstream):
+    def __init__(self, folder, upstream, **settings):
         super().__init__(folder / "litellm.log")
         self._config = folder / "config.json"  # JSON is YAML
         config = {
@@ -87,7 +102,7 @@ class LiteLlm(ServerProcess):
                 # else it asks OpenAI for a response, which our upstream does not know
                 "use_chat_completions_url_for_anthropic_messages": True,
             },
-            "general_settings": {"master_key": MASTER_KEY},
+            "general_settings": {"master_key": MASTER_KEY, **settings},
         }
         self._config.write_text(json.dumps(config, ensure_ascii=False), "utf-8")
         self.models = [model["model_name"] for model in config["model_list"]]
@@ -109,6 +124,16 @@ class LiteLlm(ServerProcess):
                 **fields,
             }
         )
+
+
+class LimitedLiteLlm(LiteLlm):
+    """The proxy, for keys that end in how many requests they may have under way."""
+
+    environment: ClassVar = {**QUIET, "LITELLM_RATE_LIMIT_WINDOW_SIZE": "1"}  # seconds
+
+    def __init__(self, folder, upstream):
+        (folder / "limits.py").write_text(LIMITS, "utf-8")
+        super().__init__(folder, upstream, custom_auth="limits.authorize")
 
 
 class _WithVectors(Upstream):
@@ -177,6 +202,13 @@ def _our_upstream():
 def litellm(tmp_path_factory, _our_upstream):
     """The proxy."""
     with LiteLlm(tmp_path_factory.mktemp("litellm"), _our_upstream) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory, _our_upstream):
+    """The proxy with limits of its own."""
+    with LimitedLiteLlm(tmp_path_factory.mktemp("limited"), _our_upstream) as proxy:
         yield proxy
 
 

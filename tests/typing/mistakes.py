@@ -47,6 +47,51 @@ ie.Anthropic(thinking_style="reasoning")  # wrong
 ie.AnthropicConfig.preset("groq", model="m")  # wrong
 backend.embeddings("x", task="search")  # wrong
 
+backend.map(5)  # wrong
+backend.map([5])  # wrong
+backend.map(["x"], concurrency="many")  # wrong
+backend.map(["x"], concurrency=1.5)  # wrong
+backend.map(["x"], retry=3)  # wrong
+backend.map(["x"], ordered="yes")  # wrong
+backend.map(["x"], cancel=True)  # wrong
+backend.map(["x"], progress="bar")  # wrong
+backend.map(["x"], journal=5)  # wrong
+backend.map(["x"], journal=b"answers.jsonl")  # wrong
+backend.map(["x"], executor=4)  # wrong
+backend.map(["x"], system=ie.system("Be brief."))  # wrong
+backend.map(["x"], max_token=5)  # wrong
+backend.map(["x"], timeout=5.0)  # wrong
+backend.map(["x"], 8)  # wrong
+print(backend.map(["x"])[0])  # wrong
+len(backend.map(["x"]))  # wrong
+print(next(backend.map(["x"])).completion.text)  # wrong
+print(next(backend.map(["x"])).text)  # wrong
+print(next(backend.map(["x"])).error.retry_after)  # wrong
+ie.MapResult(0)  # wrong
+ie.Retry(attempts="3")  # wrong
+ie.Retry(retries=3)  # wrong
+ie.Retry(max_wait=None)  # wrong
+ie.Retry().attempts = 4  # wrong
+ie.Retry().pause(429, attempt=1, elapsed=0.0)  # wrong
+ie.Retrying()  # wrong
+ie.Retrying([backend])  # wrong
+ie.Retrying(backend, 3)  # wrong
+ie.Retrying(backend, attempts=3)  # wrong
+ie.Router(backend)  # wrong
+ie.Router(["http://localhost:8080"])  # wrong
+ie.Router([backend], clock=5.0)  # wrong
+ie.Router([backend], retry=ie.Retry())  # wrong
+ie.merge(backend.stream("x"))  # wrong
+ie.merge(["x"])  # wrong
+ie.merge([backend])  # wrong
+ie.merge().add("x")  # wrong
+ie.merge().poll()  # wrong
+ie.merge().poll("soon")  # wrong
+for event in ie.merge([backend.stream("x")]):
+    print(event.delta)  # wrong
+for _, given in ie.merge([backend.stream("x")]):
+    print(given.delta)  # wrong
+
 backend.stream("x", temperature=0.1, stop="\n", system="Be brief.", model="n")
 backend.stream([{"role": "user", "content": "x"}, *history], tools=[{"type": "function"}])
 backend.complete(history, tool_choice="auto", response_format={"type": "json_object"})

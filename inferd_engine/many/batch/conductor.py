@@ -34,7 +34,7 @@ from inferd_engine.errors import (
     RequestCancelledError,
 )
 from inferd_engine.many.batch.executors import is_fatal
-from inferd_engine.many.batch.pace import is_overload
+from inferd_engine.many.batch.pace import is_overload, names_wait
 from inferd_engine.many.batch.tasks import Task
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Conductor:
             task.error = outcome
         else:
             task.completion = outcome
-            batch.pace.answered(self._underway)
+            batch.pace.answered(self._underway, time.monotonic())
             if batch.journal is not None:
                 batch.journal.write(task, outcome)
         self._underway -= 1
@@ -215,8 +215,9 @@ class Conductor:
         if is_overload(error):
             pace.refused(task.begun_at, now)
             named = error.retry_after
-            if pause is not None:
-                pace.hold(now + pause)
-            elif named is not None and named <= _LONGEST_HOLD:
-                pace.hold(now + named)
+            held = pause
+            if held is None and named is not None and named <= _LONGEST_HOLD:
+                held = named
+            if held is not None:
+                pace.hold(now, held, is_named=names_wait(error))
         return pause is not None

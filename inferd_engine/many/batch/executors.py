@@ -90,6 +90,8 @@ def check_executor(executor: object) -> None:
     Raises:
         TypeError: It has none; the message says what to give.
     """
+    if isinstance(executor, type):
+        raise TypeError(f"executor is a class: make one of it, {executor.__name__}()")
     if not callable(getattr(executor, "submit", None)):
         kind = "None" if executor is None else f"of type {type(executor).__name__}"
         raise TypeError(

@@ -18,6 +18,11 @@ Rules:
   as it is.  What was answered twice is such a thing;
 * one writer: a lock of the kernel's, which dies with the process.
 
+A line is read twice: when the file is opened, whether it is one, and when its answer is given.
+Most answers are text and how it ended; those are made of their bytes in one step (``_Plain``).  All
+others go the long way, by ``Completion.from_dict()``; so does whatever the short one does not take,
+and only the long one refuses.
+
 Rejected: a database (nobody greps one), a file of offsets beside (two files can disagree), a header
 line (every reader would have to skip it), and a prompt in each line (a journal of images).
 """
@@ -36,7 +41,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 import msgspec
 
 from inferd_engine.errors import InternalError, InvalidRequestError
-from inferd_engine.events import Completion
+from inferd_engine.events import Completion, Done, StopReason, StreamStats, Usage
 from inferd_engine.many.batch.lock import try_lock, unlock
 
 if TYPE_CHECKING:
@@ -57,7 +62,49 @@ class _Line(msgspec.Struct):
     completion: msgspec.Raw
 
 
+class _PlainDone(msgspec.Struct, forbid_unknown_fields=True):
+    """How most answers end."""
+
+    stop_reason: StopReason
+    usage: Usage | None = None
+    finish_reason: str | None = None
+
+
+class _PlainAnswer(msgspec.Struct, forbid_unknown_fields=True):
+    """What most answers are: no tool calls, and nothing that was signed."""
+
+    text: str
+    done: _PlainDone
+    thinking: str = ""
+    model: str = ""
+    request_id: str | None = None
+    stats: StreamStats | None = None
+
+    def completion(self) -> Completion:
+        """Return the answer itself."""
+        done = self.done
+        return Completion(
+            text=self.text,
+            thinking=self.thinking,
+            done=Done(done.stop_reason, done.usage, done.finish_reason),
+            model=self.model,
+            request_id=self.request_id,
+            stats=self.stats,
+        )
+
+
+class _Plain(msgspec.Struct):
+    """One line with such an answer."""
+
+    journal: int
+    index: int
+    digest: str
+    attempts: int
+    completion: _PlainAnswer
+
+
 _decode = msgspec.json.Decoder(_Line).decode
+_decode_plain = msgspec.json.Decoder(_Plain).decode
 
 
 def _decoded_by_json(data: bytes) -> _Line | None:
@@ -93,11 +140,14 @@ class Journal:
         self._is_dirty = False
         self._is_locked = False
         self._reader: BinaryIO | None = None
-        self._last: _Line | None = None  # what was checked is loaded next, as a rule
+        self._last: _Line | _Plain | None = None  # what was checked is loaded next, as a rule
         try:
-            self._is_locked = try_lock(self._descriptor)
+            self._is_locked = self._try_lock()
             if not self._is_locked:
-                self._refuse("is being written by another batch: wait for it, or name another file")
+                self._refuse(
+                    "is being written by another batch: close() its results if they are yours, "
+                    "wait for it, or name another file"
+                )
             _open_journals.add(self)
             self._reader = self.path.open("rb")
             self._places, self._size = self._scan(self._reader)
@@ -118,6 +168,12 @@ class Journal:
             self._refuse("is not a file: name one, such as answers.jsonl")
         return descriptor
 
+    def _try_lock(self) -> bool:
+        try:
+            return try_lock(self._descriptor)
+        except OSError as error:  # of a file system that knows no locks
+            self._refuse(f"cannot be locked ({error.strerror}): name a file on a local disk")
+
     def _refuse(self, what: str) -> NoReturn:
         raise InvalidRequestError(f"journal {str(self.path)!r} {what}") from None
 
@@ -136,21 +192,21 @@ class Journal:
                 if not (line.startswith(_HEAD) or _HEAD.startswith(line)):
                     self._refuse(f"is not a journal of a batch: see its line {number}")
                 break
-            index = self._line(line, f"line {number}").index
+            index = self._line(line, "line", number).index
             if index in places:
                 self._refuse(f"answers prompt {index} a second time in line {number}")
             places[index] = offset
             offset += len(line)
         return places, offset
 
-    def _line(self, data: bytes, place: str) -> _Line:
+    def _line(self, data: bytes, place: str, number: int) -> _Line:
         line: _Line | None
         try:
             line = _decode(data)
         except msgspec.MsgspecError:
             line = _decoded_by_json(data)
         if line is None or not data.startswith(_HEAD) or line.index < 0:
-            self._refuse(f"is not a journal of a batch: see its {place}")
+            self._refuse(f"is not a journal of a batch: see its {place} {number}")
         return line
 
     @property
@@ -183,18 +239,27 @@ class Journal:
             InvalidRequestError: It cannot be read.
         """
         line = self._at(index)
+        if isinstance(line, _Plain):
+            return line.completion.completion(), line.attempts
         try:
             return Completion.from_dict(_value_of(line.completion)), line.attempts
         except (InvalidRequestError, ValueError):
             self._refuse(f"holds an answer to prompt {index} that cannot be read")
 
-    def _at(self, index: int) -> _Line:
-        if self._last is None or self._last.index != index:
+    def _at(self, index: int) -> _Line | _Plain:
+        line = self._last
+        if line is None or line.index != index:
             assert self._reader is not None  # noqa: S101 - a journal that is open has one
             self._reader.seek(self._places[index])
-            line = self._reader.readline()
-            self._last = self._line(line, f"answer to prompt {index}")
-        return self._last
+            data = self._reader.readline()
+            try:
+                line = _decode_plain(data)
+            except msgspec.MsgspecError:
+                line = self._line(data, "answer to prompt", index)
+            if line.index != index:
+                self._refuse(f"has changed under us: it held an answer to prompt {index}")
+            self._last = line
+        return line
 
     def check_count(self, count: int) -> None:
         """Refuse fewer prompts than it knows.

@@ -212,12 +212,10 @@ class Results(Iterator[MapResult]):
 
     def _read_prompts(self) -> None:
         """Read one prompt at least, if there is room, and more while there is nothing to give."""
-        was_read = False
         while not self._is_exhausted and self._has_room():
-            if was_read and (self._ready or not self._batch.outbox.empty()):
-                return
             self._read_one()
-            was_read = True
+            if self._ready or not self._batch.outbox.empty():
+                return
 
     def _has_room(self) -> bool:
         if self._batch.is_closed:
@@ -252,7 +250,8 @@ class Results(Iterator[MapResult]):
             else:
                 digest = "" if journal is None else self._digest(prompt)
                 self._aside.append(Task(index, prompt, request, digest))
-        self._end_of_journal()
+        if self._aside:
+            self._end_of_journal()
 
     def _digest(self, prompt: Any) -> str:
         """Return what the journal knows a prompt by; empty for what no journal knows."""
@@ -339,6 +338,12 @@ class Results(Iterator[MapResult]):
         if progress is not None:
             progress.close()
 
+    def __repr__(self) -> str:
+        own = vars(self)  # a constructor that failed has not all of it
+        given = own.get("_given", 0)
+        state = "closed" if self._batch.is_closed else f"{own.get('_read', 0) - given} begun"
+        return f"<Results of map(): {given} given, {state}>"
+
     def __enter__(self) -> Self:
         return self
 
@@ -354,7 +359,7 @@ class Results(Iterator[MapResult]):
         self.close()
 
 
-@attrs.frozen(slots=True)
+@attrs.define(slots=True)
 class _Recorded:
     """A result that the journal holds."""
 
@@ -364,6 +369,8 @@ class _Recorded:
 
 def _kept(prompt: Any) -> Any:
     """Return a prompt that can be read more than once: one that is an iterator as a list."""
+    if isinstance(prompt, str):
+        return prompt  # what most are: asking about Iterator takes longer
     return list(prompt) if isinstance(prompt, Iterator) else prompt
 
 

@@ -9,7 +9,10 @@ Rules:
   begins low and, until the first refusal, doubles it with each round;
 * multiplicative decrease: what says that the server is overloaded, or gone, cuts the limit, once
   for all that was under way when it was cut last;
-* an upstream that names a wait is obeyed by all; what a retry waits, all wait.
+* an upstream that names a wait is obeyed by all; what a retry waits, all wait;
+* where a wait was named for "too many requests", the limit goes back up to one below what was
+  refused, and stays there for ten times as long: some say a minute for one request too many
+  (LiteLLM's proxy), and a batch that tried it again at once would spend its time waiting.
 
 A number of the user's own is where the limit begins, and its ceiling.  This is TCP's, for the same
 reason: nobody knows what the other end bears, and it says so by refusing.
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 _AUTO_FIRST = 4  # what a small server bears, and the least that shows whether more is borne
 _AUTO_MOST = 256  # connections that a backend keeps, too
+_CONTENT = 10  # times a named wait: so a tenth of the time at most is waited for having tried
 _CUT = 0.7  # CUBIC's: half would leave a third of a server idle that refuses at a fixed number
 _TOO_MANY = 429
 _BUSY = 502  # and above: bad gateway, unavailable, gateway timeout, Anthropic's 529
@@ -56,6 +60,8 @@ class Pace:
         self._is_doubling = is_auto
         self._cut_at = float("-inf")
         self._opens_at = float("-inf")
+        self._refused = self._most  # what was under way, at the most, when the limit was cut last
+        self._tries_at = float("-inf")  # when so much is tried again
 
     @property
     def limit(self) -> int:
@@ -66,19 +72,29 @@ class Pace:
         """Return the seconds for which nobody begins; 0 or less: begin."""
         return self._opens_at - now
 
-    def hold(self, until: float) -> None:
-        """Let nobody begin before a moment."""
-        self._opens_at = max(self._opens_at, until)
+    def hold(self, now: float, seconds: float, *, is_named: bool = False) -> None:
+        """Let nobody begin for a while.
 
-    def answered(self, underway: int) -> None:
+        Args:
+            now: The time.
+            seconds: How long.
+            is_named: Whether the server has named it, because it was asked too often.
+        """
+        self._opens_at = max(self._opens_at, now + seconds)
+        if is_named:
+            self._tries_at = max(self._tries_at, now + seconds * _CONTENT)
+
+    def answered(self, underway: int, now: float) -> None:
         """Hear that a request was answered.
 
         Args:
             underway: How many were, this one among them.
+            now: The time.
         """
-        if underway >= self.limit:
+        most = float(self._most if now >= self._tries_at else self._refused - 1)
+        if underway >= self.limit and self._limit < most:
             step = 1.0 if self._is_doubling else 1.0 / self._limit
-            self._limit = min(self._limit + step, float(self._most))
+            self._limit = min(self._limit + step, most)
 
     def refused(self, begun_at: float, now: float) -> None:
         """Hear that a request failed because the server is overloaded, or gone.
@@ -88,9 +104,16 @@ class Pace:
             now: The time.
         """
         if begun_at > self._cut_at:
+            self._refused = self.limit
             self._limit = max(1.0, self._limit * _CUT)
             self._is_doubling = False
             self._cut_at = now
+
+
+def names_wait(error: GenerateError) -> bool:
+    """Whether an error names a wait because the server was asked too often."""
+    is_too_many = isinstance(error, HttpStatusError) and error.status == _TOO_MANY
+    return is_too_many and error.retry_after is not None
 
 
 def is_overload(error: GenerateError) -> bool:

@@ -24,6 +24,7 @@ class Tally:
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._asked_tokens = 0  # generated for answers that were not in the journal already
+        self._has_usage = True  # until an answer has none, and no other had one
         self.done = 0
         self.failed = 0
         self.tokens_in = 0
@@ -36,15 +37,20 @@ class Tally:
             self.failed += 1
             return
         usage = result.completion.usage
-        if usage is not None:
+        if usage is None:
+            self._has_usage = self.tokens_in + self.tokens_out > 0
+        else:
+            self._has_usage = True
             self.tokens_in += usage.input_tokens or 0
             self.tokens_out += usage.output_tokens or 0
             self._asked_tokens += (usage.output_tokens or 0) * is_new
 
     def text(self) -> str:
         """Return what it cost, in words."""
-        rate = self._asked_tokens / max(1e-9, time.monotonic() - self._started)
         failed = f"{self.failed} failed, " if self.failed else ""
+        if not self._has_usage:
+            return f"{failed}tokens unknown"
+        rate = self._asked_tokens / max(1e-9, time.monotonic() - self._started)
         return f"{failed}{rate:.0f} tokens/s, {self.tokens_in} tokens in, {self.tokens_out} out"
 
 

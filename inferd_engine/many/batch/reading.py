@@ -42,7 +42,9 @@ class Reader:
         self._merge = Merge()
         self._under_way: dict[TokenStream, tuple[Task, list[Event]]] = {}
         self._average = 0.0  # seconds that an answer takes
+        self._adding = threading.Lock()  # whoever closes finds what is added, or is seen by that
         self._is_closed = False
+        self._end_of_all: GenerateError = RequestCancelledError("the batch is over")
 
     def start(self) -> None:
         """Start the thread.
@@ -56,26 +58,28 @@ class Reader:
             raise InternalError(f"no thread can be started that reads: {error}") from error
 
     def add(self, task: Task, stream: TokenStream) -> None:
-        """Read an answer; from any thread."""
-        self._under_way[stream] = task, []
-        try:
-            self._merge.add(stream)
-        except RuntimeError:  # it was closed meanwhile
-            stream.close()
-            self._under_way.pop(stream, None)
+        """Read an answer; from any thread.  One that comes too late is closed, and told of."""
+        with self._adding:
+            if not self._is_closed:
+                self._under_way[stream] = task, []
+                self._merge.add(stream)
+                return
+        stream.close()
+        self._ended(task, self._end_of_all)
 
     def run(self) -> None:
         """Read what there is, until it is closed."""
         try:
             self._read()
         except Exception as error:  # noqa: BLE001 - each of those that wait for it is told
-            self._is_closed = True
             failure = InternalError(f"reading the answers failed: {type(error).__name__}: {error}")
             failure.__cause__ = error
+            self._end_of_all = failure
+            self.close()
             for task, _ in list(self._under_way.values()):
                 self._ended(task, failure)
         finally:
-            self._merge.close()
+            self.close()
 
     def _read(self) -> None:
         while not self._is_closed:
@@ -114,5 +118,6 @@ class Reader:
 
     def close(self) -> None:
         """Close all that is read, and send the thread away; do not wait."""
-        self._is_closed = True
+        with self._adding:
+            self._is_closed = True
         self._merge.close()

@@ -23,14 +23,11 @@ from inferd_engine.testing import Reply, Stall, Upstream, chunk, text_reply
 
 SOON = 10.0
 AT_ONCE = 6
-# Seldom, on a busy machine, a socket of a killed connection, or of the upstream's, is left to the
-# garbage collector; which of them is not known yet.  It is collected here, and not said in a test
-# that has nothing to do with it.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 
 @pytest.fixture(autouse=True)
 def _collected():
+    """Have what a test leaves open told in that test."""
     yield
     gc.collect()
 

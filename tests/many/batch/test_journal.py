@@ -268,6 +268,19 @@ def test_two_processes_with_one_journal(path, tmp_path):
     assert len(list(ie.Mock("a").map(["x"] * 20, journal=path))) == 20
 
 
+def test_a_disk_that_knows_no_locks(path, monkeypatch):
+    """Where the kernel cannot say that there is one writer, there is none."""
+
+    def try_lock(_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(journals, "try_lock", try_lock)
+    with pytest.raises(
+        ie.InvalidRequestError, match=r"cannot be locked \(.*\): name a file on a local disk"
+    ):
+        echoing().map(PROMPTS, journal=path)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_holds_no_lock(path):
@@ -425,6 +438,59 @@ def test_an_answer_comes_back_exactly(path, name):
     assert again == first
     assert again.completion.stats == first.completion.stats
     assert path.read_bytes().count(b"\n") == 1
+
+
+USAGE = {"input_tokens": 1, "output_tokens": 2, "details": {"a": [1, 10**30, 2.5]}}
+STATS = {"ttft": 0.1, "duration": 2.0, "events": 3, "bytes": 4}
+DONE = {"stop_reason": "end_turn", "usage": USAGE, "finish_reason": "stop"}
+ANSWERS = {
+    "plain": {"text": "a", "done": DONE, "stats": STATS},
+    "all": {"text": "a", "thinking": "t", "model": "m", "request_id": "r", "done": DONE},
+    "the least": {"text": "", "done": {"stop_reason": "max_tokens"}},
+    "half a usage": {"text": "a", "done": {**DONE, "usage": {**USAGE, "output_tokens": None}}},
+    "skipped": {"text": "a", "done": DONE, "stats": {**STATS, "skipped": 1}},
+    "whole numbers": {"text": "a", "done": DONE, "stats": {**STATS, "duration": 2, "ttft": None}},
+    "a fraction of a token": {
+        "text": "a",
+        "done": {**DONE, "usage": {**USAGE, "input_tokens": 1.5}},
+    },
+    "an id that is a number": {"text": "a", "done": DONE, "request_id": 7},
+    "of a later version": {
+        "text": "a",
+        "done": {**DONE, "x": 1},
+        "y": 2,
+        "stats": {**STATS, "z": 1},
+    },
+    "a usage of a later version": {"text": "a", "done": {**DONE, "usage": {**USAGE, "x": 1}}},
+    "cut": {"text": "a", "done": None},
+    "nothing of the end": {"text": "a"},
+    "no such reason": {"text": "a", "done": {**DONE, "stop_reason": "tired"}},
+    "no reason": {"text": "a", "done": {"usage": USAGE}},
+    "no text": {"done": DONE},
+    "a usage without tokens": {"text": "a", "done": {**DONE, "usage": {}}},
+    "stats without events": {"text": "a", "done": DONE, "stats": {"ttft": 1.0}},
+    "not a number": {"text": "a", "done": DONE, "stats": {**STATS, "duration": math.nan}},
+    "a list": [],
+    "a number": 7,
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_short_way_is_the_long_one(path, name):
+    """Whatever is in a line, it is read as Completion.from_dict() reads it, or refused."""
+    list(ie.Mock("a").map(["x"], journal=path))
+    (line,) = lines_of(path)
+    line["completion"] = ANSWERS[name]
+    path.write_text(json.dumps(line, separators=(",", ":")) + "\n", "utf-8")
+    try:
+        expected = ie.Completion.from_dict(ANSWERS[name])
+    except ie.InvalidRequestError:
+        with pytest.raises(ie.InvalidRequestError, match="prompt 0 that cannot be read"):
+            list(ie.Mock("b").map(["x"], journal=path))
+        return
+    (result,) = ie.Mock("b").map(["x"], journal=path)
+    given, expected = result.completion.to_dict(), expected.to_dict()
+    assert given == expected or repr(given) == repr(expected)  # NaN is not itself
 
 
 def test_what_is_no_json_ends_the_batch(path):

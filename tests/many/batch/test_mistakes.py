@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 import inferd_engine as ie
@@ -26,6 +28,7 @@ import inferd_engine as ie
         ({"progress": 1}, TypeError, "progress is 1: give True or False"),
         ({"cancel": True}, TypeError, "cancel is of type bool: give a CancelToken to map"),
         ({"executor": 4}, TypeError, "executor is of type int: give one of concurrent.futures"),
+        ({"executor": ThreadPoolExecutor}, TypeError, r"is a class: make one .*Executor\(\)"),
         ({"journal": 4}, TypeError, "journal is 4: give the path of a file"),
         ({"journal": ""}, ie.InvalidRequestError, "journal"),
         ({"journal": "."}, ie.InvalidRequestError, r"^journal '\.' is not a file: name one"),

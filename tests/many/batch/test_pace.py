@@ -7,15 +7,15 @@ import itertools
 import pytest
 
 import inferd_engine as ie
-from inferd_engine.many.batch.pace import Pace, is_overload
+from inferd_engine.many.batch.pace import Pace, is_overload, names_wait
 
 
-def climb(pace, rounds):
+def climb(pace, rounds, now=1000.0):
     """Answer so many rounds of as many requests as may be under way."""
     limits = [pace.limit]
     for _ in range(rounds):
         for _ in range(pace.limit):
-            pace.answered(pace.limit)
+            pace.answered(pace.limit, now)
         limits.append(pace.limit)
     return limits
 
@@ -66,7 +66,7 @@ def test_a_limit_that_is_not_used_does_not_grow():
     """Few requests say nothing about many."""
     pace = Pace("auto")
     for _ in range(100):
-        pace.answered(underway=2)
+        pace.answered(underway=2, now=1.0)
     assert pace.limit == 4
 
 
@@ -74,10 +74,45 @@ def test_all_wait_for_the_longest():
     """A later moment wins, an earlier one changes nothing."""
     pace = Pace(4)
     assert pace.opens_in(0.0) <= 0
-    pace.hold(10.0)
-    pace.hold(5.0)
+    pace.hold(0.0, 10.0)
+    pace.hold(1.0, 4.0)
     assert pace.opens_in(4.0) == 6.0
     assert pace.opens_in(10.0) == 0
+
+
+def test_a_wait_that_is_named_makes_content():
+    """After "too many, wait a minute" what was refused is not tried at once: it is paid for."""
+    pace = Pace("auto")
+    refused = climb(pace, 3)[-1]
+    pace.refused(begun_at=1.0, now=2.0)
+    pace.hold(2.0, 60.0, is_named=True)
+    assert climb(pace, 50, now=601.9)[-1] == refused - 1
+    assert climb(pace, 5, now=602.1)[-1] > refused
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_content_with_little(number):
+    """What is refused one or two asks with one."""
+    pace = Pace(number)
+    pace.refused(begun_at=1.0, now=2.0)
+    pace.hold(2.0, 60.0, is_named=True)
+    assert climb(pace, 9, now=3.0)[-1] == max(1, number - 1)
+
+
+def test_a_wait_of_our_own_does_not():
+    """A server that was away, and has said nothing, is given as much as before, by and by."""
+    pace = Pace(20)
+    pace.refused(begun_at=1.0, now=2.0)
+    pace.hold(2.0, 60.0)
+    assert climb(pace, 5, now=63.0)[-1] > 14
+
+
+def test_who_names_a_wait_because_of_too_many():
+    """429 with Retry-After, and nothing else."""
+    assert names_wait(ie.HttpStatusError("", status=429, retry_after=1.0))
+    assert not names_wait(ie.HttpStatusError("", status=429))
+    assert not names_wait(ie.HttpStatusError("", status=503, retry_after=1.0))
+    assert not names_wait(ie.TransportError(""))
 
 
 @pytest.mark.parametrize(

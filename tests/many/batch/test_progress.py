@@ -62,6 +62,16 @@ def test_failures_are_counted(monkeypatch):
 
 
 @pytest.mark.usefixtures("plain")
+def test_an_upstream_that_counts_no_tokens(monkeypatch):
+    """Where no answer says what it cost, the line does not say that it was nothing."""
+    told = stderr(monkeypatch, io.StringIO())
+    silent = [ie.TextDelta("a"), ie.Done(ie.StopReason.END_TURN)]
+    list(ie.Mock(events=silent).map(["x"] * 9, progress=True))
+    last = told.getvalue().splitlines()[-1]
+    assert last == "9/9 answered, tokens unknown"
+
+
+@pytest.mark.usefixtures("plain")
 def test_what_the_journal_held_is_no_speed(monkeypatch, tmp_path):
     """What comes from the journal counts as done, and its tokens were not generated now."""
     list(ie.Mock(events=ANSWER).map(["x"] * 9, journal=tmp_path / "j"))

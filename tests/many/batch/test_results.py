@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 
 import pytest
@@ -73,6 +74,14 @@ def test_results_come_as_they_end():
         assert sorted(first) == list(range(1, 9))
         gate.open()
         assert [result.index for result in results] == [0]
+
+
+def test_what_it_says_of_itself():
+    """A repr tells how far it is."""
+    with ie.Mock("a").map(["x"] * 9, concurrency=1) as results:
+        next(results)
+        assert re.fullmatch(r"<Results of map\(\): 1 given, [12] begun>", repr(results))
+    assert repr(results) == "<Results of map(): 1 given, closed>"
 
 
 def test_order_can_be_kept():
