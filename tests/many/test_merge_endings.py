@@ -494,3 +494,25 @@ def test_a_child_that_lives_on(serve):
         may_go_on.set()
         os.close(writing)
         os.waitpid(child, 0)
+
+
+class Crossed(ie.Merge):
+    """One that is closed while a stream is added: just after its reader has had a look at that."""
+
+    def _join(self, member):
+        super()._join(member)
+        assert self.poll(SOON)
+        self._is_closed = True  # what close() does first
+
+
+def test_a_stream_is_added_while_all_are_closed(serve, buffer):
+    """It is closed with the others, and its connection with it."""
+    backend = serve(otherwise=lambda _: stalled(), buffer=buffer)
+    merge, stream = Crossed(), backend.stream("x")
+    merge.add(stream)
+    merge.close()
+    assert stream.cancelled
+    assert backend.upstream.requests[0].gone.wait(SOON)
+    until(lambda: stream._reading.released_at is not None)
+    with backend.stream("x") as late, pytest.raises(RuntimeError, match="the merge is closed"):
+        merge.add(late)

@@ -160,12 +160,12 @@ class Merge:
             RuntimeError: It is being read, or it was given before; or the merge is closed.
         """
         self._check_process()
-        member = self._joining(stream)
-        self._join(member)
-        if self._is_closed:  # looked at after joining: whoever closes has seen it, or this has
-            self._members.pop(member.key, None)
-            member.let_go()
+        if self._is_closed:
             raise RuntimeError("the merge is closed: make a new one")
+        self._join(self._joining(stream))
+        if self._is_closed:  # meanwhile: whoever closes has seen it, or it is closed here
+            stream.close()
+            self._settle()
 
     def _check_process(self) -> None:
         if self._pid != os.getpid():
