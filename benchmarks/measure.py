@@ -162,9 +162,17 @@ def receive_only(kind: str, address: str, numbers: list[float]) -> dict[str, flo
     return {"cpu_us": found["from_first_us"] / (streams * (count - 1))}
 
 
+def give_up(failure: threading.ExceptHookArgs) -> None:
+    """End the process when one of its streams has failed: the others would wait for it."""
+    sys.stderr.write(f"{failure.exc_type.__name__}: {failure.exc_value}\n")
+    sys.stderr.flush()
+    os._exit(1)
+
+
 def main() -> None:
     """Measure as the command line says."""
     raise_limits()
+    threading.excepthook = give_up
     parser = argparse.ArgumentParser()
     parser.add_argument("client", choices=CLIENTS)
     parser.add_argument("measure", choices=["burst", "paced", "first", "held"])

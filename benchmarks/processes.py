@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 PURE = "inferd-engine, pure"
-PATIENCE = 120  # seconds that a measurement may take
+PATIENCE = 60  # seconds that a measurement may take; most take two
 PACKAGES = [
     *("inferd_engine", "requests", "urllib3", "msgspec", "sseclient-py", "httpx", "httpx-sse"),
     *("openai", "anthropic", "chatlas", "aiohttp", "langchain-openai", "litellm"),

@@ -67,7 +67,7 @@ def burst_blocks(count: int, size: int, *, is_message: bool = False) -> tuple[by
     return (*(one * each,) * whole, one * rest)
 
 
-def answer(connection: socket.socket, model: str, *, is_message: bool) -> None:
+def answer(connection: socket.socket, model: str, pacer: Pacer, *, is_message: bool) -> None:
     """Send the events of an answer, but not its end."""
     kind, *numbers = model.split(":")
     if kind == "burst":
@@ -75,16 +75,10 @@ def answer(connection: socket.socket, model: str, *, is_message: bool) -> None:
         for block in burst_blocks(count, size, is_message=is_message):
             connection.sendall(block)
     elif kind == "paced":
-        pacer().send(connection, functools.partial(event, is_message=is_message), model)
+        pacer.send(connection, functools.partial(event, is_message=is_message), model)
     elif kind == "stalled":
         connection.sendall(event(" hello", is_message=is_message) * int(numbers[0]))
         connection.recv(1)
-
-
-@functools.cache
-def pacer() -> Pacer:
-    """Give the one thread that paces."""
-    return Pacer()
 
 
 def whole(body: bytes) -> bytes:
@@ -106,7 +100,7 @@ def read_request(reader) -> tuple[bytes, dict] | None:
     return None
 
 
-def serve(connection: socket.socket, tls: ssl.SSLContext | None) -> None:
+def serve(connection: socket.socket, tls: ssl.SSLContext | None, pacer: Pacer) -> None:
     """Answer the requests of one connection."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
@@ -121,7 +115,7 @@ def serve(connection: socket.socket, tls: ssl.SSLContext | None) -> None:
                 continue
             is_message = b"/messages" in first
             connection.sendall(HEAD)
-            answer(connection, body["model"], is_message=is_message)
+            answer(connection, body["model"], pacer, is_message=is_message)
             connection.sendall(chunked(message_end()) + b"0\r\n\r\n" if is_message else END)
 
 
@@ -134,11 +128,12 @@ def main() -> None:
         scheme, tls = "https", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate)
     raise_limits()
+    pacer = Pacer()
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as server:
         print(f"{scheme}://127.0.0.1:{server.getsockname()[1]}/v1", flush=True)
         while True:
             connection, _ = server.accept()
-            threading.Thread(target=serve, args=(connection, tls), daemon=True).start()
+            threading.Thread(target=serve, args=(connection, tls, pacer), daemon=True).start()
 
 
 if __name__ == "__main__":
