@@ -196,6 +196,7 @@ def main() -> None:
     parser.add_argument("--measure", nargs="*", choices=MEASUREMENTS, default=list(MEASUREMENTS))
     parser.add_argument("--also", nargs="*", choices=ON_REQUEST, default=[])
     parser.add_argument("--no-imports", action="store_true")
+    parser.add_argument("--tls", action="store_true", help="over TLS (trustme)")
     parser.add_argument("--plot", metavar="FILE", help="a chart (matplotlib, the extra bench-plot)")
     chosen = parser.parse_args()
     names = [*CLIENTS, CHATLAS, MESSAGES, "anthropic", PURE, *chosen.also]

@@ -98,7 +98,7 @@ def main() -> None:
     chosen = parser.parse_args()
     lines = [*headline(), ""]
     found: dict[str, dict[int, Row]] = {}
-    with upstream(tls=chosen.tls) as address:
+    with upstream() as address:
         for what, series in {} if chosen.no_bursts else BURSTS.items():
             clients = installed(BURSTERS)
             found[what] = {

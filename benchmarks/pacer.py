@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FIRST = "0"  # the text of an answer's first event; that of the others is the time of their sending
-SETTLE = 0.5, 0.001  # seconds until whoever has the first events waits for more: for all, for each
+SETTLE = 0.5, 0.001  # seconds until whoever has many first events waits for more: for all, for each
 
 
 class _Group:
@@ -58,7 +58,8 @@ class Pacer:
 
     def _begin(self, group: _Group, event: Callable[[str], bytes], count: int, gap: float) -> None:
         streams = group.left = len(group.members)
-        begin = time.monotonic() + SETTLE[0] + SETTLE[1] * streams
+        settle = SETTLE[0] + SETTLE[1] * streams if streams > 1 else 0.0
+        begin = time.monotonic() + settle
         for number, connection in enumerate(group.members):
             answer = _Answer(group, connection, event, count, gap)
             entry = (begin + gap * number / streams, next(self._number), answer)

@@ -125,6 +125,5 @@ def options(program: str, about: str | None, rounds: int) -> argparse.ArgumentPa
     parser = argparse.ArgumentParser(prog=f"python benchmarks/{program}", description=about)
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--source", action="store_true", help="an editable install will do")
-    parser.add_argument("--tls", action="store_true", help="over TLS (trustme)")
     parser.add_argument("--json", metavar="FILE")
     return parser
