@@ -26,10 +26,10 @@ def openai(address: str) -> AskLater:
 
     async def ask(model: str) -> AsyncIterator[Any]:
         messages = body(model)["messages"]
-        async for chunk in await client.chat.completions.create(
-            model=model, messages=messages, stream=True
-        ):
-            yield chunk.choices[0].delta.content
+        create = client.chat.completions.create
+        async with await create(model=model, messages=messages, stream=True) as chunks:
+            async for chunk in chunks:
+                yield chunk.choices[0].delta.content
 
     return ask
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Ask = Callable[[str], Iterator[Any]]
 
-MOST_STREAMS = 5_000  # connections that every client is allowed to keep
+MOST_STREAMS = 300  # idle connections that are kept; a pool with room for more is made more slowly
 
 
 def ours(address: str, **options: Any) -> Ask:
@@ -26,11 +26,6 @@ def ours(address: str, **options: Any) -> Ask:
         base_url=address, api_key="", max_connections=MOST_STREAMS, **options
     )
     return lambda model: backend.with_options(model=model).stream("x")
-
-
-def ours_here(address: str) -> Ask:
-    """Ours without a worker: the consumer reads."""
-    return ours(address, buffer=0)
 
 
 def messages(address: str) -> Ask:
@@ -48,12 +43,12 @@ def anthropic(address: str) -> Ask:
     client = Anthropic(base_url=address.removesuffix("/v1"), api_key="x", max_retries=0)
 
     def ask(model: str) -> Iterator[Any]:
-        said = [{"role": "user", "content": "x"}]
-        for event in client.messages.create(
-            model=model, messages=said, max_tokens=100, stream=True
-        ):
-            if event.type == "content_block_delta":
-                yield event.delta.text
+        messages = body(model)["messages"]
+        create = client.messages.create
+        with create(model=model, messages=messages, max_tokens=100, stream=True) as events:
+            for event in events:
+                if event.type == "content_block_delta":
+                    yield event.delta.text
 
     return ask
 
@@ -67,8 +62,10 @@ def openai(address: str) -> Ask:
 
     def ask(model: str) -> Iterator[Any]:
         messages = body(model)["messages"]
-        for chunk in client.chat.completions.create(model=model, messages=messages, stream=True):
-            yield chunk.choices[0].delta.content
+        create = client.chat.completions.create
+        with create(model=model, messages=messages, stream=True) as chunks:
+            for chunk in chunks:
+                yield chunk.choices[0].delta.content
 
     return ask
 
