@@ -1,8 +1,9 @@
 """How costs grow: ``python benchmarks/growth.py [--rounds N] [--json FILE]``.
 
-With the events of an answer, with the bytes of an event, and with the streams that are read at
-once, from one to 4 096.  All streams together have 2 000 events a second, so many streams have few
-each: what grows then is what a stream costs by being there.
+With the events of an answer and the bytes of an event; with the streams that are read at once, from
+one to 4 096; and with the time between two events of a stream.  However many streams there are, all
+together have 2 000 events a second, so many streams have few each: what grows then, and with the
+time between two events, is what a stream costs by being there.
 """
 
 from __future__ import annotations
@@ -23,18 +24,17 @@ RATE = 2_000  # events a second of all streams
 EVENTS = 6_000  # of all streams, and at least three of each
 BYTES = 6_000_000  # of a burst
 STREAMS = [1, 4, 16, 64, 256, 1024, 4096]
-READERS = [OURS, UNBUFFERED, MERGE, "requests.iter_lines", "aiohttp", "floor", RECEIVER]
-# Whose figures, and what is told for each number.
-BURSTS = {
-    "events of an answer": {
-        count: ["burst", str(count), "290"] for count in (10**power for power in range(2, 7))
-    },
-    "bytes of an event": {
-        size: ["burst", str(max(400, BYTES // size)), str(size)]
-        for size in (50, 290, 1024, 4096, 16384, 65536)
-    },
+GAPS = [0.25, 1, 4]  # seconds
+WAITING = 256  # streams that have an event after each gap
+CLIENTS = [OURS, UNBUFFERED, MERGE, "requests.iter_lines", "aiohttp"]
+EVENTS_OF_AN_ANSWER = {
+    count: ["burst", str(count), "290"] for count in (10**power for power in range(2, 7))
 }
-BURSTERS = [OURS, MERGE, "floor"]
+BYTES_OF_AN_EVENT = {
+    size: ["burst", str(max(400, BYTES // size)), str(size)]
+    for size in (50, 290, 1024, 4096, 16384, 65536)
+}
+# What is shown of a measurement.
 FIGURES = {
     "cpu_us": "CPU per event, µs",
     "median_us": "latency, µs: median",
@@ -50,6 +50,11 @@ def paced(streams: int) -> list[str]:
     """Give what to measure of so many streams."""
     count = max(3, EVENTS // streams)
     return ["paced", str(streams), str(1 + count), str(RATE / streams), "0"]
+
+
+def waiting(gap: float) -> list[str]:
+    """Give what to measure of streams that have an event after each gap."""
+    return ["paced", str(WAITING), str(1 + int(max(GAPS) // gap)), str(1 / gap), "0"]
 
 
 def row(address: str, clients: list[str], words: list[str], chosen: argparse.Namespace) -> Row:
@@ -73,7 +78,7 @@ def medians(found: list[dict[str, float]]) -> dict[str, float]:
     return {figure: statistics.median(one[figure] for one in found) for figure in shown}
 
 
-def table(what: str, figure: str, rows: dict[int, Row]) -> list[str]:
+def table(what: str, figure: str, rows: dict[float, Row]) -> list[str]:
     """Show a figure as a table in Markdown."""
     clients = list(next(iter(rows.values())))
     lines = [f"{FIGURES[figure]}:", "", f"| {what} | {' | '.join(clients)} |"]
@@ -94,23 +99,32 @@ def main() -> None:
     """Measure as the command line says."""
     parser = options("growth.py", __doc__, rounds=1)
     parser.add_argument("--streams", nargs="*", type=int, default=STREAMS)
-    parser.add_argument("--no-bursts", action="store_true")
     chosen = parser.parse_args()
+    limits = ["floor", RECEIVER]
+    # What grows: whose figures, which, and what is told for each number.
+    series = {
+        "events of an answer": ([OURS, MERGE, *limits], ["cpu_us"], EVENTS_OF_AN_ANSWER),
+        "bytes of an event": ([OURS, MERGE, *limits], ["cpu_us"], BYTES_OF_AN_EVENT),
+        "streams": ([*CLIENTS, *limits], list(FIGURES), {n: paced(n) for n in chosen.streams}),
+        f"seconds between two events of one of {WAITING} streams": (
+            CLIENTS,
+            ["cpu_us"],
+            {
+                gap: ["paced", str(WAITING), str(1 + int(4 // gap)), str(1 / gap), "0"]
+                for gap in GAPS
+            },
+        ),
+    }
     lines = [*headline(), ""]
-    found: dict[str, dict[int, Row]] = {}
+    found: dict[str, dict[float, Row]] = {}
     with upstream() as address:
-        for what, series in {} if chosen.no_bursts else BURSTS.items():
-            clients = installed(BURSTERS)
+        for what, (names, figures, told) in series.items():
+            clients = installed(names)
             found[what] = {
-                number: row(address, clients, words, chosen) for number, words in series.items()
+                number: row(address, clients, words, chosen) for number, words in told.items()
             }
-            lines += table(what, "cpu_us", found[what])
-        clients = installed(READERS)
-        found["streams"] = {
-            number: row(address, clients, paced(number), chosen) for number in chosen.streams
-        }
-        for figure in FIGURES:
-            lines += table("streams", figure, found["streams"])
+            for figure in figures:
+                lines += table(what, figure, found[what])
     print("\n".join([*lines, headline()[1]]))
     if chosen.json:
         result = {"about": lines[:3], "growth": found}
