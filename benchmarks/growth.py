@@ -74,8 +74,8 @@ def row(address: str, clients: list[str], words: list[str], chosen: argparse.Nam
 
 def medians(found: list[dict[str, float]]) -> dict[str, float]:
     """Give the median of each figure."""
-    shown = [figure for figure in FIGURES if figure in found[0]]
-    return {figure: statistics.median(one[figure] for one in found) for figure in shown}
+    figures = [figure for figure in FIGURES if figure in found[0]]
+    return {figure: statistics.median(one[figure] for one in found) for figure in figures}
 
 
 def table(what: str, figure: str, rows: dict[float, Row]) -> list[str]:
@@ -109,10 +109,7 @@ def main() -> None:
         f"seconds between two events of one of {WAITING} streams": (
             CLIENTS,
             ["cpu_us"],
-            {
-                gap: ["paced", str(WAITING), str(1 + int(4 // gap)), str(1 / gap), "0"]
-                for gap in GAPS
-            },
+            {gap: waiting(gap) for gap in GAPS},
         ),
     }
     lines = [*headline(), ""]
