@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import argparse
 
 RATE = 2_000  # events a second of all streams
-EVENTS = 6_000  # of all streams, and at least three of each
+EVENTS = 4_000  # of all streams, and at least three of each
 BYTES = 6_000_000  # of a burst
 STREAMS = [1, 4, 16, 64, 256, 1024, 4096]
 GAPS = [0.25, 1, 4]  # seconds
