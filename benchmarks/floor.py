@@ -51,6 +51,8 @@ class Floor:
         while socks:
             for fileno, _ in poll.poll():
                 data = socks[fileno].recv(65536)
+                if not data:
+                    raise ConnectionError("the upstream is gone")
                 *events, rests[fileno] = (rests[fileno] + data).split(b"\n\n")
                 for event in events:
                     if event.endswith(b"[DONE]"):
