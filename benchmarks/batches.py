@@ -16,6 +16,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from clients import keeping_connections
+
 HERE = Path(__file__).parent
 AT_ONCE = 256
 ANSWERS = 2_000  # 20 000 take half an hour
@@ -31,15 +33,6 @@ def ours(address, model, count):
         for result in backend.map(prompts, concurrency=AT_ONCE):
             assert result.completion is not None, result.error
             yield result.completion.text
-
-
-def keeping_connections():
-    """Give limits for a client of openai-python that let it keep every connection."""
-    try:
-        import httpx2 as httpx  # since 3.52
-    except ImportError:
-        import httpx
-    return httpx.Limits(max_connections=None, max_keepalive_connections=None)
 
 
 def with_threads(address, model, count):

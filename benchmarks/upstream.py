@@ -4,10 +4,11 @@ With the path of a certificate and its key, in one PEM file, it speaks TLS.
 
 It runs in a process of its own and does as little as it can.  A request's model says what to send:
 
-    burst:COUNT:SIZE     COUNT events of about SIZE bytes, as fast as the socket takes them
-    paced:COUNT:RATE     COUNT events, RATE a second, each in a TCP segment of its own
-    stamped:COUNT:GAP    COUNT events, GAP seconds apart, each with the time of its sending in it
-    stalled:COUNT        COUNT events at once, then nothing until the client goes
+    burst:COUNT:SIZE             COUNT events of about SIZE bytes, as fast as the socket takes them
+    paced:COUNT:RATE[:STREAMS[:WHOSE]]   COUNT events, RATE a second, each in a TCP segment of its
+                                 own, with the time of its sending in it, as soon as STREAMS answers
+                                 have been asked for in these very words (``pacer.py``)
+    stalled:COUNT                COUNT events at once, then nothing until the client goes
 
 Every event is an HTTP chunk of its own, and every answer ends with ``[DONE]``.  At ``/messages``
 events are those of Anthropic's Messages, and the end is theirs.  At ``/embeddings`` vectors are
@@ -23,14 +24,11 @@ import socket
 import ssl
 import sys
 import threading
-import time
-from typing import TYPE_CHECKING
 
+from limits import raise_limits
+from pacer import Pacer
 from streams import chunk, message_end, message_event
 from vectors import PACKED, WRITTEN
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -69,26 +67,18 @@ def burst_blocks(count: int, size: int, *, is_message: bool = False) -> tuple[by
     return (*(one * each,) * whole, one * rest)
 
 
-def blocks_of(model: str, *, is_message: bool) -> Iterator[bytes]:
-    """Give what to send for a request, when it is time to send it."""
+def answer(connection: socket.socket, model: str, pacer: Pacer, *, is_message: bool) -> None:
+    """Send the events of an answer, but not its end."""
     kind, *numbers = model.split(":")
     if kind == "burst":
         count, size = map(int, numbers)
-        yield from burst_blocks(count, size, is_message=is_message)
+        for block in burst_blocks(count, size, is_message=is_message):
+            connection.sendall(block)
     elif kind == "paced":
-        count, rate = int(numbers[0]), float(numbers[1])
-        begun = time.monotonic()
-        one = event(" hello", is_message=is_message)
-        for number in range(count):
-            time.sleep(max(0.0, begun + number / rate - time.monotonic()))
-            yield one
-    elif kind == "stamped":
-        for _ in range(int(numbers[0])):
-            time.sleep(float(numbers[1]))
-            yield event(str(time.monotonic_ns()), is_message=is_message)
+        pacer.send(connection, functools.partial(event, is_message=is_message), model)
     elif kind == "stalled":
-        yield event(" hello", is_message=is_message) * int(numbers[0])
-        threading.Event().wait()
+        connection.sendall(event(" hello", is_message=is_message) * int(numbers[0]))
+        connection.recv(1)
 
 
 def whole(body: bytes) -> bytes:
@@ -110,7 +100,7 @@ def read_request(reader) -> tuple[bytes, dict] | None:
     return None
 
 
-def serve(connection: socket.socket, tls: ssl.SSLContext | None) -> None:
+def serve(connection: socket.socket, tls: ssl.SSLContext | None, pacer: Pacer) -> None:
     """Answer the requests of one connection."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
@@ -125,8 +115,7 @@ def serve(connection: socket.socket, tls: ssl.SSLContext | None) -> None:
                 continue
             is_message = b"/messages" in first
             connection.sendall(HEAD)
-            for block in blocks_of(body["model"], is_message=is_message):
-                connection.sendall(block)
+            answer(connection, body["model"], pacer, is_message=is_message)
             connection.sendall(chunked(message_end()) + b"0\r\n\r\n" if is_message else END)
 
 
@@ -138,11 +127,13 @@ def main() -> None:
     for certificate in sys.argv[1:]:
         scheme, tls = "https", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.load_cert_chain(certificate)
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as server:
+    raise_limits()
+    pacer = Pacer()
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as server:
         print(f"{scheme}://127.0.0.1:{server.getsockname()[1]}/v1", flush=True)
         while True:
             connection, _ = server.accept()
-            threading.Thread(target=serve, args=(connection, tls), daemon=True).start()
+            threading.Thread(target=serve, args=(connection, tls, pacer), daemon=True).start()
 
 
 if __name__ == "__main__":
