@@ -88,7 +88,7 @@ class Watcher:
                 longer = _SHORTEST if is_first else min(2 * self._nap, _LONGEST)
                 self._nap = _LINGER if is_idle else longer
                 self._bell.wait(self._nap)
-                for consumer, visits in list(self._visits.items()):
+                for consumer, visits in self._visits.copy().items():  # while others come and go
                     self._look(consumer, visits)
         finally:
             self._threads.pop("watcher", None)

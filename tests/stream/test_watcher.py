@@ -68,6 +68,29 @@ def test_one_that_comes_and_then_stays_away():
     assert len(list(stream)) == 51
 
 
+def test_streams_that_come_while_it_looks():
+    """A collection that begins in the middle of a look may end some and open others."""
+    backend = ie.Mock(token_delay=3600)
+    kept = [backend.stream("x") for _ in range(50)]
+    more = []
+
+    def open_one(phase, _):
+        if phase == "stop" and len(more) < 200:
+            more.append(backend.stream("x"))
+
+    gc.callbacks.append(open_one)
+    threshold = gc.get_threshold()
+    gc.set_threshold(10)
+    try:
+        assert until(lambda: len(more) >= 100)
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(open_one)
+    assert ours("watcher")
+    for stream in (*kept, *more):
+        stream.close()
+
+
 def test_it_leaves_with_the_last_stream():
     """No thread outlives the streams, but for a moment."""
     with ie.Mock(token_delay=3600).stream("x"), ie.Mock(token_delay=3600).stream("x"):
