@@ -331,7 +331,7 @@ class Merge:
             heapq.heappush(self._due, (due, member.key))
             member.planned = due
             if len(self._due) > _MOST_STALE + 4 * len(self._members):
-                known = ((one.planned, key) for key, one in self._members.items())
+                known = ((one.planned, key) for key, one in self._members.copy().items())
                 self._due = [entry for entry in known if entry[0] != math.inf]
                 heapq.heapify(self._due)
 
@@ -422,7 +422,7 @@ class Merge:
         if os is None or waiter is None:  # at exit, or of a constructor that failed
             return
         if self._pid == os.getpid() and self._members:
-            is_early = not all(member.stream.ended for member in self._members.values())
+            is_early = not all(member.stream.ended for member in list(self._members.values()))
             self.close()
             if is_early:
                 warnings.warn(
