@@ -171,12 +171,18 @@ class Consumer:
         return True
 
     def _await(self, buffer: EventBuffer, give_up: float | None) -> list[Any]:
-        """Wait until the worker has put something into the buffer, or time is up; give it."""
+        """Wait until the worker has put something into the buffer, or time is up; give it.
+
+        Raises:
+            InternalError: There is no worker, and no thread can be started.
+        """
         reading = self.reading
         try:
             while not buffer.take():
                 seconds = _SLICE if give_up is None else min(_SLICE, give_up - time.monotonic())
                 if seconds > 0:
+                    if self.worker is None and not (reading.posts or reading.is_over):
+                        self._call_worker(buffer)  # whoever was about to start it could not
                     reading.arrival.wait(seconds)
                 if not buffer.queue and (self._is_forsaken(buffer) or seconds <= 0):
                     break

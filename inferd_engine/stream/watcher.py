@@ -28,7 +28,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from inferd_engine.errors import InternalError
-from inferd_engine.stream.turn import Bell
+from inferd_engine.stream.turn import Bell, Turn
 from inferd_engine.stream.worker import start_worker
 
 if TYPE_CHECKING:
@@ -48,13 +48,14 @@ class Watcher:
         self._has_newcomer = False
         self._nap = _LINGER
         self._bell = Bell()
-        self._threads: dict[str, threading.Thread] = {}  # at most one
+        self._turn = Turn()  # to watch; what a dead thread had goes to the next
 
     def add(self, consumer: Consumer) -> None:
         """Watch a consumer whose stream has a buffer and no worker; from any thread."""
         self._visits[consumer] = _NEVER
         self._has_newcomer = True
-        if not self._threads:
+        holder = self._turn.holder
+        if holder is None or not holder.is_alive():
             self._start()
         elif self._nap > _LINGER:
             self._bell.ring()
@@ -67,19 +68,18 @@ class Watcher:
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._watch, name="inferd-engine-watcher", daemon=True)
-        if self._threads.setdefault("watcher", thread) is thread:
+        if self._turn.take(thread):
             try:
                 thread.start()
-            except BaseException as error:
-                self._threads.pop("watcher", None)
-                if not isinstance(error, RuntimeError) or error.__context__ is not None:
-                    raise
+            except RuntimeError as error:
+                if error.__context__ is not None:  # a handler's: see ``Consumer._await``
+                    raise error.__context__ from None
 
     def _watch(self) -> None:
         """Look at all of them after each nap: the watcher's whole life."""
-        was_idle = False
+        me, was_idle = threading.current_thread(), False
         try:
-            while True:
+            while self._turn.holder is me:
                 is_first, self._has_newcomer = self._has_newcomer, False
                 is_idle = not self._visits
                 if is_idle and was_idle:
@@ -91,7 +91,7 @@ class Watcher:
                 for consumer, visits in self._visits.copy().items():  # while others come and go
                     self._look(consumer, visits)
         finally:
-            self._threads.pop("watcher", None)
+            self._turn.give(me)
         if self._visits:
             self._start()  # for one that came while this thread was about to go
 

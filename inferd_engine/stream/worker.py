@@ -67,25 +67,28 @@ def start_worker(reading: Reading, buffer: EventBuffer, consumer: Consumer) -> N
         InternalError: No thread can be started.
     """
     post = object()
-    if reading.posts.setdefault("post", post) is not post:
-        return  # somebody else is just doing so
-    worker = threading.Thread(
-        target=read_ahead,
-        args=(reading, buffer, post),
-        name=f"inferd-engine-worker-{next(_numbers)}",
-        daemon=True,
-    )
     try:
+        if reading.posts.setdefault("post", post) is not post:
+            return  # somebody else is just doing so
+        worker = threading.Thread(
+            target=read_ahead,
+            args=(reading, buffer, post),
+            name=f"inferd-engine-worker-{next(_numbers)}",
+            daemon=True,
+        )
         worker.start()
-    except RuntimeError as error:
-        reading.posts.clear()
+        consumer.worker = worker
+    except BaseException as error:
+        if reading.posts.get("post") is post:
+            reading.posts.clear()  # so that another can be started; one that runs leaves
+        if not isinstance(error, RuntimeError):
+            raise
         if error.__context__ is not None:
             raise error.__context__ from None  # a handler's: see ``Consumer._await``
         raise InternalError(
             f"no worker thread can be started ({error}): buffer=0 streams without one",
             retryable=True,
         ) from error
-    consumer.worker = worker
 
 
 def read_ahead(reading: Reading, buffer: EventBuffer, post: object) -> None:

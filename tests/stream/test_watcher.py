@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 import threading
 import time
 
@@ -36,9 +37,10 @@ def _alone():
     assert until(lambda: not ours("watcher"))
 
 
-def test_a_consumer_that_keeps_up_has_no_worker():
+def test_a_consumer_that_keeps_up_has_no_worker(monkeypatch):
     """However many streams are read, and for however long, one thread watches them."""
-    backend = ie.Mock(["a"] * 40, token_delay=0.005)
+    monkeypatch.setattr("inferd_engine.stream.watcher._SHORTEST", 0.25)  # for a busy machine
+    backend = ie.Mock(["a"] * 40, token_delay=0.02)
     streams = [backend.stream("x") for _ in range(20)]
     readers = [threading.Thread(target=list, args=(stream,)) for stream in streams]
     for reader in readers:
@@ -149,6 +151,94 @@ def test_a_worker_that_cannot_be_started(monkeypatch):
         assert next(stream).delta == "a"
     assert until(lambda: stream._worker is not None)
     assert len(list(stream)) == 3
+
+
+class StruckError(Exception):
+    """What a signal handler raises, or somebody throws into a thread."""
+
+
+def test_starting_a_worker_may_be_struck(monkeypatch):
+    """Where a worker has to read, the next attempt starts one: nobody waits for none."""
+    start = threading.Thread.start
+
+    def strike(thread):
+        if thread.name.startswith("inferd-engine-worker"):
+            raise StruckError
+        start(thread)
+
+    stream = ie.Mock(["a"] * 3, token_delay=0.001).stream("x")
+    watcher.discard(stream._consumer)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", strike)
+            with pytest.raises(StruckError):
+                next(stream)
+        assert stream.poll(SOON) == ie.TextDelta("a")
+        assert len(list(stream)) == 3
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_who_waits_for_a_worker_that_somebody_else_could_not_start(monkeypatch):
+    """A consumer that relies on the watcher's worker starts its own if that one never comes."""
+    is_starting, may_fail, start = threading.Event(), threading.Event(), threading.Thread.start
+
+    def refuse(thread):
+        if thread.name.startswith("inferd-engine-worker") and not may_fail.is_set():
+            is_starting.set()
+            may_fail.wait(SOON)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    stream = ie.Mock(["a"] * 3, token_delay=0.001).stream("x")
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            assert is_starting.wait(SOON)
+            watcher.discard(stream._consumer)
+            assert stream.poll(0.01) is None
+            may_fail.set()
+            assert stream.poll(SOON) == ie.TextDelta("a")
+        assert len(list(stream)) == 3
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("place", ["_look", "_watch"])
+def test_a_watcher_that_dies_is_replaced(monkeypatch, place):
+    """Whatever was thrown into it, and wherever, the next stream starts another."""
+
+    def strike(*_):
+        raise StruckError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(watcher), place, strike)
+        first = ie.Mock(["a"]).stream("x")
+        assert until(lambda: not ours("watcher"))
+    second = ie.Mock(["a"]).stream("x")
+    assert until(lambda: first._worker is not None and second._worker is not None)
+    assert len(list(first)) == len(list(second)) == 2
+
+
+def test_starting_the_watcher_may_be_struck(monkeypatch):
+    """Then its stream is not opened, and the next one has a watcher."""
+    start = threading.Thread.start
+
+    def strike(thread):
+        start(thread)
+        if thread.name == "inferd-engine-watcher":
+            raise StruckError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", strike)
+        with pytest.raises(StruckError):
+            ie.Mock(["a"]).stream("x")
+    stream = ie.Mock(["a"]).stream("x")
+    assert until(lambda: stream._worker is not None)
+    assert len(list(stream)) == 2
 
 
 def test_a_merged_stream_is_not_watched():
