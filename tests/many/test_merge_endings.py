@@ -31,7 +31,7 @@ import inferd_engine as ie
 from inferd_engine.stream.buffer import EventBuffer
 from inferd_engine.stream.reading import Reading
 from inferd_engine.stream.worker import read_ahead
-from inferd_engine.testing import DONE, Action, Gate, Reply, Stall, Trickle, chunk
+from inferd_engine.testing import DONE, Action, Gate, Pause, Reply, Stall, Trickle, chunk
 
 __all__ = ["buffer", "serve"]  # fixtures
 
@@ -269,6 +269,17 @@ def test_what_came_in_time_is_given_though_nobody_was_there(serve, buffer):
         given = gather(merge)
         given[first[0]].insert(0, first[1])
     check_whole(given, 3)
+
+
+def test_the_clock_of_silence_begins_with_each_event(serve, buffer):
+    """Silence is counted from the last event, however many came one by one before it."""
+    steps = [step for _ in range(20) for step in (chunk("a"), Pause(0.1))]
+    backend = serve(Reply([*steps, Stall()]), buffer=buffer, idle_timeout=3.0)
+    heard = []
+    with ie.merge([backend.stream("x")]) as merge:
+        heard.extend((time.monotonic(), event) for _, event in merge)
+    assert isinstance(heard[-1][1], ie.DeadlineError)
+    assert 2.9 <= heard[-1][0] - heard[-2][0] <= 4.0  # it would be 4.8 from the next look on
 
 
 def test_a_finish_reason_without_an_end(serve, buffer, monkeypatch):

@@ -149,12 +149,10 @@ class AnswerSource(Source):
         sieve, self.is_calm = sifted and sifted.sieve, False
         try:
             block = self._body.read(give_up, sieve)
-        except DeadlineError as error:
-            if deadlines.passed() != "linger":
+        except GenerateError as error:
+            if not isinstance(error, DeadlineError) or deadlines.passed() != "linger":
                 return self._broken(error)
             block = b""  # nothing more comes after the finish reason: as good as an end
-        except GenerateError as error:
-            return self._broken(error)
         if block is None:
             return []
         before = answer.payloads
@@ -162,7 +160,10 @@ class AnswerSource(Source):
         if block is SIFTED:
             self._size, events = sieve.received, sifted.feed_sifted(sieve)
             if answer.state == "begun":
+                self.skipped = answer.skipped
                 deadlines.is_heard = self.is_calm = True
+                if give_up is not None and give_up <= 0:
+                    deadlines.left()  # whoever reads like that may not look again for long
                 return events
         else:
             self._size = len(block)
