@@ -48,7 +48,7 @@ class Sieve(Protocol):
     received: int
     """How many bytes were received."""
     block: Any
-    """These, behind what was held."""
+    """These, behind what was held; ``found`` is a part of it, and does not keep it alive."""
 
 
 class Sifted(enum.Enum):

@@ -143,7 +143,9 @@ def receiving(reader):
         if block is not SIFTED:
             return answer.feed(block)
         assert sieve.received == len(data)
-        return answer.feed_sifted(sieve)
+        events = answer.feed_sifted(sieve)
+        assert sieve.block is sieve.found is None  # a stream that waits keeps none of it
+        return events
 
     with upstream, ours:
         yield receive

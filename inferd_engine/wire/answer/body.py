@@ -188,6 +188,7 @@ class AnyAnswer:
                 self._set_up_sieve()
         except (GenerateError, EventTooLargeError) as error:
             self.fail(error)
+        sieve.found = sieve.block = None  # a stream that waits holds nothing that it has read
         return events
 
     def _set_up_sieve(self) -> None:

@@ -55,9 +55,9 @@ class NativeAlikeEvents:
         self.received = 0
         """How many bytes a sieve was given last; of what is held none."""
         self.block: Any = None
-        """These, behind what was held."""
-        self.found: Buffer = b""
-        """The texts of the events that they begin with."""
+        """These, behind what was held; whoever has taken what he wants of them lets go of it."""
+        self.found: Any = None
+        """The texts of the events that they begin with: a part of the block."""
 
     def texts(self, data: bytes) -> Buffer | None:
         """Return the texts of the events that these bytes begin with."""
