@@ -23,13 +23,14 @@ two wakings a second), and a heap of moments at which to look (the naps tell the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from typing import TYPE_CHECKING
 
 from inferd_engine.errors import InternalError
 from inferd_engine.stream.turn import Bell, Turn
-from inferd_engine.stream.worker import start_worker
+from inferd_engine.stream.worker import start, start_worker
 
 if TYPE_CHECKING:
     from inferd_engine.stream.consumer import Consumer
@@ -69,11 +70,8 @@ class Watcher:
     def _start(self) -> None:
         thread = threading.Thread(target=self._watch, name="inferd-engine-watcher", daemon=True)
         if self._turn.take(thread):
-            try:
-                thread.start()
-            except RuntimeError as error:
-                if error.__context__ is not None:  # a handler's: see ``Consumer._await``
-                    raise error.__context__ from None
+            with contextlib.suppress(RuntimeError):
+                start(thread)
 
     def _watch(self) -> None:
         """Look at all of them after each nap: the watcher's whole life."""

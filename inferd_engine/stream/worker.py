@@ -60,6 +60,20 @@ def is_collecting() -> bool:
     return getattr(_local, "is_collecting", False)
 
 
+def start(thread: threading.Thread) -> None:
+    """Start a thread; what strikes meanwhile is raised, and not what ``threading`` makes of it.
+
+    Raises:
+        RuntimeError: It cannot be started.
+    """
+    try:
+        thread.start()
+    except (RuntimeError, KeyError) as error:  # of its lock, or of its own list of threads
+        if error.__context__ is not None:
+            raise error.__context__ from None
+        raise
+
+
 def start_worker(reading: Reading, buffer: EventBuffer, consumer: Consumer) -> None:
     """Start the worker of a stream, if it has none, and tell its consumer who that is.
 
@@ -76,15 +90,13 @@ def start_worker(reading: Reading, buffer: EventBuffer, consumer: Consumer) -> N
             name=f"inferd-engine-worker-{next(_numbers)}",
             daemon=True,
         )
-        worker.start()
+        start(worker)
         consumer.worker = worker
     except BaseException as error:
         if reading.posts.get("post") is post:
             reading.posts.clear()  # so that another can be started; one that runs leaves
         if not isinstance(error, RuntimeError):
             raise
-        if error.__context__ is not None:
-            raise error.__context__ from None  # a handler's: see ``Consumer._await``
         raise InternalError(
             f"no worker thread can be started ({error}): buffer=0 streams without one",
             retryable=True,

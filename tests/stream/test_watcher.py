@@ -157,13 +157,18 @@ class StruckError(Exception):
     """What a signal handler raises, or somebody throws into a thread."""
 
 
-def test_starting_a_worker_may_be_struck(monkeypatch):
+@pytest.mark.parametrize("complaint", [None, KeyError, RuntimeError])
+def test_starting_a_worker_may_be_struck(monkeypatch, complaint):
     """Where a worker has to read, the next attempt starts one: nobody waits for none."""
     start = threading.Thread.start
 
     def strike(thread):
         if thread.name.startswith("inferd-engine-worker"):
-            raise StruckError
+            try:
+                raise StruckError
+            finally:
+                if complaint:  # as ``threading`` has them, struck between its lines
+                    raise complaint
         start(thread)
 
     stream = ie.Mock(["a"] * 3, token_delay=0.001).stream("x")
