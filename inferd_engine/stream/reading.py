@@ -37,7 +37,8 @@ Which thread may set what; everything else is set once, when the stream is made:
     released_at     whoever has the turn, once
     visits          the consumer
     is_awaited      the consumer; the worker clears it when it is about to look at it
-    posts           who starts a worker (``dict.setdefault``); who reads in its place clears it
+    posts           who starts a worker (``dict.setdefault``), and clears it if none was started;
+                    who reads in its place clears it, too
     wants_room      the worker; the consumer clears it when it has made room
     turn, bells     anyone
     consumer.events, taken, final   the consumer; who closes the stream drops ``events``
