@@ -141,7 +141,7 @@ class Consumer:
         if not batch:
             return None if self.final is None else 0
         final: Ending | None = None
-        if isinstance(batch[-1], EndMark):
+        while batch and isinstance(batch[-1], EndMark):  # two, if a worker's start was struck
             final, batch = batch[-1].ending, batch[:-1]
         events, count = iter(batch), len(batch)
         taken = self.taken + count

@@ -185,6 +185,14 @@ def test_starting_a_worker_may_be_struck(monkeypatch, complaint):
         signal.signal(signal.SIGTERM, before)
 
 
+def test_two_workers_that_both_told_the_end():
+    """One whose start was struck may have run all the same, beside the next: there is one end."""
+    stream = ie.Mock(["a"] * 3).stream("x")
+    assert until(lambda: stream._reading.outcome is not None and not stream._worker.is_alive())
+    stream._buffer.end(stream._reading.outcome)
+    assert [event.type for event in stream] == ["text"] * 3 + ["done"]
+
+
 def test_who_waits_for_a_worker_that_somebody_else_could_not_start(monkeypatch):
     """A consumer that relies on the watcher's worker starts its own if that one never comes."""
     is_starting, may_fail, start = threading.Event(), threading.Event(), threading.Thread.start
@@ -211,7 +219,6 @@ def test_who_waits_for_a_worker_that_somebody_else_could_not_start(monkeypatch):
         signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("place", ["_look", "_watch"])
 def test_a_watcher_that_dies_is_replaced(monkeypatch, place):
     """Whatever was thrown into it, and wherever, the next stream starts another."""
@@ -220,6 +227,7 @@ def test_a_watcher_that_dies_is_replaced(monkeypatch, place):
         raise StruckError
 
     with monkeypatch.context() as patched:
+        patched.setattr(threading, "excepthook", lambda _: None)  # it dies of it, as it should
         patched.setattr(type(watcher), place, strike)
         first = ie.Mock(["a"]).stream("x")
         assert until(lambda: not ours("watcher"))
