@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -66,11 +67,13 @@ def start(thread: threading.Thread) -> None:
     Raises:
         RuntimeError: It cannot be started.
     """
+    handled = sys.exc_info()[1]  # by the program, which may open a stream meanwhile
     try:
         thread.start()
     except (RuntimeError, KeyError) as error:  # of its lock, or of its own list of threads
-        if error.__context__ is not None:
-            raise error.__context__ from None
+        struck = error.__context__
+        if struck is not None and struck is not handled:
+            raise struck from None
         raise
 
 

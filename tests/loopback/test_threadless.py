@@ -44,6 +44,17 @@ def test_a_stream_goes_without(ask, no_threads):
     assert "".join(backend.stream("x").text()) == "ab"
 
 
+def test_a_worker_that_is_needed(no_threads):
+    """Where one has to read, the refusal is told, also while the program handles another error."""
+    backend = ie.Mock()
+    no_threads()
+    try:
+        {}["the program's own"]
+    except KeyError:
+        with pytest.raises(ie.InternalError, match="no worker thread"):
+            backend.open_stream(iter([ie.TextDelta("a")]))
+
+
 @pytest.mark.parametrize("armed", ["before", "after"])
 @pytest.mark.parametrize("buffer", [512, 0])
 def test_a_timer_that_cannot_start(ask, no_threads, armed, buffer):
