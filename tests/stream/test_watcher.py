@@ -188,7 +188,8 @@ def test_starting_a_worker_may_be_struck(monkeypatch, complaint):
 def test_two_workers_that_both_told_the_end():
     """One whose start was struck may have run all the same, beside the next: there is one end."""
     stream = ie.Mock(["a"] * 3).stream("x")
-    assert until(lambda: stream._reading.outcome is not None and not stream._worker.is_alive())
+    assert until(lambda: stream._worker is not None and not stream._worker.is_alive())
+    assert stream._reading.outcome is not None
     stream._buffer.end(stream._reading.outcome)
     assert [event.type for event in stream] == ["text"] * 3 + ["done"]
 

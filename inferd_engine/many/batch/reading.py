@@ -42,7 +42,7 @@ class Reader:
         self._merge = Merge()
         self._under_way: dict[TokenStream, tuple[Task, list[Event]]] = {}
         self._average = 0.0  # seconds that an answer takes
-        self._adding = threading.Lock()  # whoever closes finds what is added, or is seen by that
+        self._adding = threading.RLock()  # whoever closes finds what is added, or is seen by that
         self._is_closed = False
         self._end_of_all: GenerateError = RequestCancelledError("the batch is over")
 
