@@ -19,17 +19,19 @@ def sift(data: bytes, decoder: NativeChunkedDecoder | None, sieve: Sieve) -> Blo
     count, before = len(data), len(sieve.held)
     block = new_chars(CHARS, 2 * (before + count))  # what is held, the body, the texts
     body = block + before
+    goes_on = True
     if decoder is None:
         ffi.memmove(body, data, count)
     else:
         count = lib.http_dechunk(decoder.chunks, data, count, body)
-        if decoder.chunks.status != _MORE:
+        goes_on = decoder.chunks.status == _MORE
+        if not goes_on:
             decoder.look()
-    if not count:
-        return b""
-    ffi.memmove(block, sieve.held, before)
-    written = lib.alike_texts(sieve.part, block, before + count, body + count)
-    if not sieve.part.count:
+    written = 0
+    if count and goes_on:
+        ffi.memmove(block, sieve.held, before)
+        written = lib.alike_texts(sieve.part, block, before + count, body + count)
+    if not written:
         rest: bytes = ffi.buffer(body, count)[:]
         return rest
     sieve.count, sieve.consumed = sieve.part.count, sieve.part.consumed

@@ -17,10 +17,11 @@ import inferd_engine as ie
 from inferd_engine.net import failures, response, socket_reader as module
 from inferd_engine.net.deadlines import Deadlines
 from inferd_engine.net.exchange import Exchange
-from inferd_engine.net.socket_reader import BLOCK, PythonReader, socket_reader
+from inferd_engine.net.socket_reader import BLOCK, SIFTED, PythonReader, socket_reader
 from inferd_engine.testing import Reply, Stall, chunk
 from inferd_engine.wire.http.chunks import chunked_decoder
 from inferd_engine.wire.sse import IMPLEMENTATION
+from inferd_engine.wire.sse.alike import ALIKE
 
 IS_NATIVE = IMPLEMENTATION == "native" and sys.platform != "win32"
 
@@ -131,6 +132,32 @@ def test_the_end_comes_with_the_last_bytes(ends, reader_of):
     assert reader_of(ours, chunks).read(BLOCK, SOON) == b"ab"
     assert chunks.is_done
     assert chunks.surplus
+
+
+class Apart(socket.socket):
+    """A socket that somebody has put in place."""
+
+    def recv(self, *arguments):
+        return super().recv(*arguments)
+
+
+@pytest.mark.skipif(not IS_NATIVE, reason="there is no C part")
+@pytest.mark.parametrize("kind", [socket.socket, Apart])
+def test_what_is_sifted_goes_on(kind):
+    """The last bytes of a body are given as they are: after what was sifted there is no end."""
+    event = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+    head, _, tail = event.partition(b'a"}')
+    framed = b"%x\r\n%s\r\n" % (len(event), event)
+    sieve, chunks = ALIKE["native"](head, b'"}' + tail, b""), chunked_decoder()
+    upstream, ours = socket.socketpair()
+    with upstream, kind(fileno=ours.detach()) as ours:
+        reader = socket_reader(ours, chunks)
+        upstream.sendall(framed)
+        assert reader.read(BLOCK, SOON, sieve) is SIFTED
+        assert (sieve.received, sieve.count, sieve.consumed) == (len(event), 1, len(event))
+        upstream.sendall(framed + b"0\r\n\r\n")
+        assert reader.read(BLOCK, SOON, sieve) == event
+        assert chunks.is_done
 
 
 def test_a_cut_is_no_end(ends, reader_of):

@@ -269,9 +269,12 @@ def test_texts_of_many_records(ends):
     assert reader.read(BLOCK, SOON, answer.sieve) is SIFTED
     assert reader.taken == 49 * len(event) + 60
     assert [given.delta for given in answer.feed_sifted(answer.sieve)] == ["b"] * 49
-    send_all(upstream, ours, event[60:] + b"0\r\n", b"\r\n")
+    send_all(upstream, ours, event[60:])
     assert reader.read(BLOCK, SOON, answer.sieve) is SIFTED
     assert [given.delta for given in answer.feed_sifted(answer.sieve)] == ["b"]
+    assert not chunks.is_done
+    send_all(upstream, ours, event + b"0\r\n\r\n")
+    assert [given.delta for given in answer.feed(reader.read(BLOCK, SOON, answer.sieve))] == ["b"]
     assert chunks.is_done
 
 
@@ -306,7 +309,7 @@ def garble(upstream):
 
 
 def no_tls(upstream):
-    """Send what is no TLS at all."""
+    """Send something that is not TLS at all."""
     with raw(upstream) as plain:
         plain.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
