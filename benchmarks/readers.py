@@ -11,6 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from async_clients import AskLater
     from clients import Ask
     from window import Window
@@ -35,6 +37,17 @@ class Reader(Protocol):
 
     def let_go(self) -> None:
         """Close the answers that are held."""
+
+
+def seconds_to_first(open_it: Callable[[], Iterable[Any]]) -> float:
+    """Begin an answer and read it to its end; give how long its first event took."""
+    begun = time.perf_counter()
+    events = iter(open_it())
+    next(events)
+    took = time.perf_counter() - begun
+    for _ in events:
+        pass
+    return took
 
 
 class Threads:
@@ -65,13 +78,7 @@ class Threads:
             thread.join()
 
     def first(self, model: str) -> float:
-        begun = time.perf_counter()
-        events = iter(self._ask(model))
-        next(events)
-        took = time.perf_counter() - begun
-        for _ in events:
-            pass
-        return took
+        return seconds_to_first(lambda: self._ask(model))
 
     def hold(self, model: str, count: int) -> None:
         events = iter(self._ask(model))
@@ -175,13 +182,7 @@ class Merged:
             take(getattr(event, "delta", event))
 
     def first(self, model: str) -> float:
-        begun = time.perf_counter()
-        merge = self._merge([self._ask(model)])
-        next(merge)
-        took = time.perf_counter() - begun
-        for _ in merge:
-            pass
-        return took
+        return seconds_to_first(lambda: self._merge([self._ask(model)]))
 
     def hold(self, model: str, count: int) -> None:
         self._held.add(self._ask(model))

@@ -123,16 +123,6 @@ class Deadlines:
         if self._away is None:
             self._away = time.monotonic()
 
-    def _go_on(self, now: float) -> None:
-        """Let the clocks of silence go on, or begin."""
-        if self._away is not None:
-            self._phase_end += now - self._away
-            self._token_end += now - self._away
-            self._away = None
-        if self.is_heard:
-            self._phase_end = now + self._silence
-            self.is_heard = False
-
     @property
     def end(self) -> float:
         """The moment at which time is up, by ``time.monotonic()``; infinite for no limit."""
@@ -143,8 +133,10 @@ class Deadlines:
         """Return the seconds that a read may take, 0 or less if time is up; None for no limit."""
         now = time.monotonic()
         if self._away is not None:
-            self._go_on(now)
-        elif self.is_heard:
+            self._phase_end += now - self._away
+            self._token_end += now - self._away
+            self._away = None
+        if self.is_heard:
             self._phase_end, self.is_heard = now + self._silence, False
         end = min(self._phase_end, self._token_end, self.total_end)
         return None if end == _NEVER else end - now
