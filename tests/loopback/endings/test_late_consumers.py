@@ -93,6 +93,26 @@ def test_the_consumers_time_is_not_silence(ask, buffer):
         assert "".join(stream.text()) == "bc"
 
 
+@pytest.mark.parametrize("before", ["a comment", "a role", "a role that is given"])
+def test_the_consumers_time_before_the_first_token(ask, before):
+    """Nobody waits for the first token while the consumer is busy, whatever has come before it."""
+    gate, life = Gate(), b": hi\n\n" if before == "a comment" else chunk(role="assistant")
+    backend = ask(
+        Reply([life, gate, chunk("a", finish_reason="stop"), DONE]),
+        buffer=0,
+        first_token_timeout=1.0,
+    )
+    is_given = before == "a role that is given"
+    with backend.stream("x", include_raw=is_given) as stream:
+        if is_given:
+            assert next(stream).type == "raw"
+        assert not threading.Event().wait(1.5)  # busy elsewhere
+        opener = threading.Timer(0.05, gate.open)
+        opener.start()  # what has come already would be given without a look at the clock
+        assert [event for event in stream if event.type == "text"] == [ie.TextDelta("a")]
+        opener.join()
+
+
 def test_the_consumers_time_counts_for_the_whole(ask):
     """Timeout bounds the whole request: a worker whose consumer does not come gives up."""
     backend = ask(Reply([chunk("a" * 1000)] * 100_000), buffer=1, timeout=LIMIT)
