@@ -27,20 +27,35 @@ static ptrdiff_t socket_read_unlocked(int fd, double seconds, struct http_chunks
     return read;
 }
 
-static ptrdiff_t socket_texts_unlocked(int fd, double seconds, struct http_chunks *chunks,
-                                       struct alike_events *alike, const char *held,
-                                       size_t held_len, char *out, size_t size)
+static size_t socket_texts_unlocked(struct socket_texts *way, double seconds, char *block,
+                                    size_t size)
 {
-    ptrdiff_t read;
+    size_t written;
 
 #ifndef PYPY_VERSION
     Py_BEGIN_ALLOW_THREADS
 #endif
-    read = socket_texts(fd, seconds, chunks, alike, held, held_len, out, size);
+    written = socket_texts(way, seconds, block, size);
 #ifndef PYPY_VERSION
     Py_END_ALLOW_THREADS
 #endif
-    return read;
+    return written;
+}
+
+static ptrdiff_t sockets_texts_unlocked(int epoll, double seconds, struct socket_texts **ways,
+                                        size_t ways_len, int *ready, size_t most, char *room,
+                                        size_t size)
+{
+    ptrdiff_t count;
+
+#ifndef PYPY_VERSION
+    Py_BEGIN_ALLOW_THREADS
+#endif
+    count = sockets_texts(epoll, seconds, ways, ways_len, ready, most, room, size);
+#ifndef PYPY_VERSION
+    Py_END_ALLOW_THREADS
+#endif
+    return count;
 }
 
 #undef Py_BEGIN_ALLOW_THREADS

@@ -1,8 +1,13 @@
-/* socket_texts: receive what comes next of a body, and take the texts out of its events, in one call.
+/* socket_texts: receive what comes next of an answer, and take the texts out of it, in one call.
  *
  * An event that comes alone costs more in calls than in anything that they do.  Where one knows what
- * the events of an answer are like (alike_events), its way from the socket to a text is this call:
- * wait and receive (socket_read), take it out of HTTP's chunks (http_chunks), compare.
+ * the events of an answer are like (alike_events), the way from its socket to a text is one call:
+ * wait and receive (socket_read), take it out of HTTP's chunks (http_chunks), compare.  And for
+ * whoever reads many answers in one thread the call is one for all of them: wait for an epoll, then
+ * receive from every socket that is ready.
+ *
+ * It is all or nothing: texts are given if what came is whole events that are alike, and the body
+ * goes on.  If not, what came is left in the block, for whoever takes it apart otherwise.
  */
 #ifndef SOCKET_TEXTS_H
 #define SOCKET_TEXTS_H
@@ -10,16 +15,41 @@
 #include "alike_events.h"
 #include "socket_read.h"
 
-/* Do what socket_read() does, behind the `held` bytes, the beginning of an event that came before;
- * then what alike_texts() does with all of these.
+enum {
+#ifdef __linux__
+    SOCKETS_TEXTS_WORKS = 1
+#else
+    SOCKETS_TEXTS_WORKS = 0 /* there is no epoll: every call fails with ENOSYS */
+#endif
+};
+
+/* The way of one answer. */
+struct socket_texts {
+    int fd;
+    struct http_chunks *chunks; /* NULL if the body is in none */
+    struct alike_events *alike; /* what its events are like */
+    char *block;                /* out: what was received of the body */
+    ptrdiff_t count;            /* out: how many bytes; or why none, as socket_read() says */
+    const char *texts;          /* out: behind these, the texts */
+    size_t written;             /* out: bytes of the texts, none if there are other things in it */
+    int is_ahead;               /* whether all this was found by sockets_texts(), and not taken yet */
+};
+
+/* Do what socket_read() does, to `block`, which has room for twice `size` bytes; then find the texts.
+ * Returns how many bytes they have. */
+size_t socket_texts(struct socket_texts *way, double seconds, char *block, size_t size);
+
+/* Do the same with `len` bytes at `in` that were received otherwise; `block` has room for twice as
+ * many. */
+size_t received_texts(struct socket_texts *way, const char *in, size_t len, char *block);
+
+/* Wait for `seconds` at the most, or not at all if they are 0 or less, until something is readable of
+ * what an epoll waits for, each by its descriptor.  Then do the same for all of those that have a
+ * place in `ways`, by descriptor, and nothing ahead there: in turn, without waiting, and as far as
+ * there is `room` for it.  Which are readable goes to `ready`, in order, `most` of them at the most.
  *
- * `out` has room for twice `size` bytes, of which `held_len` are less than `size`.  It has then what
- * was held, what was received, and right behind both the texts, `alike->written` bytes of them.
- *
- * Returns what socket_read() returns: how many bytes were received of the body, or why none were;
- * then `alike->count` is 0. */
-ptrdiff_t socket_texts(int fd, double seconds, struct http_chunks *chunks,
-                       struct alike_events *alike, const char *held, size_t held_len, char *out,
-                       size_t size);
+ * Returns how many these are: none, too, where a signal came; or the negative errno of what failed. */
+ptrdiff_t sockets_texts(int epoll, double seconds, struct socket_texts **ways, size_t ways_len,
+                        int *ready, size_t most, char *room, size_t size);
 
 #endif

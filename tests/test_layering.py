@@ -85,7 +85,7 @@ MAY_IMPORT = {
     "many.breaker": (),
     "many.retrying": (*_ASKS_OTHERS, "many.retry"),
     "many.router": (*_ASKS_OTHERS, "many.breaker"),
-    "many.merging": (*_SPOKEN, "events", "cancel", "stream"),
+    "many.merging": (*_SPOKEN, "_native", "events", "cancel", "stream"),  # one call waits and reads
     "many.batch": (
         *(*_SPOKEN, "proto", "events", "cancel", "stream", "wire.openai"),
         *("backends.settings", "many.retry", "many.merging"),

@@ -47,6 +47,7 @@ class Deadlines:
         "_phase_end",
         "_silence",
         "_token_end",
+        "heard_at",
         "is_heard",
         "limits",
         "started",
@@ -77,6 +78,8 @@ class Deadlines:
         self.is_heard = False
         """Whether a payload has come since the clocks were looked at; set it, once there was one
         with a token in it, instead of calling ``payload()``."""
+        self.heard_at = _NEVER
+        """When it came, for whoever may not look for long; else the clock begins with the look."""
 
     def _limit(self, name: str) -> float:
         seconds = self.limits[name]
@@ -137,7 +140,8 @@ class Deadlines:
             self._token_end += now - self._away
             self._away = None
         if self.is_heard:
-            self._phase_end, self.is_heard = now + self._silence, False
+            self._phase_end = min(now, self.heard_at) + self._silence
+            self.is_heard, self.heard_at = False, _NEVER
         end = min(self._phase_end, self._token_end, self.total_end)
         return None if end == _NEVER else end - now
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from inferd_engine.net.deadlines import Deadlines
-    from inferd_engine.net.socket_reader import Block, Sieve
+    from inferd_engine.net.socket_reader import Plain, ShortWay
     from inferd_engine.secrets.secret import Secret
 
 _Done = TypeVar("_Done")
@@ -61,11 +61,14 @@ class Receiver(Protocol):
     def has_more(self) -> bool:
         """Whether ``receive()`` has something though the connection may be silent."""
 
-    def receive(self, give_up: float | None = None, sieve: Sieve | None = None) -> Block | None:
+    def receive(self, give_up: float | None = None) -> bytes | None:
         """Return the next of them, empty at the end; None if none came until ``give_up``.
 
-        ``give_up`` is a moment, by ``time.monotonic()``; the sieve may take apart what comes.
+        ``give_up`` is a moment, by ``time.monotonic()``.
         """
+
+    def short_way(self, plain: Plain) -> ShortWay | None:
+        """Return the way past all of this, while nothing but such events may be to come."""
 
 
 # Whoever waits to send to us learns of the end by a reset.  After shutdown() alone the window stays

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from inferd_engine.net.exchange import Exchange
-    from inferd_engine.net.socket_reader import Block, Sieve, SocketReader
+    from inferd_engine.net.socket_reader import Plain, ShortWay, SocketReader
     from inferd_engine.wire.http.chunks import ChunkedDecoder
 
 _BODILESS = (101, 204, 304)  # RFC 9112, 6.3
@@ -124,11 +124,19 @@ class _GuardedFile(io.RawIOBase):
         """Whether TLS holds what it has decrypted already."""
         return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
 
+    def has_left(self) -> bool:
+        """Whether the short way has left something that was received."""
+        return self._reader.left is not None
+
     def expect_body(self, chunks: ChunkedDecoder | None) -> None:
         """Receive a body from now on, by itself or in chunks."""
         self._reader = socket_reader(self._sock, chunks)
 
-    def receive(self, size: int, give_up: float | None, sieve: Sieve | None = None) -> Block | None:
+    def short_way(self, plain: Plain) -> ShortWay | None:
+        """Return the way past all of this, unless it is late: what comes then has to be counted."""
+        return self._reader.short_way(plain) if self._late == math.inf else None
+
+    def receive(self, size: int, give_up: float | None) -> bytes | None:
         """Return what one read gives, empty at the end; None if nothing came until ``give_up``.
 
         When time is up, what has come already is given first, without waiting: nobody may have
@@ -148,7 +156,7 @@ class _GuardedFile(io.RawIOBase):
             seconds = SLICE if left is None or left > SLICE else left
             if give_up is not None:  # -inf is now
                 seconds = min(seconds, give_up - time.monotonic()) if give_up > 0 else 0.0
-            data = self._reader.read(size, seconds, sieve)
+            data = self._reader.read(size, seconds)
             if is_late:
                 self._take_from_grace(data, -(left or 0.0))
             elif self._late != math.inf:
@@ -160,7 +168,7 @@ class _GuardedFile(io.RawIOBase):
             if give_up is not None and time.monotonic() >= give_up:
                 return None
 
-    def _take_from_grace(self, data: Block | None, late: float) -> None:
+    def _take_from_grace(self, data: bytes | None, late: float) -> None:
         """Count what came when time was up, framing too.
 
         Args:
@@ -255,7 +263,7 @@ class GuardedResponse(http.client.HTTPResponse):
         is_done = self.length == 0 if chunks is None else chunks.is_done or chunks.error is not None
         if is_done or self.fp is None or (self._has_buffer and self._buffered()):
             return True
-        return self._file.is_tls and self._file.is_pending()
+        return self._file.has_left() or (self._file.is_tls and self._file.is_pending())
 
     def _buffered(self) -> bool:
         """Whether something came together with the headers that was not taken yet."""
@@ -264,7 +272,13 @@ class GuardedResponse(http.client.HTTPResponse):
             self._has_buffer = bool(self.fp.peek(1))
         return self._has_buffer
 
-    def receive(self, give_up: float | None = None, sieve: Sieve | None = None) -> Block | None:
+    def short_way(self, plain: Plain) -> ShortWay | None:
+        """Return the way past all of this, where only what comes can tell where the body ends."""
+        is_open = self._chunks is not None or self.length is None
+        is_bare = is_open and self.fp is not None and not self._has_buffer
+        return self._file.short_way(plain) if is_bare else None
+
+    def receive(self, give_up: float | None = None) -> bytes | None:
         """Return what one read of the connection gives, taken out of its framing; empty at the end.
 
         None says that nothing came until ``give_up``.
@@ -273,14 +287,14 @@ class GuardedResponse(http.client.HTTPResponse):
             return b""
         chunks = self._chunks
         if chunks is None:
-            return self._receive_plain(give_up, sieve)
+            return self._receive_plain(give_up)
         try:
             if self._has_buffer and self._buffered():
                 body = chunks.feed(self.fp.read1(BLOCK))
                 if body:
                     return body
             if not chunks.is_done:
-                received = self._file.receive(BLOCK, give_up, sieve)
+                received = self._file.receive(BLOCK, give_up)
                 if received or received is None:
                     return received
         except ValueError as error:
@@ -292,18 +306,18 @@ class GuardedResponse(http.client.HTTPResponse):
         self._end()
         return b""
 
-    def _receive_plain(self, give_up: float | None, sieve: Sieve | None) -> Block | None:
+    def _receive_plain(self, give_up: float | None) -> bytes | None:
         """Receive a body of known length, or one that ends with its connection."""
         size = BLOCK if self.length is None else min(self.length, BLOCK)
-        data: Block | None = b""
+        data: bytes | None = b""
         if size and self._buffered():
             data = self.fp.read1(size)
         elif size:
-            data = self._file.receive(size, give_up, sieve if self.length is None else None)
+            data = self._file.receive(size, give_up)
         if self.length is not None:
             if data == b"" and self.length:
                 raise http.client.IncompleteRead(b"", self.length)
-            self.length -= len(data or b"")  # type: ignore[arg-type]  # there was no sieve
+            self.length -= len(data or b"")
         if data == b"":
             self._end()
         return data
@@ -312,7 +326,7 @@ class GuardedResponse(http.client.HTTPResponse):
         """Return what one read gives, to urllib3, which decompresses it."""
         if self._exchange is None:
             return super().read1(n)
-        return self.receive() or b""  # type: ignore[return-value]  # there is no sieve
+        return self.receive() or b""
 
 
 def _mask_what_is_no_header(headers: http.client.HTTPMessage, exchange: Exchange) -> None:

@@ -16,9 +16,8 @@ signal, so that a profiler's signals let no deadline pass.
 from __future__ import annotations
 
 import _socket  # what the interpreter itself put there, whoever has replaced socket's names
-import enum
 import ssl
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Union
+from typing import TYPE_CHECKING, Any, Protocol
 
 from inferd_engine._native import IMPLEMENTATION
 
@@ -33,45 +32,41 @@ _SHORTEST = 0.001  # seconds: 0 would mean something else to sockets that others
 NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-class Sieve(Protocol):
-    """What takes a body apart in the call that receives it; what of is its owner's business."""
+class Plain(Protocol):
+    """What plain events are like, and how what they say is read; its owner knows what of."""
+
+    alike: Any
+    """Its ``part`` is a ``struct alike_events *``."""
+    decode: Callable[[Any], list[Any]]
+    """Makes of their texts what they say; a ``ValueError`` says that it cannot."""
+
+
+class ShortWay(Protocol):
+    """Gives what plain events say, in one step from the socket, while nothing else comes."""
 
     part: Any
-    """Its ``struct alike_events *``."""
-    held: bytes
-    """What comes before the bytes that are received."""
-    count: int
-    consumed: int
-    """What it has found in both: how many, and how many bytes these have."""
-    found: Any
-    """What it has made of these."""
     received: int
-    """How many bytes were received."""
-    block: Any
-    """These, behind what was held; ``found`` is a part of it, and does not keep it alive."""
+    count: int
 
+    @property
+    def has_left(self) -> bool: ...  # noqa: D102
 
-class Sifted(enum.Enum):
-    """What is given in the place of bytes when a sieve has found something in them.
+    def read(self, seconds: float) -> list[Any] | None: ...  # noqa: D102
 
-    Of a body that goes on, as far as is known: its last bytes are given as they are.
-    """
-
-    SIFTED = enum.auto()
-
-
-SIFTED: Final = Sifted.SIFTED
-Block = Union[bytes, Literal[Sifted.SIFTED]]
+    def turn_back(self) -> None: ...  # noqa: D102
 
 
 class SocketReader(Protocol):
     """Where the bytes of a body come in; for one thread at a time."""
 
+    left: bytes | OSError | None
+    """What the short way has left for the next read."""
+
     @property
     def taken(self) -> int:
         """How many bytes the last read received and looked at, framing included."""
 
-    def read(self, size: int, seconds: float, sieve: Sieve | None = None) -> Block | None:
+    def read(self, size: int, seconds: float) -> bytes | None:
         """Return what comes next; None if it is nothing yet, empty at the end.
 
         Nothing yet is the answer when time is up, but also before: after a signal, and when framing
@@ -80,11 +75,16 @@ class SocketReader(Protocol):
         Args:
             size: How many bytes are received at the most, framing included: 1 up to ``BLOCK``.
             seconds: How long to wait; 0 or less takes what has come already.
-            sieve: May take apart what comes.
 
         Raises:
             OSError: The connection broke.
             ValueError: The framing is wrong; what came before that was given.
+        """
+
+    def short_way(self, plain: Plain) -> ShortWay | None:
+        """Return the way past all that looks after a body, for events that are alike.
+
+        What comes and is anything else is left for the next ``read()``.  None if there is no way.
         """
 
 
@@ -101,10 +101,6 @@ def socket_reader(sock: socket.socket, chunks: ChunkedDecoder | None) -> SocketR
         from inferd_engine.net.tls_records import TLSRecords  # noqa: PLC0415
 
         reader.recv = TLSRecords(sock).recv
-    if IMPLEMENTATION == "native":
-        from inferd_engine.net._sift_native import sift  # noqa: PLC0415
-
-        reader.sift = sift  # type: ignore[assignment]  # the decoder is native
     return reader
 
 
@@ -132,15 +128,38 @@ class PythonReader:
         self._is_plain = can_be_waited_for(sock)  # so that it may be asked without waiting
         self.recv: Callable[[int], bytes] = sock.recv
         """Receives, as the socket does."""
-        self.sift: Callable[[bytes, ChunkedDecoder | None, Sieve], Block] | None = None
-        """Takes what was received apart by a sieve, where there is one."""
+        self.left: bytes | OSError | None = None
+        """What the short way has left for the next read."""
         self.taken = 0
 
-    def read(self, size: int, seconds: float, sieve: Sieve | None = None) -> Block | None:
+    def read(self, size: int, seconds: float) -> bytes | None:
         """Return what comes next; None if it is nothing yet, empty at the end."""
         chunks = self._chunks
         if chunks is not None and chunks.error is not None:
             raise chunks.error
+        if self.left is not None:
+            return self._take_left()
+        data = self.receive(size, seconds)
+        if not data or chunks is None:
+            return data
+        body = chunks.feed(data)
+        if not body and chunks.error is not None:
+            raise chunks.error
+        return body if body or chunks.is_done else None
+
+    def _take_left(self) -> bytes:
+        """Return what the short way has left, which is out of its chunks."""
+        (left, self.left), chunks = (self.left, None), self._chunks
+        if isinstance(left, OSError):
+            raise left
+        if chunks is not None:
+            chunks.look()
+            if not left and chunks.error is not None:
+                raise chunks.error
+        return left or b""
+
+    def receive(self, size: int, seconds: float) -> bytes | None:
+        """Return what comes next, framing included; None if it is nothing yet, empty at the end."""
         seconds = 0.0 if seconds <= 0 and self._is_plain else max(seconds, _SHORTEST)
         if seconds != self._timeout:
             self._timeout = seconds
@@ -155,13 +174,12 @@ class PythonReader:
         except NOTHING_YET:
             return None
         self.taken = len(data)
-        body: Block = data
-        if sieve is not None and self.sift is not None and 2 * len(sieve.held) <= size:
-            body = self.sift(data, chunks, sieve)
-        elif chunks is not None:
-            body = chunks.feed(data)
-        if body or chunks is None:
-            return body
-        if chunks.error is not None:
-            raise chunks.error
-        return body if chunks.is_done or not data else None
+        return data
+
+    def short_way(self, plain: Plain) -> ShortWay | None:
+        """Return the way past all that looks after a body, for events that are alike."""
+        if IMPLEMENTATION != "native":
+            return None
+        from inferd_engine.net._short_way_native import RecordsWay  # noqa: PLC0415
+
+        return RecordsWay(self, self._chunks, plain)  # type: ignore[arg-type]  # a native decoder

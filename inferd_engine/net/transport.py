@@ -21,7 +21,7 @@ import contextlib
 import os
 import weakref
 import zlib
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import requests
 import requests.adapters
@@ -34,7 +34,7 @@ from inferd_engine.net.failures import FAILURES, bare, mapped
 from inferd_engine.net.interception import is_intercepted, send_publicly
 from inferd_engine.net.proxies import proxies_for
 from inferd_engine.net.response import serving
-from inferd_engine.net.socket_reader import BLOCK, SIFTED
+from inferd_engine.net.socket_reader import BLOCK
 from inferd_engine.net.tls_settings import check_cert, verify_of
 from inferd_engine.secrets.secret import MASK, Secret, revealed
 from inferd_engine.wire.http.content_codings import undoing
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from inferd_engine.net.exchange import Exchange
-    from inferd_engine.net.socket_reader import Block, Sieve
+    from inferd_engine.net.socket_reader import Plain, ShortWay
 
 _DRAIN_BYTES = 65536  # of a body whose answer is over: the rest of its framing and little more
 
@@ -88,18 +88,15 @@ class Body:
         """Return the descriptor that tells when ``read()`` has something; None if none does."""
         return self._receiver.descriptor() if self.can_wait and self._receiver else None
 
-    @overload
-    def read(self, give_up: float | None = None, sieve: None = None) -> bytes | None: ...
+    def short_way(self, plain: Plain) -> ShortWay | None:
+        """Return the way past all of this, while nothing but such events may be to come."""
+        return self._receiver.short_way(plain) if self._is_plain and self._receiver else None
 
-    @overload
-    def read(self, give_up: float | None, sieve: Sieve | None) -> Block | None: ...
-
-    def read(self, give_up: float | None = None, sieve: Sieve | None = None) -> Block | None:
+    def read(self, give_up: float | None = None) -> bytes | None:
         """Return the next block, as soon as there is one; empty at the end of the body.
 
         Args:
             give_up: The moment from which on None is given, where ``can_wait`` is true.
-            sieve: May take the block apart where it is received: then ``SIFTED`` is given.
 
         Raises:
             TransportError: The connection broke.
@@ -108,12 +105,10 @@ class Body:
             RequestCancelledError: The exchange was ended.
         """
         try:
-            block = self._receive(give_up, sieve) if self._is_plain else self._decoded(give_up)
+            block = self._receive(give_up) if self._is_plain else self._decoded(give_up)
             if self._exchange.cancelled:
                 self._exchange.check()
-            if block is SIFTED:
-                self.bytes += sieve.received  # type: ignore[union-attr]  # it has sifted
-            elif block:
+            if block:
                 self.bytes += len(block)
             return block
         except (*FAILURES, zlib.error) as error:
@@ -122,7 +117,7 @@ class Body:
             failure = bare(error)
         raise failure
 
-    def _read_through_urllib3(self, _: float | None, __: Sieve | None = None) -> bytes:
+    def _read_through_urllib3(self, _: float | None) -> bytes:
         if not self._is_owned:
             self._exchange.deadlines.left_or_raise()  # nobody below looks at it
         if self._content is not None:
@@ -137,9 +132,9 @@ class Body:
                 if piece:
                     return piece
             self._has_pieces = False
-            block: Any = self._receive(give_up)  # bytes, if there are any: nothing sifts them
+            block = self._receive(give_up)
             if not block:
-                return block  # type: ignore[no-any-return]
+                return block
             self._pieces, self._has_pieces = self._codings.feed(block), True
             self._is_plain = self._codings.is_passive
             if self._is_plain and self._receiver:

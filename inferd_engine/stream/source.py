@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import abc
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferd_engine.errors import InternalError
 from inferd_engine.events import (
@@ -64,6 +64,9 @@ class Source(abc.ABC):
     is_calm: bool = False
     """Whether the last ``read()`` has taken all there was, and none of the clocks will come earlier
     than it would have: then ``due()`` need not be asked."""
+    way: Any = None
+    """Where whoever waits for many sources may receive what comes of this one, for the next
+    ``read()``: its ``part`` is what the C part has for that (``csrc/socket_texts.h``)."""
     is_checked: ClassVar[bool] = False
     """Whether tests have seen to it that it gives events alone, in lists that it does not keep."""
 
@@ -114,6 +117,9 @@ class Source(abc.ABC):
         a source that has a ``fileno()``.
         """
         return math.inf
+
+    def turn_back(self) -> None:  # noqa: B027 - likewise
+        """Take back what somebody has received ahead for ``read()``: its room is used again."""
 
     def away(self) -> None:  # noqa: B027 - most sources have no clock
         """Stop the clock of the upstream's silence: nobody reads, as the consumer is busy."""

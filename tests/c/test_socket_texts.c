@@ -17,110 +17,253 @@
 
 #define HEAD "data: {\"content\":\""
 #define TAIL "\"}\n\n"
+#define WHY "[{\"delta\":\"Why\"}]"
 
 static int peer, ours; /* the two ends of a connection */
+static struct alike_events alike = {HEAD, sizeof HEAD - 1, TAIL, sizeof TAIL - 1, NULL, 0, 0, 0, 0};
 
-static void say(const char *bytes, size_t len)
+static void say(int fd, const char *bytes, size_t len)
 {
-    MUST(write(peer, bytes, len) == (ssize_t)len);
+    MUST(write(fd, bytes, len) == (ssize_t)len);
 }
 
-static struct alike_events events_of(void)
+static struct socket_texts way_of(int fd, struct http_chunks *chunks)
 {
-    struct alike_events alike = {HEAD, sizeof HEAD - 1, TAIL, sizeof TAIL - 1, NULL, 0, 9, 9, 9};
+    struct socket_texts way = {0};
 
-    return alike;
+    way.fd = fd;
+    way.chunks = chunks;
+    way.alike = &alike;
+    return way;
 }
 
-/* Whether a call gives `count`, and what was held and received, and then these texts. */
-static int gives(struct http_chunks *chunks, struct alike_events *alike, const char *held,
-                 size_t room, ptrdiff_t count, const char *body, const char *texts)
+/* Whether that came and these texts were found, none if it was something else. */
+static int has(const struct socket_texts *way, ptrdiff_t count, const char *body, const char *texts)
 {
-    size_t held_len = strlen(held), len = strlen(body), texts_len = strlen(texts);
-    char *out = take_before_guard(2 * room);
-    ptrdiff_t found = socket_texts(ours, 0, chunks, alike, held, held_len, out, room);
-    int as_wanted = found == count && alike->written == texts_len;
+    size_t len = strlen(texts);
 
-    if (as_wanted && count > 0)
-        as_wanted = memcmp(out, body, len) == 0 && memcmp(out + len, texts, texts_len) == 0;
-    if (!as_wanted)
-        fprintf(stderr, "got %d, texts of %d\n", (int)found, (int)alike->written);
-    release_guarded(out);
+    if (way->count != count || way->written != len) {
+        fprintf(stderr, "got %d, texts of %d\n", (int)way->count, (int)way->written);
+        return 0;
+    }
+    if (count > 0 && memcmp(way->block, body, (size_t)count) != 0)
+        return 0;
+    return len == 0 || memcmp(way->texts, texts, len) == 0;
+}
+
+static int gives(struct http_chunks *chunks, size_t room, ptrdiff_t count, const char *body,
+                 const char *texts)
+{
+    struct socket_texts way = way_of(ours, chunks);
+    char *block = take_before_guard(2 * room);
+    size_t written = socket_texts(&way, 0, block, room);
+    int as_wanted = written == strlen(texts) && has(&way, count, body, texts);
+
+    release_guarded(block);
     return as_wanted;
 }
 
-static void test_texts_are_right_behind_what_came(void)
+static void test_texts_of_whole_events_that_are_alike(void)
 {
-    struct alike_events alike = events_of();
-
-    say(BYTES(HEAD "Why" TAIL HEAD " not" TAIL));
-    CHECK(gives(NULL, &alike, "", 64, 51, HEAD "Why" TAIL HEAD " not" TAIL,
+    say(peer, BYTES(HEAD "Why" TAIL HEAD " not" TAIL));
+    CHECK(gives(NULL, 64, 51, HEAD "Why" TAIL HEAD " not" TAIL,
                 "[{\"delta\":\"Why\"},{\"delta\":\" not\"}]"));
-    CHECK(alike.count == 2 && alike.consumed == 51 && alike.written == 34);
+    CHECK(alike.count == 2);
+    say(peer, BYTES(HEAD TAIL));
+    CHECK(gives(NULL, 64, 22, HEAD TAIL, "[]"));
+    CHECK(alike.count == 1);
 }
 
-static void test_what_was_held_comes_first(void)
+static void test_none_if_anything_else_is_there(void)
 {
-    struct alike_events alike = events_of();
-
-    say(BYTES("y" TAIL "da"));
-    CHECK(gives(NULL, &alike, HEAD "Wh", 32, 7, HEAD "Why" TAIL "da", "[{\"delta\":\"Why\"}]"));
-    CHECK(alike.count == 1 && alike.consumed == 25);
+    say(peer, BYTES(HEAD "Why" TAIL "da"));
+    CHECK(gives(NULL, 64, 27, HEAD "Why" TAIL "da", ""));
+    say(peer, BYTES("\n" HEAD "Why" TAIL));
+    CHECK(gives(NULL, 64, 26, "\n" HEAD "Why" TAIL, ""));
+    say(peer, BYTES("data: [DONE]\n\n"));
+    CHECK(gives(NULL, 64, 14, "data: [DONE]\n\n", ""));
 }
 
 static void test_no_more_is_received_than_there_is_room_for(void)
 {
-    struct alike_events alike = events_of();
-
-    say(BYTES(HEAD "Why" TAIL));
-    CHECK(gives(NULL, &alike, "da", 4, 2, "dada", ""));
-    CHECK(gives(NULL, &alike, "da", 64, 23, "da" "ta: {\"content\":\"Why" TAIL,
-                "[{\"delta\":\"Why\"}]"));
+    say(peer, BYTES(HEAD "Why" TAIL));
+    CHECK(gives(NULL, 4, 4, "data", ""));
+    CHECK(gives(NULL, 64, 21, ": {\"content\":\"Why" TAIL, ""));
 }
 
 static void test_chunks_are_taken_apart_first(void)
 {
-    struct alike_events alike = events_of();
     struct http_chunks chunks = {0};
 
-    say(BYTES("19\r\n" HEAD "Why" TAIL "\r\n0\r\n\r\n"));
-    CHECK(gives(&chunks, &alike, "", 64, 25, HEAD "Why" TAIL, "[{\"delta\":\"Why\"}]"));
-    CHECK(chunks.status == HTTP_CHUNKS_END);
+    say(peer, BYTES("19\r\n" HEAD "Why" TAIL "\r\n"));
+    CHECK(gives(&chunks, 64, 25, HEAD "Why" TAIL, WHY));
+    say(peer, BYTES("19\r"));
+    CHECK(gives(&chunks, 64, -EAGAIN, "", ""));
+    say(peer, BYTES("\n" HEAD "Why" TAIL "\r\n"));
+    CHECK(gives(&chunks, 64, 25, HEAD "Why" TAIL, WHY));
 }
 
-static void test_nothing_is_found_in_what_is_not_alike(void)
+static void test_none_of_the_last_bytes_of_a_body(void)
 {
-    struct alike_events alike = events_of();
+    struct http_chunks ended = {0}, wrong = {0};
 
-    say(BYTES("data: [DONE]\n\n"));
-    CHECK(gives(NULL, &alike, "", 64, 14, "data: [DONE]\n\n", ""));
-    CHECK(alike.count == 0 && alike.consumed == 0);
+    say(peer, BYTES("19\r\n" HEAD "Why" TAIL "\r\n0\r\n\r\n"));
+    CHECK(gives(&ended, 64, 25, HEAD "Why" TAIL, "") && ended.status == HTTP_CHUNKS_END);
+    say(peer, BYTES("19\r\n" HEAD "Why" TAIL "\r\nx\r\n"));
+    CHECK(gives(&wrong, 64, 25, HEAD "Why" TAIL, "") && wrong.status == HTTP_CHUNKS_SIZE);
 }
+
+static void test_the_same_of_what_was_received_otherwise(void)
+{
+    struct http_chunks chunks = {0};
+    struct socket_texts framed = way_of(-1, &chunks), bare = way_of(-1, NULL);
+    char *block = take_before_guard(2 * 31);
+
+    CHECK(received_texts(&framed, BYTES("19\r\n" HEAD "Why" TAIL "\r\n"), block) == sizeof WHY - 1);
+    CHECK(has(&framed, 25, HEAD "Why" TAIL, WHY));
+    release_guarded(block);
+    block = take_before_guard(2 * 25);
+    CHECK(received_texts(&bare, BYTES(HEAD "Why" TAIL), block) == sizeof WHY - 1);
+    CHECK(has(&bare, 25, HEAD "Why" TAIL, WHY));
+    CHECK(received_texts(&bare, BYTES("data: [DONE]"), block) == 0);
+    CHECK(has(&bare, 12, "data: [DONE]", ""));
+    release_guarded(block);
+}
+
+#ifdef __linux__
+
+#include <sys/epoll.h>
+
+enum { ALL = 5, ROOM = 1 << 16 };
+
+static int peers[ALL], ends[ALL], epoll;
+
+static void connect_all(void)
+{
+    int i, pair[2];
+
+    epoll = epoll_create1(0);
+    MUST(epoll >= 0);
+    for (i = 0; i < ALL; i++) {
+        struct epoll_event event = {0};
+
+        MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+        peers[i] = pair[0];
+        ends[i] = event.data.fd = pair[1];
+        event.events = EPOLLIN;
+        MUST(epoll_ctl(epoll, EPOLL_CTL_ADD, pair[1], &event) == 0);
+    }
+}
+
+static void disconnect_all(void)
+{
+    int i;
+
+    for (i = 0; i < ALL; i++) {
+        close(peers[i]);
+        close(ends[i]);
+    }
+    close(epoll);
+}
+
+static void test_all_that_are_ready_are_read(void)
+{
+    struct socket_texts first, second, third, *ways[64] = {0};
+    char *room = take_before_guard(ROOM);
+    int ready[ALL] = {0};
+
+    connect_all();
+    MUST(ends[ALL - 1] < 64);
+    first = way_of(ends[0], NULL);
+    second = way_of(ends[1], NULL);
+    third = way_of(ends[2], NULL);
+    ways[ends[0]] = &first;
+    ways[ends[1]] = &second;
+    ways[ends[2]] = &third;
+    say(peers[0], BYTES(HEAD "Why" TAIL));
+    say(peers[1], BYTES("data: [DONE]\n\n"));
+    say(peers[3], BYTES("nobody reads this"));
+    CHECK(sockets_texts(epoll, 5, ways, 64, ready, ALL, room, ROOM) == 3);
+    CHECK(ready[0] == ends[0] && ready[1] == ends[1] && ready[2] == ends[3]);
+    CHECK(first.is_ahead && has(&first, 25, HEAD "Why" TAIL, WHY));
+    CHECK(second.is_ahead && has(&second, 14, "data: [DONE]\n\n", ""));
+    CHECK(!third.is_ahead && first.block == room && second.block == first.texts + first.written);
+
+    /* What was not taken yet is left as it is; what has no place is told of again. */
+    first.is_ahead = 0;
+    say(peers[0], BYTES(HEAD TAIL));
+    say(peers[1], BYTES(HEAD TAIL));
+    CHECK(sockets_texts(epoll, 0, ways, (size_t)ends[1] + 1, ready, ALL, room, ROOM) == 3);
+    CHECK(has(&first, 22, HEAD TAIL, "[]") && second.count == 14);
+
+    /* An end, an error, nothing to wait for, and no more than was asked for. */
+    first.is_ahead = second.is_ahead = 0;
+    close(peers[2]);
+    peers[2] = dup(peers[3]);
+    CHECK(sockets_texts(epoll, 0, ways, 64, ready, ALL, room, ROOM) == 3);
+    CHECK(third.is_ahead && third.count == 0 && third.written == 0);
+    CHECK(has(&second, 22, HEAD TAIL, "[]"));
+    CHECK(sockets_texts(epoll, 0, ways, 64, ready, 1, room, ROOM) == 1);
+    CHECK(sockets_texts(-1, 0, ways, 64, ready, ALL, room, ROOM) == -EBADF);
+    disconnect_all();
+    release_guarded(room);
+}
+
+static void test_there_is_room_for_as_many_as_can_be(void)
+{
+    static char much[3 * ROOM];
+    struct socket_texts of[ALL], *ways[64] = {0};
+    char *room = take_before_guard(ROOM);
+    int ready[ALL], i, read = 0;
+
+    connect_all();
+    for (i = 0; i < ALL; i++) {
+        of[i] = way_of(ends[i], NULL);
+        ways[ends[i]] = &of[i];
+        MUST(send(peers[i], much, sizeof much, MSG_DONTWAIT) > ROOM / 2);
+    }
+    CHECK(sockets_texts(epoll, 0, ways, 64, ready, ALL, room, ROOM) == ALL);
+    for (i = 0; i < ALL; i++) {
+        read += of[i].is_ahead;
+        CHECK(!of[i].is_ahead || (of[i].count >= 4096 && of[i].count <= 1 << 16));
+        of[i].is_ahead = 0;
+    }
+    CHECK(read == ALL);
+    CHECK(sockets_texts(epoll, 0, ways, 64, ready, ALL, room, 2 * 4096 * 2) == ALL);
+    for (i = 0, read = 0; i < ALL; i++)
+        read += of[i].is_ahead;
+    CHECK(read == 3); /* the others are told of: whoever reads them has room of his own */
+    disconnect_all();
+    release_guarded(room);
+}
+
+#endif
 
 static void test_nothing_came(void)
 {
-    struct alike_events alike = events_of();
-
-    CHECK(gives(NULL, &alike, HEAD "a" TAIL, 64, -EAGAIN, "", ""));
-    CHECK(alike.count == 0 && alike.consumed == 0);
+    CHECK(gives(NULL, 64, -EAGAIN, "", ""));
     MUST(shutdown(peer, SHUT_WR) == 0);
-    alike = events_of();
-    CHECK(gives(NULL, &alike, HEAD "a" TAIL, 64, 0, "", "") && alike.count == 0);
+    CHECK(gives(NULL, 64, 0, "", ""));
 }
 
 int main(void)
 {
-    int ends[2];
+    int pair[2];
 
     make_guarded_memory();
-    MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
-    peer = ends[0];
-    ours = ends[1];
-    test_texts_are_right_behind_what_came();
-    test_what_was_held_comes_first();
+    MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    peer = pair[0];
+    ours = pair[1];
+    test_texts_of_whole_events_that_are_alike();
+    test_none_if_anything_else_is_there();
     test_no_more_is_received_than_there_is_room_for();
     test_chunks_are_taken_apart_first();
-    test_nothing_is_found_in_what_is_not_alike();
+    test_none_of_the_last_bytes_of_a_body();
+    test_the_same_of_what_was_received_otherwise();
+#ifdef __linux__
+    test_all_that_are_ready_are_read();
+    test_there_is_room_for_as_many_as_can_be();
+#endif
     test_nothing_came();
     return report_checks();
 }

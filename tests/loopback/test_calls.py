@@ -13,15 +13,18 @@ import threading
 
 import pytest
 
+import inferd_engine as ie
 from inferd_engine.testing import DONE, Gate, Reply, chunk
 from inferd_engine.wire.sse import IMPLEMENTATION
 
 BURST = 300  # events, 60 KB: what the kernel takes before anybody reads
 # Functions called for an event: those in Python, of many in a read and alone in its read, and those
 # in C, alone.
-MOST = {"native": (3, 15, 12), "pure": (4, 31, 37)}[IMPLEMENTATION]
+MOST = {"native": (3, 9, 12), "pure": (4, 31, 37)}[IMPLEMENTATION]
 # The same alone in its read over TLS, where nobody looks whether there is more.
-MOST_TLS = {"native": (21, 20), "pure": (36, 40)}[IMPLEMENTATION]
+MOST_TLS = {"native": (15, 18), "pure": (36, 40)}[IMPLEMENTATION]
+# The same of a stream among many that one thread reads.
+MOST_MERGED = {"native": (10, 14), "pure": (43, 53)}[IMPLEMENTATION]
 
 
 def calls_of(consume, *, is_main=False):
@@ -99,6 +102,23 @@ def check_one_event_a_read(ask, most, is_main, **options):
     # they are like.
     assert sum(python for python, _ in calls[2:]) / len(calls[2:]) - 1 <= most[0]
     assert sum(in_c for _, in_c in calls[2:]) / len(calls[2:]) - 2 <= most[1]
+
+
+def test_one_event_of_a_merge(ask):
+    """In one thread for many streams it costs no more than in a thread of its own."""
+    gates, last = [Gate() for _ in range(20)], Gate()
+    steps = [step for gate in gates for step in (gate, chunk(" b"))]
+    backend = ask(Reply([chunk("a"), *steps, last, DONE]))
+    calls = []
+    with ie.merge([backend.stream("x")]) as merged:
+        next(merged)
+        for gate in gates:
+            gate.open()  # not counted
+            calls.append(calls_of(lambda: next(merged)))
+        last.open()
+        assert sum(1 for _ in merged) == 1
+    assert sum(python for python, _ in calls[2:]) / len(calls[2:]) - 1 <= MOST_MERGED[0]
+    assert sum(in_c for _, in_c in calls[2:]) / len(calls[2:]) - 2 <= MOST_MERGED[1]
 
 
 def test_growth(ask):

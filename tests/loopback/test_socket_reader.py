@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import signal
 import socket
 import ssl
+import struct
 import sys
 import threading
 import time
@@ -17,7 +19,7 @@ import inferd_engine as ie
 from inferd_engine.net import failures, response, socket_reader as module
 from inferd_engine.net.deadlines import Deadlines
 from inferd_engine.net.exchange import Exchange
-from inferd_engine.net.socket_reader import BLOCK, SIFTED, PythonReader, socket_reader
+from inferd_engine.net.socket_reader import BLOCK, PythonReader, socket_reader
 from inferd_engine.testing import Reply, Stall, chunk
 from inferd_engine.wire.http.chunks import chunked_decoder
 from inferd_engine.wire.sse import IMPLEMENTATION
@@ -141,23 +143,106 @@ class Apart(socket.socket):
         return super().recv(*arguments)
 
 
-@pytest.mark.skipif(not IS_NATIVE, reason="there is no C part")
-@pytest.mark.parametrize("kind", [socket.socket, Apart])
-def test_what_is_sifted_goes_on(kind):
-    """The last bytes of a body are given as they are: after what was sifted there is no end."""
-    event = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
-    head, _, tail = event.partition(b'a"}')
-    framed = b"%x\r\n%s\r\n" % (len(event), event)
-    sieve, chunks = ALIKE["native"](head, b'"}' + tail, b""), chunked_decoder()
+EVENT = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+FRAMED = b"%x\r\n%s\r\n" % (len(EVENT), EVENT)
+
+
+def read_texts(texts):
+    """Read them, as strictly as is done."""
+    return json.loads(bytes(texts).decode())
+
+
+class Plain:
+    """What such events are like."""
+
+    def __init__(self):
+        head, _, tail = EVENT.partition(b'a"}')
+        self.alike = ALIKE["native"](head, b'"}' + tail, b"")
+        self.decode = read_texts
+
+
+@pytest.fixture(params=[socket.socket, Apart])
+def short_way(request):
+    """Give the other end of a connection, a reader, and its short way."""
+    if not IS_NATIVE:
+        pytest.skip("there is no C part")
     upstream, ours = socket.socketpair()
-    with upstream, kind(fileno=ours.detach()) as ours:
-        reader = socket_reader(ours, chunks)
-        upstream.sendall(framed)
-        assert reader.read(BLOCK, SOON, sieve) is SIFTED
-        assert (sieve.received, sieve.count, sieve.consumed) == (len(event), 1, len(event))
-        upstream.sendall(framed + b"0\r\n\r\n")
-        assert reader.read(BLOCK, SOON, sieve) == event
-        assert chunks.is_done
+    with upstream, request.param(fileno=ours.detach()) as ours:
+        reader = socket_reader(ours, chunked_decoder())
+        yield upstream, reader, reader.short_way(Plain())
+
+
+def test_plain_events_come_the_short_way(short_way):
+    """Whole events that are alike are given as what they say, with how much that was."""
+    upstream, _, way = short_way
+    upstream.sendall(FRAMED * 2)
+    assert way.read(SOON) == [{"delta": "a"}] * 2
+    assert (way.received, way.count, way.has_left) == (2 * len(EVENT), 2, False)
+    assert way.read(0) is None
+    assert not way.has_left
+    upstream.sendall(FRAMED[:1])  # framing, so far
+    assert way.read(SOON) is None
+    assert not way.has_left
+    upstream.sendall(FRAMED[1:])
+    assert way.read(SOON) == [{"delta": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [
+        (FRAMED + b"0\r\n\r\n", EVENT),  # the last bytes of a body
+        (FRAMED + FRAMED[:9], EVENT + EVENT[:5]),
+        (b"2\r\n\n\n\r\n" + FRAMED, b"\n\n" + EVENT),
+        (FRAMED.replace(b'"a"', b'"\xff"'), EVENT.replace(b'"a"', b'"\xff"')),  # nobody can read it
+        (b"0\r\n\r\n", b""),
+    ],
+)
+def test_whatever_else_comes_is_left(short_way, what, body):
+    """All of it is what the reader gives next, as if nothing had been tried."""
+    upstream, reader, way = short_way
+    upstream.sendall(what)
+    assert way.read(SOON) is None
+    assert way.has_left
+    assert reader.read(BLOCK, 0) == body
+    assert not way.has_left
+
+
+def test_an_end_and_an_error_are_left(short_way):
+    """They are what the reader tells next."""
+    upstream, reader, way = short_way
+    upstream.sendall(FRAMED + b"x")
+    assert way.read(SOON) is None
+    assert reader.read(BLOCK, 0) == EVENT
+    with pytest.raises(ValueError, match="hexadecimal"):
+        reader.read(BLOCK, 0)
+
+
+def test_a_cut_is_left(short_way):
+    """A connection that ends is no event."""
+    upstream, reader, way = short_way
+    upstream.close()
+    assert way.read(SOON) is None
+    assert way.has_left
+    assert reader.read(BLOCK, 0) == b""
+
+
+def test_a_reset_is_left():
+    """An error of the connection is raised by the reader, whose caller knows what to make of it."""
+    if not IS_NATIVE:
+        pytest.skip("there is no C part")
+    for kind in (socket.socket, Apart):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            client = socket.create_connection(server.getsockname())
+            upstream, _ = server.accept()
+        upstream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with kind(fileno=client.detach()) as ours:
+            reader = socket_reader(ours, None)
+            way = reader.short_way(Plain())
+            upstream.close()
+            assert way.read(SOON) is None
+            assert way.has_left
+            with pytest.raises(ConnectionResetError):
+                reader.read(BLOCK, 0)
 
 
 def test_a_cut_is_no_end(ends, reader_of):

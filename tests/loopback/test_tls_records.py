@@ -20,7 +20,7 @@ import inferd_engine as ie
 from inferd_engine.net import response, tls_records
 from inferd_engine.net.deadlines import Deadlines
 from inferd_engine.net.exchange import Exchange
-from inferd_engine.net.socket_reader import BLOCK, SIFTED, PythonReader, socket_reader
+from inferd_engine.net.socket_reader import BLOCK, PythonReader, socket_reader
 from inferd_engine.net.tls_records import RECORD, TLSRecords
 from inferd_engine.testing import DONE, chunk
 from inferd_engine.wire.http.chunks import chunked_decoder
@@ -262,19 +262,21 @@ def test_texts_of_many_records(ends):
     answer, chunks = Answer(), chunked_decoder()
     reader = socket_reader(ours, chunks)
     send_all(upstream, ours, *in_chunks(*[chunk("a")] * 20))
-    while answer.sieve is None:
+    while (plain := answer.plain(BLOCK)) is None:
         answer.feed(reader.read(BLOCK, SOON))
-    event = in_chunks(chunk("b"))[0]
-    send_all(upstream, ours, *[event] * 49, event[:60])
-    assert reader.read(BLOCK, SOON, answer.sieve) is SIFTED
-    assert reader.taken == 49 * len(event) + 60
-    assert [given.delta for given in answer.feed_sifted(answer.sieve)] == ["b"] * 49
+    way, event = reader.short_way(plain), in_chunks(chunk("b"))[0]
+    send_all(upstream, ours, *[event] * 49)
+    assert [given.delta for given in way.read(SOON)] == ["b"] * 49
+    assert reader.taken == 49 * len(event)
+    send_all(upstream, ours, event[:60])
+    assert way.read(SOON) is None
+    assert answer.feed(reader.read(BLOCK, 0)) == []
     send_all(upstream, ours, event[60:])
-    assert reader.read(BLOCK, SOON, answer.sieve) is SIFTED
-    assert [given.delta for given in answer.feed_sifted(answer.sieve)] == ["b"]
+    assert [given.delta for given in answer.feed(reader.read(BLOCK, SOON))] == ["b"]
     assert not chunks.is_done
     send_all(upstream, ours, event + b"0\r\n\r\n")
-    assert [given.delta for given in answer.feed(reader.read(BLOCK, SOON, answer.sieve))] == ["b"]
+    assert way.read(SOON) is None
+    assert [given.delta for given in answer.feed(reader.read(BLOCK, SOON))] == ["b"]
     assert chunks.is_done
 
 

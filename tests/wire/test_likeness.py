@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import inferd_engine as ie
-from inferd_engine.net.socket_reader import BLOCK, SIFTED, PythonReader, socket_reader
+from inferd_engine.many.merging.waiter import Waiter, waiter as merging_waiter
+from inferd_engine.net.socket_reader import BLOCK, PythonReader, socket_reader
 from inferd_engine.wire.answer.likeness import Likeness
 from inferd_engine.wire.anthropic.answer import Answer as MessagesAnswer
 from inferd_engine.wire.openai.answer import Answer
@@ -20,6 +21,7 @@ from inferd_engine.wire.sse import IMPLEMENTATIONS
 from inferd_engine.wire.sse.alike import ALIKE
 
 ANSWERS = {"chat": Answer, "messages": MessagesAnswer}
+SOON = 5.0  # seconds
 TEXT = b"@@"  # stands for the text in an event
 
 CHAT = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"@@"}}]}\n\n'
@@ -115,37 +117,54 @@ BODIES = [
 ]
 
 
-def sifting(sock, chunks):
-    """Read as TLS is read: what is received in Python is taken apart by the C part."""
-    from inferd_engine.net._sift_native import sift
+def ahead(sock, chunks):
+    """Read as a merge does: what is received by the call that waits is taken after it."""
+    reader = socket_reader(sock, chunks)
+    waiter, short_way = merging_waiter(), reader.short_way
+    waiter.watch(sock.fileno(), reader)
 
-    reader = PythonReader(sock, chunks)
-    reader.sift = sift
+    def short_way_ahead(plain):
+        way = short_way(plain)
+        waiter.expect(sock.fileno(), way)
+        assert waiter.wait(SOON, bool) == [reader]
+        assert way.part.is_ahead == (waiter.__class__ is not Waiter)
+        waiter.expect(sock.fileno(), None)
+        waiter.close()
+        return way
+
+    reader.short_way = short_way_ahead
     return reader
 
 
-READERS = {"pure": [PythonReader], "native": [socket_reader, sifting]}
+# TLS is read by the one in Python.
+READERS = {"pure": [PythonReader], "native": [socket_reader, ahead, PythonReader]}
 
 
 @contextlib.contextmanager
 def receiving(reader):
     """Give the way for bytes to come to an answer: off a socket, if it may take them apart there.
 
-    So what its sieve takes is tried wherever there is one, and nothing else is.
+    So what the short way takes is tried wherever there is one, and nothing else is.
     """
     upstream, ours = socket.socketpair()
 
     def receive(answer, data):
-        if answer.sieve is None or not 0 < len(data) < 60_000:
+        plain = answer.plain(BLOCK)
+        if plain is None or not 0 < len(data) < 60_000:
             return answer.feed(data)
         upstream.sendall(data)
-        sieve, block = answer.sieve, reader(ours, None).read(BLOCK, 0, answer.sieve)
-        if block is not SIFTED:
-            return answer.feed(block)
-        assert sieve.received == len(data)
-        events = answer.feed_sifted(sieve)
-        assert sieve.block is sieve.found is None  # a stream that waits keeps none of it
-        return events
+        one = reader(ours, None)
+        way = one.short_way(plain)
+        said = way.read(0)
+        if said is None:
+            assert way.has_left
+            return answer.feed(one.read(BLOCK, 0))
+        assert way.received == len(data)
+        assert one.left is None  # a stream that waits keeps none of it
+        if not answer.is_settled:
+            return answer.add(said, way.count)
+        answer.payloads += way.count
+        return said
 
     with upstream, ours:
         yield receive
@@ -153,7 +172,8 @@ def receiving(reader):
 
 def read(kind, reads, implementation, **options):
     """Give all that an answer says of a body that comes in these reads, by whichever reader."""
-    readers = READERS[implementation][: 1 if options.get("include_raw") else None]  # with no sieve
+    # Without a short way the readers are one as good as the other.
+    readers = READERS[implementation][: 1 if options.get("include_raw") else None]
     one, *others = [read_by(reader, kind, reads, implementation, **options) for reader in readers]
     assert all(other == one for other in others)
     return one

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from inferd_engine._native import IMPLEMENTATION
 from inferd_engine.errors import (
     DeadlineError,
     GenerateError,
@@ -21,7 +22,8 @@ from inferd_engine.errors import (
     UpstreamError,
 )
 from inferd_engine.events import Done
-from inferd_engine.net.socket_reader import SIFTED
+from inferd_engine.net.deadlines import SLICE
+from inferd_engine.net.socket_reader import BLOCK
 from inferd_engine.stream.source import Source
 
 if TYPE_CHECKING:
@@ -29,10 +31,10 @@ if TYPE_CHECKING:
 
     from inferd_engine.events import Event, TokenEventV2
     from inferd_engine.net.exchange import Exchange
+    from inferd_engine.net.socket_reader import Plain, ShortWay
     from inferd_engine.net.transport import Body
     from inferd_engine.secrets.masking import Mask
     from inferd_engine.wire.answer.body import State
-    from inferd_engine.wire.sse.alike import NativeAlikeEvents
 
 DRAIN_SECONDS = 0.01  # for the end of the body, which comes right after [DONE] if it comes at all
 
@@ -68,14 +70,18 @@ class Answer(Protocol):
         """End the answer with an error; what was given before stays given."""
 
 
-class SiftedAnswer(Answer, Protocol):
+class PlainAnswer(Answer, Protocol):
     """One whose events may be taken apart in the call that receives them; not all can be."""
 
-    sieve: NativeAlikeEvents | None
-    """What may do so with what comes next; None if nothing may."""
+    def plain(self, size: int, /) -> Plain | None:
+        """Return what the next ones may be like, if reads have no more bytes than that."""
 
-    def feed_sifted(self, sieve: NativeAlikeEvents, /) -> list[TokenEventV2]:
-        """Take what the sieve has received, and found something in; give the events."""
+    @property
+    def is_settled(self) -> bool:
+        """Whether what they say are the events, and nothing but ``payloads`` need be told."""
+
+    def add(self, said: list[Any], count: int, /) -> list[TokenEventV2]:
+        """Take what so many of them say; give the events."""
 
 
 class AnswerSource(Source):
@@ -93,12 +99,15 @@ class AnswerSource(Source):
     def __init__(self, body: Body, answer: Answer, exchange: Exchange) -> None:
         self._body = body
         self._answer = answer
-        self._sifted: Any = answer if hasattr(answer, "sieve") else None  # a ``SiftedAnswer``
+        can_be_short = IMPLEMENTATION == "native" and hasattr(answer, "plain")
+        self._plain: Any = answer if can_be_short else None  # a ``PlainAnswer``
         self._exchange = exchange
         self._deadlines = exchange.deadlines
         self._early: list[tuple[Sequence[Event], int]] = []  # read before there was a stream
         self._rest: Iterator[tuple[Event, int]] | None = None
         self._size = 0  # of what was read last
+        self.way: ShortWay | None = None
+        """The short way to what comes next, while there is one."""
         self._is_whole = False
         self.can_wait = body.can_wait
         self.started = exchange.deadlines.started
@@ -119,6 +128,7 @@ class AnswerSource(Source):
         while self._answer.state == "unclear":
             early.append((self.read(None), self._size))
         self._early = early
+        self.turn_back()
         if self._answer.error is not None and not any(events for events, _ in early):
             raise self._answer.error
 
@@ -143,36 +153,74 @@ class AnswerSource(Source):
         Raises:
             GenerateError: The answer failed.
         """
+        way, deadlines = self.way, self._deadlines
+        if way is None:
+            return self._read_the_long_way(give_up)
+        is_late, seconds, is_brief = False, 0.0, give_up is not None and give_up <= 0
+        if not is_brief:
+            left = deadlines.left()
+            is_late = left is not None and left <= 0
+            seconds = SLICE if left is None or left > SLICE else left
+            if give_up is not None:
+                seconds = min(seconds, give_up - time.monotonic())
+        said: Sequence[Event] | None = None if is_late else way.read(seconds)
+        if said is None:
+            if not (is_brief or is_late or way.has_left):
+                return []  # nothing has come
+            self.turn_back()
+            return self._read_the_long_way(give_up)
+        answer = self._plain
+        if answer.is_settled:
+            answer.payloads += way.count
+        else:
+            said = self._add(said, way.count)
+        self._size = received = way.received
+        self._body.bytes += received
+        deadlines.is_heard = self.is_calm = True
+        if is_brief:  # whoever reads like that may not look again for long
+            deadlines.heard_at = now = time.monotonic()
+            if now >= deadlines.total_end:
+                self.turn_back()
+        return said
+
+    def _add(self, said: Sequence[Event], count: int) -> Sequence[Event]:
+        """Tell the answer what so many plain events have said; give ours."""
+        events: Sequence[Event] = self._plain.add(said, count)
+        if self._answer.state == "over":  # they were too many
+            self.turn_back()
+            self._rest = self._answer.rest()
+        return events
+
+    def turn_back(self) -> None:
+        """Leave the short way, and what was received on it to the long one."""
+        way, self.way = self.way, None
+        if way is not None:
+            way.turn_back()
+        self.is_calm = False
+
+    def _read_the_long_way(self, give_up: float | None) -> Sequence[Event]:
+        """Read what may be anything."""
         if self._early or self._rest is not None:
             return self._read_aside()
-        answer, deadlines, sifted = self._answer, self._deadlines, self._sifted
-        sieve, self.is_calm = sifted and sifted.sieve, False
+        answer, deadlines = self._answer, self._deadlines
         try:
-            block = self._body.read(give_up, sieve)
+            block = self._body.read(give_up)
         except GenerateError as error:
             if not isinstance(error, DeadlineError) or deadlines.passed() != "linger":
                 return self._broken(error)
             block = b""  # nothing more comes after the finish reason: as good as an end
         if block is None:
             return []
+        self._size = len(block)
+        self.can_wait = self._body.can_wait  # not if that block was gzip
         before = answer.payloads
-        events: Sequence[Event]
-        if block is SIFTED:
-            self._size, events = sieve.received, sifted.feed_sifted(sieve)
-            if answer.state == "begun":
-                self.skipped = answer.skipped
-                deadlines.is_heard = self.is_calm = True
-                if give_up is not None and give_up <= 0:
-                    deadlines.left()  # whoever reads like that may not look again for long
-                return events
-        else:
-            self._size = len(block)
-            self.can_wait = self._body.can_wait  # not if that block was gzip
-            events = answer.feed(block) if block else answer.end()
+        events = answer.feed(block) if block else answer.end()
         if answer.payloads != before:
             self._heed(events)
         if answer.state == "over":
             self._rest = answer.rest()
+        elif self._plain is not None and (plain := self._plain.plain(BLOCK)) is not None:
+            self.way = self._body.short_way(plain)
         return events
 
     def _heed(self, events: Sequence[Event]) -> None:
@@ -241,8 +289,8 @@ class AnswerSource(Source):
         # What was kept of the answer goes now, and not with a garbage collection, which counts
         # objects and not bytes.
         self.skipped, self.model = self._answer.skipped, self._answer.model
-        del self._answer, self._sifted
-        self._rest = None
+        del self._answer, self._plain
+        self._rest = self.way = None
         try:
             if self._is_whole:
                 self._body.drain(DRAIN_SECONDS)

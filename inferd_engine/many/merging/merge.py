@@ -259,6 +259,8 @@ class Merge:
         members = list(self._members.values())
         for member in members:
             member.is_ready = False
+            member.source.turn_back()
+            self._waiter.expect(member.watched, None)
         self._round.extend(members)
 
     def _find(self, give_up: float | None) -> bool:
@@ -302,6 +304,7 @@ class Merge:
             due = member.source.due()
             if due > 0 and member.watched != member.fileno:
                 self._watch(member, member.fileno)
+            self._waiter.expect(member.watched, member.source.way)
             if due < member.planned:
                 self._plan(member, due)
         elif member.is_over:
@@ -320,6 +323,7 @@ class Merge:
         # Where more is here already, the connection may be gone, and its descriptor with it.
         if due > 0 and member.watched != member.fileno:
             self._watch(member, member.fileno)
+        self._waiter.expect(member.watched, member.source.way)
         self._plan(member, due)
         return member.has_some
 
@@ -354,30 +358,28 @@ class Merge:
 
     def _gather(self, give_up: float | None) -> None:
         """Wait until there is something to look at, and make a round of it."""
+        waiting, rung, again, due = self._round, self._rung, self._again, self._due
         now = time.monotonic()
-        until = now if self._again else now + _SLICE
-        if self._due:
-            until = min(until, self._due[0][0])
-        if give_up is not None:
-            until = min(until, give_up)
-        waiting, rung, again = self._round, self._rung, self._again
-        ready = self._waiter.wait(until - now, rung.__len__)
-        waiting.extend(ready)
-        for _ in range(len(again)):
-            waiting.append(again.popleft())
-        for _ in range(len(rung)):
-            member = self._members.get(rung.popleft())
-            if member is not None:
-                waiting.append(member)
-                member.is_ready = False
-        now = time.monotonic()
-        while self._due and self._due[0][0] <= now:
-            moment, key = self._due[0]
+        while due and due[0][0] <= now:
+            moment, key = due[0]
             member = self._members.get(key)
             if member is not None and member.planned == moment:
                 member.planned = math.inf
                 waiting.append(member)
-            heapq.heappop(self._due)
+            heapq.heappop(due)
+        seconds = 0.0 if again or waiting else _SLICE
+        if due and due[0][0] - now < seconds:
+            seconds = due[0][0] - now
+        if give_up is not None and give_up - now < seconds:
+            seconds = give_up - now
+        waiting.extend(self._waiter.wait(seconds, rung.__len__))
+        while again:
+            waiting.append(again.popleft())
+        while rung:
+            member = self._members.get(rung.popleft())
+            if member is not None:
+                waiting.append(member)
+                member.is_ready = False
 
     # --- the end ---------------------------------------------------------------------------------
 

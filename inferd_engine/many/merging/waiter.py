@@ -18,6 +18,7 @@ import selectors
 import socket
 from typing import TYPE_CHECKING, Any
 
+from inferd_engine._native import IMPLEMENTATION
 from inferd_engine.stream.consumer import are_threads_greenlets
 from inferd_engine.stream.turn import Bell
 
@@ -70,6 +71,9 @@ class Waiter:
             self._poll.unregister(fileno)
         del self._members[fileno]
 
+    def expect(self, fileno: int, way: Any) -> None:
+        """Receive what comes for a descriptor, too, where that can be done; see ``Source.way``."""
+
     def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[Merged]:
         """Wait until something is readable, the bell rings or time is up; give whose they are.
 
@@ -82,12 +86,15 @@ class Waiter:
             found = self._poll.poll(0.0 if seconds <= 0 or has_rung() else seconds)
         finally:
             self._is_waiting = False
-        members = self._members
-        ready = [members[fileno] for fileno, _ in found if fileno in members]
-        if len(ready) < len(found):
+        return self._without_bell([self._members.get(fileno) for fileno, _ in found])
+
+    def _without_bell(self, ready: list[Merged | None]) -> list[Merged]:
+        """Silence the bell if it is among what is ready; give whose the others are."""
+        members = [member for member in ready if member is not None]
+        if len(members) < len(ready):
             with contextlib.suppress(BlockingIOError):
                 self._reader.recv(4096)
-        return ready
+        return members
 
     def ring(self) -> None:
         """Wake who waits."""
@@ -126,4 +133,11 @@ class GreenWaiter(Waiter):
 
 def waiter() -> Waiter:
     """Return the one for the threads that there are."""
-    return GreenWaiter() if are_threads_greenlets() else Waiter()
+    if are_threads_greenlets():
+        return GreenWaiter()
+    if IMPLEMENTATION == "native":
+        from inferd_engine.many.merging._waiter_native import WORKS, NativeWaiter  # noqa: PLC0415
+
+        if WORKS:
+            return NativeWaiter()
+    return Waiter()

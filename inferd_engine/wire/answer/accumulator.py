@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from inferd_engine.frames import without_frames
 from inferd_engine.wire.answer.payload_documents import DONE, SKIPPED, documents_in
@@ -32,6 +32,9 @@ class AnyAccumulator(abc.ABC):
         request_id: The upstream's id of the request, for errors.
         mask: Takes secrets out of what is logged.
     """
+
+    is_told_once: ClassVar[bool] = False
+    """Whether plain payloads after plain ones change nothing here, where it is steady."""
 
     def __init__(self, request_id: str | None, mask: Callable[[str], str]) -> None:
         self._request_id = request_id

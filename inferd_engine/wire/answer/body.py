@@ -41,6 +41,7 @@ from inferd_engine.wire.answer.other_protocols import (
     spoken_instead,
 )
 from inferd_engine.wire.answer.payload_documents import DONE
+from inferd_engine.wire.sse.alike import NativeAlikeEvents
 from inferd_engine.wire.sse.decoder import BOM, SSEDecoder
 from inferd_engine.wire.text.json_documents import JsonDocuments
 from inferd_engine.wire.text.printable import printable
@@ -50,8 +51,7 @@ if TYPE_CHECKING:
 
     from inferd_engine._native import Implementation
     from inferd_engine.events import Done, TokenEventV2, ToolUse
-    from inferd_engine.wire.answer.likeness import Said
-    from inferd_engine.wire.sse.alike import NativeAlikeEvents
+    from inferd_engine.wire.answer.likeness import Delta, Said
 
 _BLANK = b" \t\r\n"
 _SMALL = 4096  # bytes that may be looked at again with each read
@@ -80,6 +80,8 @@ class Accumulator(Protocol):
         self, events: list[TokenEventV2], payload: str, event: str = "message"
     ) -> None: ...
 
+    @property
+    def is_told_once(self) -> bool: ...  # noqa: D102
     @property
     def is_steady(self) -> bool: ...  # noqa: D102
 
@@ -137,12 +139,13 @@ class AnyAnswer:
         self._documents = JsonDocuments(max_event_bytes)
         self._implementation = implementation
         self._likeness = Likeness(self._sse.implementation)
-        self.sieve: NativeAlikeEvents | None = None
-        """What may take apart what comes next, where that is received: see ``feed_sifted()``."""
         self._held = b""  # the beginning of an event that is alike as far as it goes
         self._is_between = True  # whether what comes next begins an event
         self._max_event_bytes = max_event_bytes
         self._head = b""  # what came before the kind was known; of a page, its beginning
+        self.is_settled = False
+        """Whether what plain events say are the events, and more of them change ``payloads`` alone:
+        ``add()`` need not be called until the next ``feed()``."""
         self.error: GenerateError | None = None
         """What it failed with, as soon as that is known."""
         self._include_raw = include_raw
@@ -156,6 +159,7 @@ class AnyAnswer:
     def feed(self, data: bytes) -> list[TokenEventV2]:
         """Take the next bytes of the body; give the events that they finish."""
         events: list[TokenEventV2] = []
+        self.is_settled = False
         if self.state != "over":
             try:
                 if self.kind == "sse":
@@ -164,39 +168,30 @@ class AnyAnswer:
                     self._take(events, data)
             except (GenerateError, EventTooLargeError) as error:
                 self.fail(error)
-            self._set_up_sieve()
         return events
 
-    def feed_sifted(self, sieve: NativeAlikeEvents) -> list[TokenEventV2]:
-        """Take what the sieve has received, and found something in; give the events.
+    def plain(self, size: int) -> Likeness | None:
+        """Return what the next events may be like, if whoever receives them may take them apart.
 
-        They are those that ``feed()`` would have given.
+        What they say is for ``add()`` then.  None as long as that is not known, where an event has
+        begun, and for reads of more bytes (``size``) than an event may have.
         """
-        events: list[TokenEventV2] = []
-        consumed, said = sieve.consumed, None
-        if consumed <= self._max_event_bytes:
-            said = self._likeness.said(sieve.found)
-        try:
-            if said is not None:
-                self.payloads += sieve.count
-                self._chunks.add_plain(events, said)
-            else:
-                consumed = 0
-            if self._held or consumed < sieve.received:
-                self._held = b""
-                self._take_sse(events, sieve.rest(consumed))
-                self._set_up_sieve()
-        except (GenerateError, EventTooLargeError) as error:
-            self.fail(error)
-        sieve.found = sieve.block = None  # a stream that waits holds nothing that it has read
-        return events
+        is_steady = self.state == "begun" and self._is_between and self._chunks.is_steady
+        is_native = isinstance(self._likeness.alike, NativeAlikeEvents)
+        can_skip = is_steady and is_native and not self._held and size <= self._max_event_bytes
+        return self._likeness if can_skip else None
 
-    def _set_up_sieve(self) -> None:
-        """Let a sieve take what comes next, if it begins an event that may be like one before."""
-        is_steady = self._is_between and self.state != "over" and self._chunks.is_steady
-        self.sieve = self._likeness.sieve if is_steady else None
-        if self.sieve is not None:
-            self.sieve.held = self._held
+    def add(self, said: list[Delta], count: int) -> list[TokenEventV2]:
+        """Take what plain events say, and how many these were; give ours."""
+        events: list[TokenEventV2] = []
+        likeness = self._likeness
+        self.payloads += count
+        try:
+            self._chunks.add_plain(events, (said, likeness.place))
+        except GenerateError as error:
+            self.fail(error)
+        self.is_settled = self._chunks.is_told_once
+        return events
 
     def end(self) -> list[TokenEventV2]:
         """Take the end of the body; give the events of what had no end of its own."""
@@ -387,4 +382,3 @@ class AnyAnswer:
             error = UpstreamError(str(error), code="event_too_large", retryable=False)
         self.error = error.with_traceback(None)  # its frames hold what was kept of the answer
         self.state = "over"
-        self.sieve = None

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Union
 import msgspec
 
 from inferd_engine.events import TextDelta, ThinkingDelta
-from inferd_engine.wire.sse.alike import ALIKE, BODY, NativeAlikeEvents
+from inferd_engine.wire.sse.alike import ALIKE, BODY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,36 +65,40 @@ class Likeness:
 
     def __init__(self, implementation: str) -> None:
         self._implementation = ALIKE[implementation]
-        self._alike: AlikeEvents | None = None
+        self.alike: AlikeEvents | None = None
+        """Takes the texts out of what is like the events that were learnt from."""
+        self.decode: Callable[[Any], list[Delta]] = _DECODERS[TextDelta]
+        """Makes events of the texts; a ``ValueError`` says that they cannot be read."""
+        self.place: int | None = None
+        """What these events say something of; see ``Said``."""
         self._head = b""
-        self._decode: Any = None
-        self._place: Any = None
         self._asked = 0  # how often in vain
         self._found = 0  # events that were alike, since the last time that this was worth a look
         self.count = 0
         """How many events were taken last."""
         self.consumed = 0
         """How many bytes these had."""
-        self.sieve: NativeAlikeEvents | None = None
-        """Takes them where they are received, once it is known what they are like."""
 
     def take(self, data: bytes) -> Said | None:
         """Return what the events say that these bytes begin with; None if none of them is alike."""
-        texts = self._alike and self._alike.texts(data)
-        return None if texts is None else self.said(texts)
-
-    def said(self, texts: Any) -> Said | None:
-        """Return what the events say whose texts were found just now; None if these are none."""
+        alike = self.alike
+        texts = alike and alike.texts(data)
+        if alike is None or texts is None:
+            return None
         try:
-            events: list[Delta] = self._decode(texts)
+            events = self.decode(texts)
         except ValueError:
             return None
-        alike: Any = self._alike
-        self.count, self.consumed = alike.count, alike.consumed
-        self._found += self.count
+        self.consumed = alike.consumed
+        self.have_found(alike.count)
+        return events, self.place
+
+    def have_found(self, count: int) -> None:
+        """Take note that so many events were alike."""
+        self.count = count
+        self._found += count
         if self._found >= _WORTH:
             self._asked = self._found = 0
-        return events, self._place
 
     def is_begun(self, data: bytes) -> bool:
         """Say whether these bytes are alike as far as the end of the text, and go no further."""
@@ -140,10 +144,8 @@ class Likeness:
                 read(tried) == ([kind(text)] if text else [], place)
                 for text, tried in _trials(*parts)
             ):
-                alike = self._implementation(*parts)
-                self._alike, self._decode = alike, _DECODERS[kind]
-                self._head, self._place, self._found = parts[0], place, 0
-                self.sieve = alike if isinstance(alike, NativeAlikeEvents) else None
+                self.alike, self.decode = self._implementation(*parts), _DECODERS[kind]
+                self._head, self.place, self._found = parts[0], place, 0
                 return
 
 

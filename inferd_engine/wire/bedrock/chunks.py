@@ -70,7 +70,7 @@ class ConverseAccumulator:
         """Whether the answer has begun: text, a thought, a call."""
         return self._message.has_begun
 
-    is_steady = False
+    is_steady = is_told_once = False
     """Nothing comes that is plain."""
 
     def plain(self, _: str) -> None:

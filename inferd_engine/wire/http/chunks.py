@@ -43,6 +43,9 @@ class ChunkedDecoder(Protocol):
             ValueError: The body was wrong before these bytes.
         """
 
+    def look(self) -> None:
+        """Look at how the body goes on, after somebody else has taken some of it apart."""
+
 
 def chunked_decoder(implementation: Implementation = IMPLEMENTATION) -> ChunkedDecoder:
     """Make a decoder of chunks; by default of the implementation that decodes event streams."""
@@ -86,6 +89,9 @@ class PureChunkedDecoder:
         except ValueError as error:
             self.error = error
         return b"".join(body)
+
+    def look(self) -> None:
+        """There is nobody else."""
 
     def _take_line(self, data: bytes, position: int) -> int:
         """Take a line, or the beginning of one; give where the next byte is."""

@@ -76,6 +76,8 @@ class ChunkAccumulator(AnyAccumulator):
         mask: Takes secrets out of what is logged.
     """
 
+    is_told_once = True
+
     def __init__(
         self,
         *,

@@ -5,8 +5,8 @@ it, up to the end of the blank line; or up to a filler, letters and digits that 
 text is, and then those behind that.  ``csrc/alike_events.h`` is the manual; the one in Python does
 the same, and knows as little of what is in the texts.
 
-The one in C can be a **sieve** too: whoever receives the bytes (``net``) lets it take them apart in
-the same call (``csrc/socket_texts.h``), and leaves here what came of that.
+Whoever receives the bytes (``net``) can have the one in C do so in the same call
+(``csrc/socket_texts.h``), with its ``part``.
 """
 
 from __future__ import annotations
@@ -50,14 +50,6 @@ class NativeAlikeEvents:
         self.part = ffi.new("struct alike_events *", sized)
         """What the C part knows, and says, of the events."""
         self.count = self.consumed = 0
-        self.held = b""
-        """What a sieve has to put before what is received: the beginning of an event."""
-        self.received = 0
-        """How many bytes a sieve was given last; of what is held none."""
-        self.block: Any = None
-        """These, behind what was held; whoever has taken what he wants of them lets go of it."""
-        self.found: Any = None
-        """The texts of the events that they begin with: a part of the block."""
 
     def texts(self, data: bytes) -> Buffer | None:
         """Return the texts of the events that these bytes begin with."""
@@ -69,11 +61,6 @@ class NativeAlikeEvents:
         self.count, self.consumed = part.count, part.consumed
         buffer: Buffer = ffi.buffer(out, written)
         return buffer
-
-    def rest(self, consumed: int) -> bytes:
-        """Return what was held and received behind so many bytes of it."""
-        rest: bytes = ffi.buffer(self.block, len(self.held) + self.received)[consumed:]
-        return rest
 
 
 class PureAlikeEvents:

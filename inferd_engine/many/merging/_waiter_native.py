@@ -1,0 +1,74 @@
+"""Wait with the C part: for all descriptors, and for what those have that are ready, in one call.
+
+The interpreter's lock is let go of once, for the wait and for every socket that is read after it.
+What was received lies in one room, which is used again with the next call: so by then everybody has
+taken theirs (``Source.way``), or was told to take it back.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from inferd_engine._native import CHARS, ffi, lib, new_chars
+from inferd_engine.many.merging.waiter import Waiter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inferd_engine.stream.merged import Merged
+
+WORKS: bool = bool(lib.SOCKETS_TEXTS_WORKS)
+_MOST = 256  # that one call tells of; the others are told of by the next
+_ROOM = 512 * 1024  # bytes: 8 KiB for each of 32 answers, and what they say
+_wait = lib.sockets_texts_unlocked
+_numbers = ffi.unpack
+
+
+class NativeWaiter(Waiter):
+    """Wait for descriptors and the bell, and receive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fileno = self._poll.fileno()
+        self._ways = ffi.new("struct socket_texts *[]", _MOST)  # by descriptor
+        self._kept: dict[int, Any] = {}  # the same, kept for C
+        self._ready = ffi.new("int[]", _MOST)
+        self._room = new_chars(CHARS, _ROOM)
+
+    def expect(self, fileno: int, way: Any) -> None:
+        """Receive what comes for a descriptor by this way; None leaves it where it is."""
+        if fileno < 0 or way is None or way.part is None:
+            if self._kept.pop(fileno, None) is not None:
+                self._ways[fileno] = ffi.NULL
+        elif self._kept.get(fileno) is not way:
+            if fileno >= len(self._ways):
+                before = self._ways
+                self._ways = ffi.new("struct socket_texts *[]", 2 * fileno)
+                self._ways[0 : len(before)] = before
+            self._kept[fileno], self._ways[fileno] = way, way.part
+
+    def forget(self, fileno: int, member: Merged) -> None:
+        """Wait for a descriptor no more, unless it is another stream's by now."""
+        if self._members.get(fileno) is member:
+            self.expect(fileno, None)
+        super().forget(fileno, member)
+
+    def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[Merged]:
+        """Wait until something is readable, the bell rings or time is up; give whose they are."""
+        self._is_waiting = True
+        try:
+            if seconds > 0 and has_rung():
+                seconds = 0.0
+            ways = self._ways
+            count = _wait(
+                self._fileno, seconds, ways, len(ways), self._ready, _MOST, self._room, _ROOM
+            )
+        finally:
+            self._is_waiting = False
+        if count < 0:
+            raise OSError(-count, os.strerror(-count))
+        if not count:
+            return []
+        ready: list[Any] = [*map(self._members.get, _numbers(self._ready, count))]
+        return self._without_bell(ready) if None in ready else ready
