@@ -42,16 +42,14 @@ static size_t socket_texts_unlocked(struct socket_texts *way, double seconds, ch
     return written;
 }
 
-static ptrdiff_t sockets_texts_unlocked(int epoll, double seconds, struct socket_texts **ways,
-                                        size_t ways_len, int *ready, size_t most, char *room,
-                                        size_t size)
+static ptrdiff_t sockets_texts_unlocked(struct sockets_texts *all, double seconds)
 {
     ptrdiff_t count;
 
 #ifndef PYPY_VERSION
     Py_BEGIN_ALLOW_THREADS
 #endif
-    count = sockets_texts(epoll, seconds, ways, ways_len, ready, most, room, size);
+    count = sockets_texts(all, seconds);
 #ifndef PYPY_VERSION
     Py_END_ALLOW_THREADS
 #endif

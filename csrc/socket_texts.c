@@ -9,14 +9,15 @@ static size_t found(struct socket_texts *way)
     struct alike_events *alike = way->alike;
     size_t len;
 
-    way->written = 0;
     if (way->count <= 0 || (way->chunks != NULL && way->chunks->status != HTTP_CHUNKS_MORE))
         return 0;
     len = (size_t)way->count;
     way->texts = way->block + len;
-    if (alike_texts(alike, way->block, len, way->block + len) > 0 && alike->consumed == len)
-        way->written = alike->written;
-    return way->written;
+    if (alike_texts(alike, way->block, len, way->block + len) == 0 || alike->consumed != len)
+        return 0;
+    way->bytes += len;
+    way->events += alike->count;
+    return alike->written;
 }
 
 size_t socket_texts(struct socket_texts *way, double seconds, char *block, size_t size)
@@ -39,11 +40,9 @@ size_t received_texts(struct socket_texts *way, const char *in, size_t len, char
 
 #ifndef __linux__
 
-ptrdiff_t sockets_texts(int epoll, double seconds, struct socket_texts **ways, size_t ways_len,
-                        int *ready, size_t most, char *room, size_t size)
+ptrdiff_t sockets_texts(struct sockets_texts *all, double seconds)
 {
-    (void)epoll, (void)seconds, (void)ways, (void)ways_len;
-    (void)ready, (void)most, (void)room, (void)size;
+    (void)all, (void)seconds;
     return -ENOSYS;
 }
 
@@ -68,28 +67,28 @@ static size_t share(size_t room, size_t left)
     return size < LARGEST ? size : LARGEST;
 }
 
-ptrdiff_t sockets_texts(int epoll, double seconds, struct socket_texts **ways, size_t ways_len,
-                        int *ready, size_t most, char *room, size_t size)
+ptrdiff_t sockets_texts(struct sockets_texts *all, double seconds)
 {
     struct epoll_event events[MOST];
     int milliseconds = seconds <= 0 ? 0 : (int)((seconds < LONGEST ? seconds : LONGEST) * 1000) + 1;
-    int count = epoll_wait(epoll, events, most < MOST ? (int)most : MOST, milliseconds);
-    char *end = room + size;
+    int most = all->most < MOST ? (int)all->most : MOST;
+    int count = epoll_wait(all->epoll, events, most, milliseconds);
+    char *room = all->room, *end = room + all->size;
     int i;
 
     if (count < 0)
         return errno == EINTR ? 0 : -errno;
     for (i = 0; i < count; i++) {
-        int fd = ready[i] = events[i].data.fd;
-        struct socket_texts *way = (size_t)fd < ways_len ? ways[fd] : NULL;
-        size_t part = share((size_t)(end - room), (size_t)(count - i));
+        int fd = all->ready[i] = events[i].data.fd;
+        struct socket_texts *way = (size_t)fd < all->ways_len ? all->ways[fd] : NULL;
+        size_t part = share((size_t)(end - room), (size_t)(count - i)), written;
 
-        if (way == NULL || way->is_ahead || (size_t)(end - room) < 2 * part)
+        if (way == NULL || way->ahead != 0 || (size_t)(end - room) < 2 * part)
             continue;
-        socket_texts(way, 0, room, part);
-        way->is_ahead = 1;
+        written = socket_texts(way, 0, room, part);
+        way->ahead = written > 0 ? (ptrdiff_t)written : -1;
         if (way->count > 0)
-            room += (size_t)way->count + way->written;
+            room += (size_t)way->count + written;
     }
     return count;
 }

@@ -31,8 +31,20 @@ struct socket_texts {
     char *block;                /* out: what was received of the body */
     ptrdiff_t count;            /* out: how many bytes; or why none, as socket_read() says */
     const char *texts;          /* out: behind these, the texts */
-    size_t written;             /* out: bytes of the texts, none if there are other things in it */
-    int is_ahead;               /* whether all this was found by sockets_texts(), and not taken yet */
+    ptrdiff_t ahead;            /* out: what sockets_texts() has found and nobody has taken yet: how
+                                   many bytes the texts have, -1 for anything else; 0 if nothing */
+    size_t bytes, events;       /* out: how many had texts so far, together */
+};
+
+/* What many of them are read with. */
+struct sockets_texts {
+    int epoll;                  /* waits for each by its descriptor */
+    struct socket_texts **ways; /* by descriptor: NULL where somebody else reads */
+    size_t ways_len;
+    char *room;
+    size_t size;
+    int *ready; /* out: which descriptors are readable, in order */
+    size_t most;
 };
 
 /* Do what socket_read() does, to `block`, which has room for twice `size` bytes; then find the texts.
@@ -43,13 +55,12 @@ size_t socket_texts(struct socket_texts *way, double seconds, char *block, size_
  * many. */
 size_t received_texts(struct socket_texts *way, const char *in, size_t len, char *block);
 
-/* Wait for `seconds` at the most, or not at all if they are 0 or less, until something is readable of
- * what an epoll waits for, each by its descriptor.  Then do the same for all of those that have a
- * place in `ways`, by descriptor, and nothing ahead there: in turn, without waiting, and as far as
- * there is `room` for it.  Which are readable goes to `ready`, in order, `most` of them at the most.
+/* Wait for `seconds` at the most, or not at all if they are 0 or less, until something is readable.
+ * Then do the same for all of those that have a way and nothing ahead: in turn, without waiting, and
+ * as far as there is room for it.
  *
- * Returns how many these are: none, too, where a signal came; or the negative errno of what failed. */
-ptrdiff_t sockets_texts(int epoll, double seconds, struct socket_texts **ways, size_t ways_len,
-                        int *ready, size_t most, char *room, size_t size);
+ * Returns how many are readable, `most` of them at the most; none, too, where a signal came; or the
+ * negative errno of what failed. */
+ptrdiff_t sockets_texts(struct sockets_texts *all, double seconds);
 
 #endif

@@ -68,10 +68,21 @@ class SocketWay:
         self._part = ffi.new("struct socket_texts *", [fileno, chunks, self._alike])
         self.part: Any = self._part
         """What C receives with and into, for whoever does so ahead; None where nobody may."""
-        self.received = 0
-        """How many bytes of the body the last read gave."""
-        self.count = 0
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes of the body have come this way."""
+        return int(self._part.bytes)
+
+    @property
+    def events(self) -> int:
         """How many events these were."""
+        return int(self._part.events)
+
+    @property
+    def received(self) -> int:
+        """How many bytes of the body came last, if any did."""
+        return int(max(0, self._part.count))
 
     @property
     def has_left(self) -> bool:
@@ -85,28 +96,32 @@ class SocketWay:
             seconds: 0 or less does not wait.
         """
         part = self._part
-        if part.is_ahead:
-            part.is_ahead = 0
-            written = part.written
+        written = part.ahead
+        if written:
+            part.ahead = 0
         else:
             block = new_chars(CHARS, 2 * BLOCK)
             written = _texts(part, seconds, block, BLOCK)
-        if written:
+        if written > 0:
             try:
-                said: list[Any] = self._decode(_buffer(part.texts, written))
+                return self._decode(_buffer(part.texts, written))
             except ValueError:
-                pass  # texts that cannot be read: what comes of that is told on the long way
-            else:
-                self.received, self.count = part.count, self._alike.count
-                return said
+                self._take_back()
         self._leave()
         return None
 
     def turn_back(self) -> None:
         """Leave to the reader what was received ahead: its room is about to be used again."""
-        if self._part.is_ahead:
-            self._part.is_ahead = 0
+        ahead, self._part.ahead = self._part.ahead, 0
+        if ahead:
+            if ahead > 0:
+                self._take_back()
             self._leave()
+
+    def _take_back(self) -> None:
+        """Let what came last not have come this way."""
+        self._part.bytes -= self._part.count
+        self._part.events -= self._alike.count
 
     def _leave(self) -> None:
         """Leave what has come to the reader."""
@@ -144,12 +159,9 @@ class RecordsWay(SocketWay):
         written = _texts_in(part, data, len(data), block)
         if written:
             try:
-                said: list[Any] = self._decode(_buffer(part.texts, written))
+                return self._decode(_buffer(part.texts, written))
             except ValueError:
-                pass
-            else:
-                self.received, self.count = part.count, self._alike.count
-                return said
+                self._take_back()
         if part.count or (decoder is not None and decoder.chunks.status != _MORE):
             self._leave()
         return None

@@ -45,9 +45,13 @@ class ShortWay(Protocol):
     """Gives what plain events say, in one step from the socket, while nothing else comes."""
 
     part: Any
-    received: int
-    count: int
 
+    @property
+    def bytes(self) -> int: ...  # noqa: D102
+    @property
+    def events(self) -> int: ...  # noqa: D102
+    @property
+    def received(self) -> int: ...  # noqa: D102
     @property
     def has_left(self) -> bool: ...  # noqa: D102
 

@@ -130,16 +130,21 @@ class Body:
         while True:
             for piece in self._pieces:
                 if piece:
+                    self._look()
                     return piece
             self._has_pieces = False
             block = self._receive(give_up)
             if not block:
                 return block
             self._pieces, self._has_pieces = self._codings.feed(block), True
-            self._is_plain = self._codings.is_passive
-            if self._is_plain and self._receiver:
+
+    def _look(self) -> None:
+        """See what the body has turned out to be; if it has no coding, a block is one piece."""
+        self.can_wait = not self._codings.is_active and self.can_wait
+        if self._codings.is_passive:
+            self._is_plain, self._has_pieces, self._pieces = True, False, iter(())
+            if self._receiver:
                 self.has_more = self._receiver.has_more
-            self.can_wait = not self._codings.is_active and self.can_wait
 
     def _has_pieces_or_more(self) -> bool:
         return self._has_pieces or self._receiver is None or self._receiver.has_more()

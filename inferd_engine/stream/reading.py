@@ -11,9 +11,9 @@ The race between the two, as a story:
    cancel it.  There is no worker, or it sleeps; the consumer takes the turn for every read of its
    own.
 2. The consumer stays away.  The watcher finds that nobody has read for a while (``visits``), and
-   starts the worker; one that is there finds it out after its pause.  It takes the turn and reads
-   ahead.  It puts events into the buffer only with the turn, and the consumer reads for itself only
-   while the buffer is empty: so events stay in order.
+   starts the worker when there is something to read; one that is there finds it out after its
+   pause.  It takes the turn and reads ahead.  It puts events into the buffer only with the turn,
+   and the consumer reads for itself only while the buffer is empty: so events stay in order.
 3. The consumer is back and finds the turn taken.  It says so (``is_awaited``), looks at the turn
    once more, and waits for the buffer.  The worker gives the turn up when it has handed over what
    it read, and looks at ``is_awaited`` after that.  So one of the two always sees the other.

@@ -4,14 +4,17 @@ Goal: a stream whose consumer keeps up costs no thread.  Most do: what they do w
 less time than the next one takes to come, and they read for themselves.
 
 Strategy: naps.  After each of them the watcher looks at every stream that has no worker yet: has
-its consumer read since, or is it reading now?  One that has not, for a whole nap, gets its worker,
-and is watched no more.  The first naps after a stream was opened are short, each one after them
-twice as long, up to half a second: a consumer that came will come again.
+its consumer read since, or is it reading now?  One that has not, for a whole nap, gets its worker
+as soon as there is anything to read, and is watched no more.  The first naps after a stream was
+opened are short, each one after them twice as long, up to half a second: a consumer that came will
+come again.
 
 Rules:
 
 * it refers to consumers, never to streams, so that dropping a stream can be seen; a stream that
   ends is let go of by whoever ends it (``discard()``);
+* it asks a source whether there is anything, or a clock has run out, as who reads would, with the
+  turn; a consumer that comes in that moment has a worker started: it waits for nobody;
 * it starts with the first stream, and leaves when it has had nothing to watch for a moment: who
   opens one stream after the other has one thread started and no more;
 * a thread that cannot be started is nothing that a stream fails of: its consumer reads for itself.
@@ -25,7 +28,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from inferd_engine.errors import InternalError
@@ -34,6 +39,7 @@ from inferd_engine.stream.worker import start, start_worker
 
 if TYPE_CHECKING:
     from inferd_engine.stream.consumer import Consumer
+    from inferd_engine.stream.reading import Reading
 
 _SHORTEST = 0.02  # seconds
 _LONGEST = 0.5
@@ -102,12 +108,38 @@ class Watcher:
         elif reading.visits != visits or (holder is not None and holder.is_alive()):
             self._visits[consumer] = reading.visits
             self._has_newcomer = self._has_newcomer or visits == _NEVER  # once more, soon
-        elif consumer.buffer is not None:
+        elif consumer.buffer is not None and not self._is_silent(reading):
             try:
                 start_worker(reading, consumer.buffer, consumer)
             except InternalError:
                 return  # there is no thread to be had
             self._visits.pop(consumer, None)
+
+    def _is_silent(self, reading: Reading) -> bool:
+        """Whether a worker would wait, as far as the source can tell without one."""
+        me, source = threading.current_thread(), reading.source
+        if not reading.turn.take(me):
+            return True  # whose consumer is just reading
+        try:
+            if reading.is_over or not source.can_wait:
+                return False
+            fileno = source.fileno()
+            if fileno is None or source.due() <= time.monotonic():
+                return False
+            return fileno < 0 or not _is_readable(fileno)
+        except Exception:  # noqa: BLE001 - somebody else's: who reads will tell
+            return False
+        finally:
+            reading.turn.give(me)
+
+
+def _is_readable(fileno: int) -> bool:
+    """Whether something has come for a descriptor."""
+    if not hasattr(select, "poll"):
+        return bool(select.select([fileno], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(fileno, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 watcher = Watcher()

@@ -177,7 +177,8 @@ def test_plain_events_come_the_short_way(short_way):
     upstream, _, way = short_way
     upstream.sendall(FRAMED * 2)
     assert way.read(SOON) == [{"delta": "a"}] * 2
-    assert (way.received, way.count, way.has_left) == (2 * len(EVENT), 2, False)
+    assert way.received == way.bytes == 2 * len(EVENT)
+    assert (way.events, way.has_left) == (2, False)
     assert way.read(0) is None
     assert not way.has_left
     upstream.sendall(FRAMED[:1])  # framing, so far
@@ -185,6 +186,7 @@ def test_plain_events_come_the_short_way(short_way):
     assert not way.has_left
     upstream.sendall(FRAMED[1:])
     assert way.read(SOON) == [{"delta": "a"}]
+    assert (way.bytes, way.events) == (3 * len(EVENT), 3)
 
 
 @pytest.mark.parametrize(
@@ -203,6 +205,7 @@ def test_whatever_else_comes_is_left(short_way, what, body):
     upstream.sendall(what)
     assert way.read(SOON) is None
     assert way.has_left
+    assert way.bytes == way.events == 0
     assert reader.read(BLOCK, 0) == body
     assert not way.has_left
 

@@ -12,7 +12,9 @@ import time
 import pytest
 
 import inferd_engine as ie
+from inferd_engine.stream.source import Source
 from inferd_engine.stream.watcher import watcher
+from inferd_engine.testing import DONE, Gate, Reply, Stall, Upstream, chunk
 
 SOON = 10.0  # seconds: more than anything here takes
 
@@ -68,6 +70,73 @@ def test_one_that_comes_and_then_stays_away():
         next(stream)
     assert until(lambda: stream._worker is not None)
     assert len(list(stream)) == 51
+
+
+@pytest.fixture
+def upstream(monkeypatch):
+    """Give an upstream whose streams are looked at every few milliseconds."""
+    monkeypatch.setattr("inferd_engine.stream.watcher._SHORTEST", 0.002)
+    monkeypatch.setattr("inferd_engine.stream.watcher._LONGEST", 0.002)
+    with Upstream() as upstream:
+        yield upstream
+
+
+def looked_at(stream, monkeypatch):
+    """Wait until a stream was looked at some times."""
+    looks, due = [], stream._reading.source.due
+    monkeypatch.setattr(stream._reading.source, "due", lambda: looks.append(due()) or looks[-1])
+    assert until(lambda: len(looks) > 20)
+
+
+def test_a_silent_stream_has_no_worker(upstream, monkeypatch):
+    """Its consumer is away, and there is nothing to read: as soon as there is, it is read ahead."""
+    gate = Gate()
+    upstream.enqueue(Reply([chunk("a"), gate, *[chunk("b")] * 50, DONE]))
+    with ie.OpenAiCompat(upstream.url, api_key="", model="m").stream("x") as stream:
+        assert next(stream).delta == "a"
+        looked_at(stream, monkeypatch)
+        assert stream._worker is None
+        gate.open()
+        assert until(lambda: len(stream._buffer.queue) > 50)
+        assert len(list(stream)) == 51
+
+
+@pytest.mark.parametrize("limit", ["idle_timeout", "timeout"])
+def test_a_clock_runs_out_for_a_silent_stream(upstream, limit):
+    """Though nobody reads: the upstream is told, and the consumer, when it is back."""
+    upstream.enqueue(Reply([chunk("a"), Stall()]))
+    backend = ie.OpenAiCompat(upstream.url, api_key="", model="m", **{limit: 0.3})
+    with backend.stream("x") as stream:
+        assert next(stream).delta == "a"
+        assert upstream.requests[0].gone.wait(SOON)
+        assert stream._worker is not None
+        with pytest.raises(ie.DeadlineError):
+            next(stream)
+
+
+def test_a_source_that_cannot_be_asked():
+    """What somebody else's says is no reason for silence: who reads it will tell."""
+
+    class Odd(Source):
+        can_wait = True
+        is_asked = False
+
+        def read(self, give_up):
+            raise ie.UpstreamError("broken")
+
+        def cancel(self):
+            pass
+
+        def fileno(self):
+            self.is_asked = True
+            raise OSError("no such thing")
+
+    source = Odd()
+    stream = ie.Mock().open_stream(source)
+    assert until(lambda: stream._worker is not None)
+    assert source.is_asked
+    with pytest.raises(ie.UpstreamError, match="broken"):
+        next(stream)
 
 
 def test_streams_that_come_while_it_looks():

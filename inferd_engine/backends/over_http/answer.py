@@ -77,11 +77,11 @@ class PlainAnswer(Answer, Protocol):
         """Return what the next ones may be like, if reads have no more bytes than that."""
 
     @property
-    def is_settled(self) -> bool:
-        """Whether what they say are the events, and nothing but ``payloads`` need be told."""
+    def is_told_once(self) -> bool:
+        """Whether ``add()`` need not be called for more that come right behind the first."""
 
-    def add(self, said: list[Any], count: int, /) -> list[TokenEventV2]:
-        """Take what so many of them say; give the events."""
+    def add(self, said: list[Any], /) -> list[TokenEventV2]:
+        """Take what they say; give the events.  ``payloads`` is for whoever counts them."""
 
 
 class AnswerSource(Source):
@@ -108,6 +108,7 @@ class AnswerSource(Source):
         self._size = 0  # of what was read last
         self.way: ShortWay | None = None
         """The short way to what comes next, while there is one."""
+        self._is_told = False  # whether the answer need not be told of what comes there
         self._is_whole = False
         self.can_wait = body.can_wait
         self.started = exchange.deadlines.started
@@ -115,7 +116,7 @@ class AnswerSource(Source):
     @property
     def bytes(self) -> int:  # type: ignore[override]  # nobody sets it
         """How much of the body was read."""
-        return self._body.bytes
+        return self._body.bytes + (self.way.bytes if self.way else 0)
 
     def judge(self) -> None:
         """Read until it is clear what the body is.
@@ -169,13 +170,8 @@ class AnswerSource(Source):
                 return []  # nothing has come
             self.turn_back()
             return self._read_the_long_way(give_up)
-        answer = self._plain
-        if answer.is_settled:
-            answer.payloads += way.count
-        else:
-            said = self._add(said, way.count)
-        self._size = received = way.received
-        self._body.bytes += received
+        if not self._is_told:
+            said = self._add(said)
         deadlines.is_heard = self.is_calm = True
         if is_brief:  # whoever reads like that may not look again for long
             deadlines.heard_at = now = time.monotonic()
@@ -183,9 +179,10 @@ class AnswerSource(Source):
                 self.turn_back()
         return said
 
-    def _add(self, said: Sequence[Event], count: int) -> Sequence[Event]:
-        """Tell the answer what so many plain events have said; give ours."""
-        events: Sequence[Event] = self._plain.add(said, count)
+    def _add(self, said: Sequence[Event]) -> Sequence[Event]:
+        """Tell the answer what plain events have said, unless more of them change nothing."""
+        events: Sequence[Event] = self._plain.add(said)
+        self._is_told = self._plain.is_told_once
         if self._answer.state == "over":  # they were too many
             self.turn_back()
             self._rest = self._answer.rest()
@@ -196,7 +193,10 @@ class AnswerSource(Source):
         way, self.way = self.way, None
         if way is not None:
             way.turn_back()
-        self.is_calm = False
+            self._body.bytes += way.bytes
+            self._answer.payloads += way.events
+            self._size = way.received
+        self.is_calm = self._is_told = False
 
     def _read_the_long_way(self, give_up: float | None) -> Sequence[Event]:
         """Read what may be anything."""
@@ -235,7 +235,7 @@ class AnswerSource(Source):
 
     def weight(self, events: list[Event]) -> int:  # noqa: ARG002 - the bytes are known already
         """Return the size of what was read last."""
-        return self._size
+        return (self.way.received if self.way else 0) or self._size
 
     def _read_aside(self) -> Sequence[Event]:
         """Return what was read before there was a stream, or what is left after its end."""
@@ -289,8 +289,9 @@ class AnswerSource(Source):
         # What was kept of the answer goes now, and not with a garbage collection, which counts
         # objects and not bytes.
         self.skipped, self.model = self._answer.skipped, self._answer.model
+        self.turn_back()
         del self._answer, self._plain
-        self._rest = self.way = None
+        self._rest = None
         try:
             if self._is_whole:
                 self._body.drain(DRAIN_SECONDS)

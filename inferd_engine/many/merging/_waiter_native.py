@@ -30,11 +30,21 @@ class NativeWaiter(Waiter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._fileno = self._poll.fileno()
-        self._ways = ffi.new("struct socket_texts *[]", _MOST)  # by descriptor
-        self._kept: dict[int, Any] = {}  # the same, kept for C
+        self._kept: dict[int, Any] = {}  # the ways, for C
         self._ready = ffi.new("int[]", _MOST)
         self._room = new_chars(CHARS, _ROOM)
+        self._all = ffi.new("struct sockets_texts *")
+        self._all.epoll = self._poll.fileno()
+        self._all.ready, self._all.most = self._ready, _MOST
+        self._all.room, self._all.size = self._room, _ROOM
+        self._make_place(_MOST)
+
+    def _make_place(self, length: int) -> None:
+        """Have a place for descriptors below this one."""
+        ways = ffi.new("struct socket_texts *[]", length)
+        for fileno, way in self._kept.items():
+            ways[fileno] = way.part
+        self._all.ways, self._all.ways_len, self._ways = ways, length, ways
 
     def expect(self, fileno: int, way: Any) -> None:
         """Receive what comes for a descriptor by this way; None leaves it where it is."""
@@ -43,9 +53,7 @@ class NativeWaiter(Waiter):
                 self._ways[fileno] = ffi.NULL
         elif self._kept.get(fileno) is not way:
             if fileno >= len(self._ways):
-                before = self._ways
-                self._ways = ffi.new("struct socket_texts *[]", 2 * fileno)
-                self._ways[0 : len(before)] = before
+                self._make_place(2 * fileno)
             self._kept[fileno], self._ways[fileno] = way, way.part
 
     def forget(self, fileno: int, member: Merged) -> None:
@@ -60,10 +68,7 @@ class NativeWaiter(Waiter):
         try:
             if seconds > 0 and has_rung():
                 seconds = 0.0
-            ways = self._ways
-            count = _wait(
-                self._fileno, seconds, ways, len(ways), self._ready, _MOST, self._room, _ROOM
-            )
+            count = _wait(self._all, seconds)
         finally:
             self._is_waiting = False
         if count < 0:

@@ -3,10 +3,11 @@
 Goal: waking a thread costs more than all parsing, so a program that follows many answers at once
 has one thread wait for all of them, and no other one is woken.
 
-Strategy: rounds.  One wait tells which streams have something (``waiter.py``); then each of them in
-turn is read once, without waiting (``stream/merged.py``), and what that read gave is given to the
-consumer before the next one is read.  So no stream starves another, a burst is bounded by what one
-read takes, and what the consumer does not come for stays in the kernel, until the upstream waits.
+Strategy: rounds.  One wait tells which streams have something (``waiter.py``), and in C receives a
+share for each; then each of them in turn is read once, without waiting (``stream/merged.py``), and
+what that read gave is given to the consumer before the next one is read.  So no stream starves
+another, a burst is bounded by what one read takes, and what the consumer does not come for stays in
+the kernel, until the upstream waits.
 
 A stream is looked at again when
 
@@ -27,7 +28,7 @@ Rules:
 
 Rejected: a generator (one that was struck is over, and what is left of its streams looks finished),
 a thread that reads for everybody (one slow consumer of it would stop the others), and to read all
-that are ready before anything is given (what is read and not asked for is memory, and late).
+that are ready as far as each goes (what is read and not asked for is memory, and late).
 """
 
 from __future__ import annotations

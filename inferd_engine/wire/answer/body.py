@@ -143,9 +143,6 @@ class AnyAnswer:
         self._is_between = True  # whether what comes next begins an event
         self._max_event_bytes = max_event_bytes
         self._head = b""  # what came before the kind was known; of a page, its beginning
-        self.is_settled = False
-        """Whether what plain events say are the events, and more of them change ``payloads`` alone:
-        ``add()`` need not be called until the next ``feed()``."""
         self.error: GenerateError | None = None
         """What it failed with, as soon as that is known."""
         self._include_raw = include_raw
@@ -159,7 +156,6 @@ class AnyAnswer:
     def feed(self, data: bytes) -> list[TokenEventV2]:
         """Take the next bytes of the body; give the events that they finish."""
         events: list[TokenEventV2] = []
-        self.is_settled = False
         if self.state != "over":
             try:
                 if self.kind == "sse":
@@ -181,16 +177,18 @@ class AnyAnswer:
         can_skip = is_steady and is_native and not self._held and size <= self._max_event_bytes
         return self._likeness if can_skip else None
 
-    def add(self, said: list[Delta], count: int) -> list[TokenEventV2]:
-        """Take what plain events say, and how many these were; give ours."""
+    @property
+    def is_told_once(self) -> bool:
+        """Whether ``add()`` need not be called for more that come right behind the first."""
+        return self._chunks.is_told_once
+
+    def add(self, said: list[Delta]) -> list[TokenEventV2]:
+        """Take what plain events say; give ours.  ``payloads`` is for whoever counts them."""
         events: list[TokenEventV2] = []
-        likeness = self._likeness
-        self.payloads += count
         try:
-            self._chunks.add_plain(events, (said, likeness.place))
+            self._chunks.add_plain(events, (said, self._likeness.place))
         except GenerateError as error:
             self.fail(error)
-        self.is_settled = self._chunks.is_told_once
         return events
 
     def end(self) -> list[TokenEventV2]:
