@@ -59,9 +59,8 @@ class EventBuffer(_Queue):
     def __init__(self, most: int) -> None:
         super().__init__(max(1, most // 2))
         self.mutex = threading.RLock()  # type: ignore[assignment]  # a lock all the same
-        self.not_empty = threading.Condition(self.mutex)
-        self.not_full = threading.Condition(self.mutex)
-        self.all_tasks_done = threading.Condition(self.mutex)
+        # Nobody waits for any of these: one will do, and there are thousands of buffers.
+        self.not_empty = self.not_full = self.all_tasks_done = threading.Condition(self.mutex)
 
     def _init(self, maxsize: int) -> None:  # noqa: ARG002 - the hook's signature
         self.queue: list[Any] = []
