@@ -13,8 +13,9 @@ Rules:
 
 * it refers to consumers, never to streams, so that dropping a stream can be seen; a stream that
   ends is let go of by whoever ends it (``discard()``);
-* it asks a source whether there is anything, or a clock has run out, as who reads would, with the
-  turn; a consumer that comes in that moment has a worker started: it waits for nobody;
+* it asks a source whether anything has come, or a clock has run out, as whoever reads it would:
+  with the turn.  A consumer that comes in that moment has a worker started: it waits for nobody.  A
+  stream that ends in that moment is let go of here (``settle()``);
 * it starts with the first stream, and leaves when it has had nothing to watch for a moment: who
   opens one stream after the other has one thread started and no more;
 * a thread that cannot be started is nothing that a stream fails of: its consumer reads for itself.
@@ -40,6 +41,7 @@ from inferd_engine.stream.worker import start, start_worker
 if TYPE_CHECKING:
     from inferd_engine.stream.consumer import Consumer
     from inferd_engine.stream.reading import Reading
+    from inferd_engine.stream.source import Source
 
 _SHORTEST = 0.02  # seconds
 _LONGEST = 0.5
@@ -116,21 +118,27 @@ class Watcher:
             self._visits.pop(consumer, None)
 
     def _is_silent(self, reading: Reading) -> bool:
-        """Whether a worker would wait, as far as the source can tell without one."""
-        me, source = threading.current_thread(), reading.source
+        """Whether a worker would find nothing to read, as far as the source can tell."""
+        me = threading.current_thread()
         if not reading.turn.take(me):
-            return True  # whose consumer is just reading
+            return True  # its consumer is just reading
         try:
-            if reading.is_over or not source.can_wait:
-                return False
-            fileno = source.fileno()
-            if fileno is None or source.due() <= time.monotonic():
-                return False
-            return fileno < 0 or not _is_readable(fileno)
-        except Exception:  # noqa: BLE001 - somebody else's: who reads will tell
-            return False
+            return reading.is_over or not _has_something(reading.source)
         finally:
             reading.turn.give(me)
+            if reading.endings:
+                reading.settle()  # whoever ended it has found the turn taken
+
+
+def _has_something(source: Source) -> bool:
+    """Whether something has come, or a clock has run out; true of a source that cannot tell."""
+    try:
+        fileno = source.fileno() if source.can_wait else None
+        if fileno is None or source.due() <= time.monotonic():
+            return True
+        return fileno >= 0 and _is_readable(fileno)
+    except Exception:  # noqa: BLE001 - somebody else's: whoever reads will tell
+        return True
 
 
 def _is_readable(fileno: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import multiprocessing
 import os
 import signal
@@ -137,6 +138,36 @@ def test_a_source_that_cannot_be_asked():
     assert source.is_asked
     with pytest.raises(ie.UpstreamError, match="broken"):
         next(stream)
+
+
+def test_a_stream_that_is_closed_while_it_looks():
+    """Whoever closes it finds the turn taken: then its source is let go of by the watcher."""
+    closed = threading.Event()
+
+    class Asked(Source):
+        can_wait = True
+
+        def read(self, give_up):
+            raise AssertionError("nobody reads it")
+
+        def cancel(self):
+            pass
+
+        def close(self):
+            closed.set()
+
+        def fileno(self):
+            return -1
+
+        def due(self):
+            closer = threading.Thread(target=stream.close)
+            closer.start()
+            closer.join()
+            return math.inf
+
+    stream = ie.Mock().open_stream(Asked())
+    assert closed.wait(SOON)
+    assert stream._worker is None
 
 
 def test_streams_that_come_while_it_looks():
