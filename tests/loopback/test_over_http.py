@@ -8,6 +8,7 @@ import hmac
 import http.server
 import inspect
 import json
+import math
 import pickle
 import threading
 import traceback
@@ -17,11 +18,15 @@ import attrs
 import pytest
 
 import inferd_engine as ie
+from inferd_engine._native import IMPLEMENTATION
+from inferd_engine.backends.over_http.answer import AnswerSource
 from inferd_engine.backends.over_http.backend import HttpBackend
 from inferd_engine.backends.over_http.credentials import check_header_name
 from inferd_engine.backends.over_http.upstream import Upstream, UpstreamFields
 from inferd_engine.backends.settings import check_name
 from inferd_engine.frames import without_frames
+from inferd_engine.net.deadlines import Deadlines
+from inferd_engine.net.exchange import Exchange
 from inferd_engine.secrets.secret import to_address, to_secret
 from inferd_engine.wire.http.urls import at_path
 
@@ -430,3 +435,56 @@ def test_a_constructor_that_fails_shows_no_secret(make, wrong):
         type(caught.value), caught.value, frames, capture_locals=True
     )
     assert "0123456789" not in "".join(told.format())
+
+
+@pytest.mark.skipif(IMPLEMENTATION != "native", reason="there is no short way without the C part")
+def test_an_answer_that_is_over_on_the_short_way():
+    """Plain events may be too many: what is left then is to be asked for at once."""
+    failure = ie.UpstreamError("too many")
+
+    class Full(ToyAnswer):
+        is_told_once = False
+
+        def plain(self, _):
+            return object()
+
+        def feed(self, _):
+            self.state = "begun"
+            return [ie.TextDelta("a")]
+
+        def add(self, said):
+            self.state, self.ending = "over", failure
+            return said
+
+        def rest(self):
+            return iter(())
+
+    class Way:
+        bytes = events = received = 1
+
+        def read(self, _):
+            return [ie.TextDelta("b")]
+
+        def turn_back(self):
+            pass
+
+    class Body:
+        bytes, can_wait = 0, True
+
+        def read(self, _):
+            return b"a"
+
+        def short_way(self, _):
+            return Way()
+
+        def has_more(self):
+            return False
+
+    source = AnswerSource(Body(), Full(), Exchange(Deadlines()))
+    assert [event.delta for event in source.read(-math.inf)] == ["a"]
+    assert source.way is not None
+    assert [event.delta for event in source.read(-math.inf)] == ["b"]
+    assert not source.is_calm
+    assert source.due() == 0
+    with pytest.raises(ie.UpstreamError, match="too many"):
+        source.read(-math.inf)

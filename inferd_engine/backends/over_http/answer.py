@@ -170,9 +170,9 @@ class AnswerSource(Source):
                 return []  # nothing has come
             self.turn_back()
             return self._read_the_long_way(give_up)
+        deadlines.is_heard = self.is_calm = True
         if not self._is_told:
             said = self._add(said)
-        deadlines.is_heard = self.is_calm = True
         if is_brief:  # whoever reads like that may not look again for long
             deadlines.heard_at = now = time.monotonic()
             if now >= deadlines.total_end:
@@ -180,7 +180,7 @@ class AnswerSource(Source):
         return said
 
     def _add(self, said: Sequence[Event]) -> Sequence[Event]:
-        """Tell the answer what plain events have said, unless more of them change nothing."""
+        """Tell the answer what plain events have said; give its events."""
         events: Sequence[Event] = self._plain.add(said)
         self._is_told = self._plain.is_told_once
         if self._answer.state == "over":  # they were too many
