@@ -224,6 +224,12 @@ class Merged:
         else:
             self._take_ahead(buffer)
 
+    def turn_back(self) -> None:
+        """Take back what was received ahead of a read that was struck before it was begun."""
+        self.is_ready = False
+        if self._is_led:  # else a worker may be reading: nothing is received ahead for it
+            self.source.turn_back()
+
     def _keep(self) -> None:
         """Let nobody else have what was taken in."""
         events, kept = self._consumer.events, self._kept

@@ -158,3 +158,38 @@ def test_a_thread_that_dies_in_it(streams):
     assert ends == ["over"]
     check_given(given, None)
     merge.close()
+
+
+@pytest.mark.parametrize("is_read_here", [True, False])
+def test_what_was_received_ahead(is_read_here, monkeypatch):
+    """A source that is read here takes it back; one that its worker reads is left alone."""
+    turned_back, cancelled = [], threading.Event()
+
+    class Silent(ie.Source):
+        can_wait = is_read_here
+
+        def read(self, give_up):
+            if give_up is None:
+                cancelled.wait()
+            return []
+
+        def cancel(self):
+            cancelled.set()
+
+        def fileno(self):
+            return -1
+
+        def turn_back(self):
+            turned_back.append(threading.current_thread())
+
+    def strike(*_):
+        monkeypatch.undo()
+        raise MemoryError
+
+    with ie.merge([ie.Mock().open_stream(Silent())]) as merge:
+        assert merge.poll(0) is None
+        monkeypatch.setattr(merge._waiter, "wait", strike)
+        with pytest.raises(MemoryError):
+            merge.poll(0)
+        assert merge.poll(0) is None
+        assert turned_back == [threading.current_thread()] * is_read_here

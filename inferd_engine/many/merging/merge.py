@@ -259,8 +259,7 @@ class Merge:
         """Look at every stream: what a round still had to come to may be lost."""
         members = list(self._members.values())
         for member in members:
-            member.is_ready = False
-            member.source.turn_back()
+            member.turn_back()
             self._waiter.expect(member.watched, None)
         self._round.extend(members)
 
