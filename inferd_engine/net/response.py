@@ -10,7 +10,7 @@ of one read at once, taken apart strictly: what http.client and urllib3 do for e
 than all that comes after.
 
 Whether the connection may serve another request is known here in part (``is_clean``): the body has
-come to its end, everybody finds that end at the same place (``wire/http_framing.py``), and nothing
+come to its end, everybody finds that end at the same place (``wire/http/framing.py``), and nothing
 that came is left: neither in the reader of the headers nor behind the last chunk.
 
 The exchange is passed by a thread-local, because a request is sent in one thread and ``requests``

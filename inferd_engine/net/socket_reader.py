@@ -33,12 +33,12 @@ NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Plain(Protocol):
-    """What plain events are like, and how what they say is read; its owner knows what of."""
+    """What plain events are like, and how to read what they say."""
 
     alike: Any
     """Its ``part`` is a ``struct alike_events *``."""
     decode: Callable[[Any], list[Any]]
-    """Makes of their texts what they say; a ``ValueError`` says that it cannot."""
+    """Makes of their texts what they say; a ``ValueError`` says that they cannot be read."""
 
 
 class ShortWay(Protocol):

@@ -225,7 +225,7 @@ class Merged:
             self._take_ahead(buffer)
 
     def turn_back(self) -> None:
-        """Take back what was received ahead of a read that was struck before it was begun."""
+        """Let the source keep what was received ahead: a strike has come before the read."""
         self.is_ready = False
         if self._is_led:  # else a worker may be reading: nothing is received ahead for it
             self.source.turn_back()

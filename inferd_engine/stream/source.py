@@ -59,14 +59,15 @@ class Source(abc.ABC):
     model: str = ""
     """The model that answers, for ``Completion.model``, once it is known."""
     minds_itself: ClassVar[bool] = False
-    """Whether ``read()`` itself sees to the clock of the upstream's silence, so that ``away()`` is
-    called before the first one alone, or where one was struck, and ``back()`` never."""
+    """Whether ``read()`` itself lets the clock of the upstream's silence go on: then ``away()`` is
+    called before the first one, and where one was struck, and ``back()`` has nothing to do."""
     is_calm: bool = False
-    """Whether the last ``read()`` has taken all there was, and none of the clocks will come earlier
-    than it would have: then ``due()`` need not be asked."""
+    """Whether the last ``read()`` took all there was, and no clock runs out before the moment that
+    ``due()`` gave last: then it is not asked again."""
     way: Any = None
-    """Where whoever waits for many sources may receive what comes of this one, for the next
-    ``read()``: its ``part`` is what the C part has for that (``csrc/socket_texts.h``)."""
+    """How whoever waits for many sources receives for this one in the same call, so that the next
+    ``read()`` finds it there; None if only ``read()`` receives.  Its ``part`` is for the C part
+    (``csrc/socket_texts.h``)."""
     is_checked: ClassVar[bool] = False
     """Whether tests have seen to it that it gives events alone, in lists that it does not keep."""
 
@@ -106,20 +107,21 @@ class Source(abc.ABC):
         """Return what a thread that reads many sources waits on; None lets a worker read this one.
 
         A descriptor that is readable when ``read()`` has something; -1 if there is none and the
-        clock alone tells (``due()``).  Asked where ``can_wait`` is true.
+        clock alone tells (``due()``).  Asked where ``can_wait`` is true, by a thread that may read.
         """
         return None
 
     def due(self) -> float:
         """Return the moment by ``time.monotonic()`` at which to read though nothing has come.
 
-        A moment in the past says that ``read()`` has something now.  Asked after each ``read()`` of
-        a source that has a ``fileno()``.
+        A moment in the past says that ``read()`` has something now.  Asked of a source that has a
+        ``fileno()``, by a thread that may read: after a ``read()``, and when there was none for
+        long.
         """
         return math.inf
 
-    def turn_back(self) -> None:  # noqa: B027 - likewise
-        """Take back what somebody has received ahead for ``read()``: its room is used again."""
+    def turn_back(self) -> None:  # noqa: B027 - most sources have no ``way``
+        """Keep for ``read()`` what was received on the ``way``: its memory is used again now."""
 
     def away(self) -> None:  # noqa: B027 - most sources have no clock
         """Stop the clock of the upstream's silence: nobody reads, as the consumer is busy."""

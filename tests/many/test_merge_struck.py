@@ -162,7 +162,7 @@ def test_a_thread_that_dies_in_it(streams):
 
 @pytest.mark.parametrize("is_read_here", [True, False])
 def test_what_was_received_ahead(is_read_here, monkeypatch):
-    """A source that is read here takes it back; one that its worker reads is left alone."""
+    """A source that is read here keeps it; one that its worker reads is left alone."""
     turned_back, cancelled = [], threading.Event()
 
     class Silent(ie.Source):

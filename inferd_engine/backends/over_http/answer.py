@@ -74,14 +74,14 @@ class PlainAnswer(Answer, Protocol):
     """One whose events may be taken apart in the call that receives them; not all can be."""
 
     def plain(self, size: int, /) -> Plain | None:
-        """Return what the next ones may be like, if reads have no more bytes than that."""
+        """Return what the next ones may be like, for reads of so many bytes; None if unknown."""
 
     @property
     def is_told_once(self) -> bool:
-        """Whether ``add()`` need not be called for more that come right behind the first."""
+        """Whether one ``add()`` will do for all that come in a row."""
 
     def add(self, said: list[Any], /) -> list[TokenEventV2]:
-        """Take what they say; give the events.  ``payloads`` is for whoever counts them."""
+        """Take what they say; give the events.  Whoever received them adds to ``payloads``."""
 
 
 class AnswerSource(Source):

@@ -1,8 +1,8 @@
-"""Wait with the C part: for all descriptors, and for what those have that are ready, in one call.
+"""Wait with the C part: for all descriptors, and receive from those that are ready, in one call.
 
 The interpreter's lock is let go of once, for the wait and for every socket that is read after it.
-What was received lies in one room, which is used again with the next call: so by then everybody has
-taken theirs (``Source.way``), or was told to take it back.
+What was received lies in one room, which is used again with the next call: so by then every source
+has read its own (``Source.way``), or was told to keep it (``Source.turn_back()``).
 """
 
 from __future__ import annotations

@@ -179,11 +179,11 @@ class AnyAnswer:
 
     @property
     def is_told_once(self) -> bool:
-        """Whether ``add()`` need not be called for more that come right behind the first."""
+        """Whether one ``add()`` will do for all plain events that come in a row."""
         return self._chunks.is_told_once
 
     def add(self, said: list[Delta]) -> list[TokenEventV2]:
-        """Take what plain events say; give ours.  ``payloads`` is for whoever counts them."""
+        """Take what plain events say; give ours.  Whoever received them adds to ``payloads``."""
         events: list[TokenEventV2] = []
         try:
             self._chunks.add_plain(events, (said, self._likeness.place))

@@ -89,16 +89,11 @@ class Likeness:
             events = self.decode(texts)
         except ValueError:
             return None
-        self.consumed = alike.consumed
-        self.have_found(alike.count)
-        return events, self.place
-
-    def have_found(self, count: int) -> None:
-        """Take note that so many events were alike."""
-        self.count = count
-        self._found += count
+        self.count, self.consumed = alike.count, alike.consumed
+        self._found += self.count
         if self._found >= _WORTH:
             self._asked = self._found = 0
+        return events, self.place
 
     def is_begun(self, data: bytes) -> bool:
         """Say whether these bytes are alike as far as the end of the text, and go no further."""
