@@ -15,7 +15,7 @@ Rules:
   ends is let go of by whoever ends it (``discard()``);
 * it asks a source whether anything has come, or a clock has run out, as whoever reads it would:
   with the turn.  A consumer that comes in that moment has a worker started: it waits for nobody.  A
-  stream that ends in that moment is let go of here (``settle()``);
+  merge that comes is rung for, and a stream that ends is let go of here (``settle()``);
 * it starts with the first stream, and leaves when it has had nothing to watch for a moment: who
   opens one stream after the other has one thread started and no more;
 * a thread that cannot be started is nothing that a stream fails of: its consumer reads for itself.
@@ -126,8 +126,9 @@ class Watcher:
             return reading.is_over or not _has_something(reading.source)
         finally:
             reading.turn.give(me)
+            reading.arrival.ring()  # a merge may have found it taken, or whoever has ended it
             if reading.endings:
-                reading.settle()  # whoever ended it has found the turn taken
+                reading.settle()
 
 
 def _has_something(source: Source) -> bool:

@@ -110,7 +110,7 @@ def test_a_clock_runs_out_for_a_silent_stream(upstream, limit):
     with backend.stream("x") as stream:
         assert next(stream).delta == "a"
         assert upstream.requests[0].gone.wait(SOON)
-        assert stream._worker is not None
+        assert until(lambda: stream._worker is not None)  # a moment after it was started
         with pytest.raises(ie.DeadlineError):
             next(stream)
 
@@ -170,6 +170,36 @@ def test_a_stream_that_is_closed_while_it_looks():
     assert stream._worker is None
 
 
+def test_a_stream_that_is_merged_while_it_looks(monkeypatch):
+    """The merge finds the turn taken, and hears when it is given up."""
+    monkeypatch.setattr("inferd_engine.stream.merged._LOOK", 3600.0)
+    asked, go_on = threading.Event(), threading.Event()
+
+    class Asked(Source):
+        can_wait = True
+
+        def read(self, give_up):
+            return [ie.Done(ie.StopReason.END_TURN)]
+
+        def cancel(self):
+            pass
+
+        def fileno(self):
+            return -1
+
+        def due(self):
+            asked.set()
+            go_on.wait(SOON)
+            return math.inf
+
+    stream = ie.Mock().open_stream(Asked())
+    assert asked.wait(SOON)
+    with ie.merge([stream]) as merge:
+        assert merge.poll(0) is None
+        go_on.set()
+        assert merge.poll(SOON) == (stream, ie.Done(ie.StopReason.END_TURN))
+
+
 def test_streams_that_come_while_it_looks():
     """A collection that begins in the middle of a look may end some and open others."""
     backend = ie.Mock(token_delay=3600)
@@ -189,8 +219,13 @@ def test_streams_that_come_while_it_looks():
         gc.set_threshold(*threshold)
         gc.callbacks.remove(open_one)
     assert ours("watcher")
-    for stream in (*kept, *more):
-        stream.close()
+
+    def are_closed():
+        for stream in (*kept, *more):
+            stream.close()
+        return not ours("watcher")  # which may just have been opening one more
+
+    assert until(are_closed)
 
 
 def test_it_leaves_with_the_last_stream():
