@@ -9,6 +9,7 @@ import threading
 import pytest
 from stream.test_struck_anywhere import (
     FAULTS,
+    SOON,
     Generating,
     Sourced,
     Striker,
@@ -18,7 +19,7 @@ from stream.test_struck_anywhere import (
 )
 
 import inferd_engine as ie
-from inferd_engine.testing import DONE, Reply, Upstream, chunk
+from inferd_engine.testing import DONE, Gate, Reply, Upstream, chunk
 
 LAST = "return now.stream, event"
 WHOLE = ["text"] * 3 + ["done"]
@@ -193,3 +194,23 @@ def test_what_was_received_ahead(is_read_here, monkeypatch):
             merge.poll(0)
         assert merge.poll(0) is None
         assert turned_back == [threading.current_thread()] * is_read_here
+
+
+def test_a_stream_that_was_about_to_be_waited_for(monkeypatch):
+    """Struck on the way to the descriptor, the next one who iterates waits for it all the same."""
+    gate = Gate()
+
+    def strike(*_):
+        monkeypatch.undo()
+        raise MemoryError
+
+    with Upstream() as upstream:
+        upstream.enqueue(Reply([chunk("a"), gate, chunk("b"), DONE]))
+        backend = ie.OpenAiCompat(upstream.url, api_key="", model="m")
+        with ie.merge([backend.stream("x")]) as merge:
+            monkeypatch.setattr(merge._waiter, "watch", strike)
+            with pytest.raises(MemoryError):
+                merge.poll(SOON)
+            assert merge.poll(SOON)[1] == ie.TextDelta("a")
+            gate.open()
+            assert merge.poll(SOON)[1] == ie.TextDelta("b")

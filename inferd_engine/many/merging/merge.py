@@ -256,11 +256,14 @@ class Merge:
                 self._settle()
 
     def _start_over(self) -> None:
-        """Look at every stream: what a round still had to come to may be lost."""
+        """Look at every stream: what a round still had to come to may be lost.
+
+        And wait anew for each: whether it is waited for may not be what is noted down.
+        """
         members = list(self._members.values())
         for member in members:
             member.turn_back()
-            self._waiter.expect(member.watched, None)
+            self._watch(member, -1)
         self._round.extend(members)
 
     def _find(self, give_up: float | None) -> bool:
