@@ -13,9 +13,11 @@ Rules:
 
 * it refers to consumers, never to streams, so that dropping a stream can be seen; a stream that
   ends is let go of by whoever ends it (``discard()``);
-* it asks a source whether anything has come, or a clock has run out, as whoever reads it would:
-  with the turn.  A consumer that comes in that moment has a worker started: it waits for nobody.  A
-  merge that comes is rung for, and a stream that ends is let go of here (``settle()``);
+* it asks a source for its clocks and its descriptor as whoever reads it would: with the turn.  A
+  consumer that comes in that moment has a worker started: it waits for nobody.  A merge that comes
+  is rung for, and a stream that ends is let go of here (``settle()``);
+* all descriptors are looked at together, without a turn: that a number may be another connection's
+  by then costs a look, or a worker that was not needed;
 * it starts with the first stream, and leaves when it has had nothing to watch for a moment: who
   opens one stream after the other has one thread started and no more;
 * a thread that cannot be started is nothing that a stream fails of: its consumer reads for itself.
@@ -94,15 +96,30 @@ class Watcher:
                 longer = _SHORTEST if is_first else min(2 * self._nap, _LONGEST)
                 self._nap = _LINGER if is_idle else longer
                 self._bell.wait(self._nap)
-                for consumer, visits in self._visits.copy().items():  # while others come and go
-                    self._look(consumer, visits)
+                self._look_at_all()
         finally:
             self._turn.give(me)
         if self._visits:
             self._start()  # for one that came while this thread was about to go
 
-    def _look(self, consumer: Consumer, visits: int) -> None:
-        """Have a worker read for a consumer if it has not come since it was last looked at."""
+    def _look_at_all(self) -> None:
+        """Have workers read for those that stay away, where there is something to read."""
+        silent: dict[int, Consumer] = {}
+        for consumer, visits in self._visits.copy().items():  # while others come and go
+            fileno = self._look(consumer, visits)
+            if fileno >= 0:
+                silent[fileno] = consumer
+        for fileno in _readable([*silent]):
+            consumer = silent[fileno]
+            if self._visits.get(consumer) == consumer.reading.visits:
+                self._have_read(consumer)
+
+    def _look(self, consumer: Consumer, visits: int) -> int:
+        """See to a consumer that has not come since it was last looked at.
+
+        Returns:
+            The descriptor that tells whether something has come for it; -1 if nobody need ask.
+        """
         reading = consumer.reading
         holder = consumer.entry.holder
         if reading.is_over or consumer.worker is not None:
@@ -110,45 +127,59 @@ class Watcher:
         elif reading.visits != visits or (holder is not None and holder.is_alive()):
             self._visits[consumer] = reading.visits
             self._has_newcomer = self._has_newcomer or visits == _NEVER  # once more, soon
-        elif consumer.buffer is not None and not self._is_silent(reading):
-            try:
-                start_worker(reading, consumer.buffer, consumer)
-            except InternalError:
-                return  # there is no thread to be had
-            self._visits.pop(consumer, None)
+        elif consumer.buffer is not None:
+            fileno = self._ask(reading)
+            if fileno is not None:
+                return fileno
+            self._have_read(consumer)
+        return -1
 
-    def _is_silent(self, reading: Reading) -> bool:
-        """Whether a worker would find nothing to read, as far as the source can tell."""
+    def _ask(self, reading: Reading) -> int | None:
+        """Return what tells whether a worker would find anything; None if it would, or may."""
         me = threading.current_thread()
         if not reading.turn.take(me):
-            return True  # its consumer is just reading
+            return -1  # its consumer is just reading
         try:
-            return reading.is_over or not _has_something(reading.source)
+            return -1 if reading.is_over else _silent_fileno(reading.source)
         finally:
             reading.turn.give(me)
             reading.arrival.ring()  # a merge may have found it taken, or whoever has ended it
             if reading.endings:
                 reading.settle()
 
+    def _have_read(self, consumer: Consumer) -> None:
+        """Have a worker read for a consumer."""
+        if consumer.buffer is not None:
+            with contextlib.suppress(InternalError):  # no thread to be had: it is tried again
+                start_worker(consumer.reading, consumer.buffer, consumer)
+                self._visits.pop(consumer, None)
 
-def _has_something(source: Source) -> bool:
-    """Whether something has come, or a clock has run out; true of a source that cannot tell."""
+
+def _silent_fileno(source: Source) -> int | None:
+    """Return the descriptor of a source that has nothing by itself, -1 if the clock alone tells.
+
+    None if a clock has run out, something is here already, or it cannot tell.
+    """
     try:
         fileno = source.fileno() if source.can_wait else None
-        if fileno is None or source.due() <= time.monotonic():
-            return True
-        return fileno >= 0 and _is_readable(fileno)
+        return None if fileno is None or source.due() <= time.monotonic() else fileno
     except Exception:  # noqa: BLE001 - somebody else's: whoever reads will tell
-        return True
+        return None
 
 
-def _is_readable(fileno: int) -> bool:
-    """Whether something has come for a descriptor."""
-    if not hasattr(select, "poll"):
-        return bool(select.select([fileno], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(fileno, select.POLLIN)
-    return bool(poll.poll(0))
+def _readable(filenos: list[int]) -> list[int]:
+    """Return those for which something has come, or that are gone, as far as that can be told."""
+    if not filenos:
+        return []
+    try:
+        if not hasattr(select, "poll"):
+            return select.select(filenos, [], [], 0)[0]
+        poll = select.poll()
+        for fileno in filenos:
+            poll.register(fileno, select.POLLIN)
+        return [fileno for fileno, _ in poll.poll(0)]
+    except (OSError, ValueError):  # select() cannot say which is gone, or they are too many for it
+        return filenos
 
 
 watcher = Watcher()
