@@ -274,7 +274,8 @@ class GuardedResponse(http.client.HTTPResponse):
 
     def short_way(self, plain: Plain) -> ShortWay | None:
         """Return the way past all of this, where only what comes can tell where the body ends."""
-        is_open = self._chunks is not None or self.length is None
+        chunks = self._chunks
+        is_open = self.length is None and not (chunks and (chunks.is_done or chunks.error))
         is_bare = is_open and self.fp is not None and not self._has_buffer
         return self._file.short_way(plain) if is_bare else None
 

@@ -10,6 +10,7 @@ import inferd_engine as ie
 from inferd_engine.testing import (
     DONE,
     Cut,
+    Gate,
     Pause,
     Reply,
     Reset,
@@ -57,6 +58,24 @@ def test_a_cut_in_the_framing_is_a_cut(ask, buffer):
     assert next(stream) == ie.TextDelta("all")
     with pytest.raises(ie.StreamInterruptedError, match="in the middle of the answer"):
         list(stream)
+
+
+@pytest.mark.parametrize(
+    ("end", "said"), [(b"0\r\n\r\n", "without a finish reason"), (b"xyz\r\n", "hexadecimal")]
+)
+def test_a_cut_that_comes_with_events_is_told_at_once(ask, buffer, end, said):
+    """The end of a body, or a mistake, behind events in one segment: nothing more is waited for."""
+    gate, begun = Gate(), time.monotonic()
+    framed = [b"%x\r\n%b\r\n" % (len(chunk(text)), chunk(text)) for text in "abcd"]
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    raw = raw_reply(head + framed[0], gate, b"".join(framed[1:]) + end, Stall())
+    stream = ask(raw, buffer=buffer, idle_timeout=SOON).stream("x")
+    assert next(stream).delta == "a"
+    gate.open()
+    assert [next(stream).delta for _ in "bcd"] == ["b", "c", "d"]
+    with pytest.raises(ie.StreamInterruptedError, match=said):
+        next(stream)
+    assert time.monotonic() - begun < SOON
 
 
 def test_a_connection_that_is_out_of_step_is_not_used_again(ask, buffer):
