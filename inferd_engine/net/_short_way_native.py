@@ -112,16 +112,18 @@ class SocketWay:
 
     def turn_back(self) -> None:
         """Leave to the reader what was received ahead: its room is about to be used again."""
-        ahead, self._part.ahead = self._part.ahead, 0
-        if ahead:
-            if ahead > 0:
+        part = self._part
+        if part.ahead:
+            self._leave()  # first: whoever strikes in here has it done again
+            if part.ahead > 0:
                 self._take_back()
-            self._leave()
+            part.ahead = 0
 
     def _take_back(self) -> None:
-        """Let what came last not have come this way."""
-        self._part.bytes -= self._part.count
-        self._part.events -= self._alike.count
+        """Let what came last not have come this way, and not be ahead."""
+        part = self._part
+        bytes_, events = part.bytes - part.count, part.events - self._alike.count
+        part.ahead, part.bytes, part.events = 0, bytes_, events
 
     def _leave(self) -> None:
         """Leave what has come to the reader."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import linecache
 import threading
@@ -19,6 +20,7 @@ from stream.test_struck_anywhere import (
 )
 
 import inferd_engine as ie
+from inferd_engine._native import IMPLEMENTATION
 from inferd_engine.testing import DONE, Gate, Reply, Upstream, chunk
 
 LAST = "return now.stream, event"
@@ -144,6 +146,67 @@ def test_a_consumer_that_goes_on(streams, way, fault):
         merge.close()
         if ends == ["over"] and not striker.is_giving:
             check_given(given, striker.where)
+
+
+def struck_once(merge):
+    """Have its next wait that finds something raise an exception instead of telling."""
+    wait = merge._waiter.wait
+
+    def strike(seconds, has_rung):
+        if wait(seconds, has_rung):
+            del merge._waiter.wait
+            raise TimeLimitError
+        return []
+
+    merge._waiter.wait = strike
+
+
+def test_struck_before_what_was_received_is_read_and_again():
+    """What a wait has received is taken back at any line, or its stream ends with an error."""
+    gates = []
+
+    def reply(_):
+        gates[:] = Gate(), Gate()
+        last = [chunk("c", finish_reason="stop"), DONE]
+        return Reply([chunk("a"), gates[0], chunk("b"), gates[1], *last])
+
+    with Upstream(otherwise=reply) as upstream, ie.OpenAiCompat(upstream.url, api_key="") as asked:
+        for number in range(1, 100):
+            striker, ends = MergeStriker(TimeLimitError, number), []
+            with asked.stream("x") as stream, ie.merge([stream]) as merge:
+                given = {stream: [next(merge)[1].type]}
+                struck_once(merge)
+                gates[0].open()
+                with pytest.raises(TimeLimitError):
+                    next(merge)
+                gates[1].open()
+                assert gone(run(striker, go_on, merge, given, ends)), striker.where
+                if ends == ["over"] and not striker.is_giving:
+                    check_given(given, striker.where)
+
+
+@pytest.mark.skipif(IMPLEMENTATION != "native", reason="there is no C part")
+def test_what_c_is_told_of_is_kept():
+    """However it is struck, no pointer to a way is left that nobody keeps."""
+    from inferd_engine._native import ffi  # noqa: PLC0415
+    from inferd_engine.many.merging._waiter_native import NativeWaiter  # noqa: PLC0415
+
+    class Way:
+        part = ffi.new("struct socket_texts *")
+
+    def expect(fileno, way):
+        with contextlib.suppress(RuntimeError):
+            waiter.expect(fileno, way)
+
+    waiter = NativeWaiter()
+    for number in range(1, 12):
+        for fileno, way in ((9, Way()), (9, None), (600 * number, Way())):
+            waiter.expect(9, Way())
+            striker = Striker(RuntimeError, number)
+            assert gone(run(striker, expect, fileno, way))
+            told = {at for at, part in enumerate(waiter._ways) if part != ffi.NULL}
+            assert told <= waiter._kept.keys(), striker.where
+    waiter.close()
 
 
 def test_a_thread_that_dies_in_it(streams):

@@ -116,7 +116,8 @@ class AnswerSource(Source):
     @property
     def bytes(self) -> int:  # type: ignore[override]  # nobody sets it
         """How much of the body was read."""
-        return self._body.bytes + (self.way.bytes if self.way else 0)
+        way, count = self.way, self._body.bytes  # which may be left meanwhile
+        return count + way.bytes if way else count
 
     def judge(self) -> None:
         """Read until it is clear what the body is.
@@ -190,13 +191,15 @@ class AnswerSource(Source):
 
     def turn_back(self) -> None:
         """Leave the short way, and what was received on it to the long one."""
-        way, self.way = self.way, None
+        self.is_calm = self._is_told = False
+        way = self.way
         if way is not None:
             way.turn_back()
-            self._body.bytes += way.bytes
-            self._answer.payloads += way.events
             self._size = way.received
-        self.is_calm = self._is_told = False
+            body, answer = self._body, self._answer
+            counts = body.bytes + way.bytes, answer.payloads + way.events
+            # At once: this may be struck, and is done again then; and anyone may ask for the stats.
+            self.way, (body.bytes, answer.payloads) = None, counts
 
     def _read_the_long_way(self, give_up: float | None) -> Sequence[Event]:
         """Read what may be anything."""

@@ -49,8 +49,9 @@ class NativeWaiter(Waiter):
     def expect(self, fileno: int, way: Any) -> None:
         """Receive what comes for a descriptor by this way; None leaves it where it is."""
         if fileno < 0 or way is None or way.part is None:
-            if self._kept.pop(fileno, None) is not None:
-                self._ways[fileno] = ffi.NULL
+            if fileno in self._kept:
+                self._ways[fileno] = ffi.NULL  # first: nothing in there outlives what is kept
+                del self._kept[fileno]
         elif self._kept.get(fileno) is not way:
             if fileno >= len(self._ways):
                 self._make_place(2 * fileno)
