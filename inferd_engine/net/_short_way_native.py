@@ -151,7 +151,7 @@ class RecordsWay(SocketWay):
         reader, decoder, part = self._reader, self._decoder, self._part
         try:
             data = reader.receive(BLOCK, seconds)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - the reader raises it
             reader.left = error
             return None
         if not data:

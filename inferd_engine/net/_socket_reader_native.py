@@ -29,7 +29,7 @@ class NativeReader:
         self._decoder = decoder
         self._chunks = ffi.NULL if decoder is None else decoder.chunks
         self._count = 0  # that the last read gave
-        self.left: bytes | OSError | None = None
+        self.left: bytes | Exception | None = None
         """What the short way has left for the next read."""
 
     @property
@@ -43,7 +43,7 @@ class NativeReader:
         if decoder is not None and decoder.error is not None:
             raise decoder.error
         left, self.left = self.left, None
-        if isinstance(left, OSError):
+        if isinstance(left, Exception):
             raise left
         if left is not None:
             body, self._count = left, len(left)

@@ -63,7 +63,7 @@ class ShortWay(Protocol):
 class SocketReader(Protocol):
     """Where the bytes of a body come in; for one thread at a time."""
 
-    left: bytes | OSError | None
+    left: bytes | Exception | None
     """What the short way has left for the next read."""
 
     @property
@@ -132,7 +132,7 @@ class PythonReader:
         self._is_plain = can_be_waited_for(sock)  # so that it may be asked without waiting
         self.recv: Callable[[int], bytes] = sock.recv
         """Receives, as the socket does."""
-        self.left: bytes | OSError | None = None
+        self.left: bytes | Exception | None = None
         """What the short way has left for the next read."""
         self.taken = 0
 
@@ -154,7 +154,7 @@ class PythonReader:
     def _take_left(self) -> bytes:
         """Return what the short way has left, which is out of its chunks."""
         (left, self.left), chunks = (self.left, None), self._chunks
-        if isinstance(left, OSError):
+        if isinstance(left, Exception):
             raise left
         if chunks is not None:
             chunks.look()

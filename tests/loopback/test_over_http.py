@@ -13,6 +13,7 @@ import pickle
 import threading
 import traceback
 from functools import partial
+from typing import ClassVar
 
 import attrs
 import pytest
@@ -311,6 +312,19 @@ def test_a_body_is_signed_as_it_is_sent(talker):
 
 
 # --- its configuration ----------------------------------------------------------------------------
+
+
+def test_what_was_read_is_counted_while_the_short_way_is_left():
+    """Anyone may ask for the stats of a stream, at any moment."""
+
+    class Part:
+        bytes, can_wait = 7, True
+
+    class Leaving(AnswerSource):
+        ways: ClassVar = [Part(), None]
+        way = property(lambda self: self.ways.pop(0), lambda *_: None)
+
+    assert Leaving(Part(), ToyAnswer(), Exchange(Deadlines())).bytes == 14
 
 
 def test_the_fields_are_typed():

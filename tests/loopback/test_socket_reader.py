@@ -229,6 +229,17 @@ def test_a_cut_is_left(short_way):
     assert reader.read(BLOCK, 0) == b""
 
 
+def test_what_a_socket_of_somebody_s_raises_is_left(short_way):
+    """Whatever it is, the reader raises it, whose caller knows what to make of it."""
+    _, reader, way = short_way
+    if isinstance(reader, PythonReader):
+        reader.recv = lambda _: {}["no such record"]
+        assert way.read(SOON) is None
+        assert way.has_left
+        with pytest.raises(KeyError):
+            reader.read(BLOCK, 0)
+
+
 def test_a_reset_is_left():
     """An error of the connection is raised by the reader, whose caller knows what to make of it."""
     if not IS_NATIVE:

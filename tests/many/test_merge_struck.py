@@ -188,8 +188,8 @@ def test_struck_before_what_was_received_is_read_and_again():
 @pytest.mark.skipif(IMPLEMENTATION != "native", reason="there is no C part")
 def test_what_c_is_told_of_is_kept():
     """However it is struck, no pointer to a way is left that nobody keeps."""
-    from inferd_engine._native import ffi  # noqa: PLC0415
-    from inferd_engine.many.merging._waiter_native import NativeWaiter  # noqa: PLC0415
+    from inferd_engine._native import ffi
+    from inferd_engine.many.merging._waiter_native import NativeWaiter
 
     class Way:
         part = ffi.new("struct socket_texts *")
