@@ -40,6 +40,7 @@ import os
 import threading
 import time
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NoReturn, Union
@@ -138,6 +139,11 @@ class Merge:
             raise
         for member in joined:
             self._join(member)
+        _merges.add(self)
+
+    def _disown(self) -> None:
+        """Give nothing more, in a forked child: what was taken in is for the parent's consumer."""
+        self._now, self._given = None, iter(())
 
     @staticmethod
     def _joining(stream: TokenStream) -> Merged:
@@ -445,3 +451,15 @@ class Merge:
     def __repr__(self) -> str:
         count = len(self)
         return f"<Merge of {count} stream{'' if count == 1 else 's'}>"
+
+
+_merges: weakref.WeakSet[Merge] = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for merge in _merges:
+        merge._disown()  # noqa: SLF001 - one of us
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_all)
