@@ -63,6 +63,7 @@ class SocketWay:
         self._reader = reader
         self._decoder = decoder
         self._kept = plain.alike  # for the struct
+        self._have_found = plain.have_found
         self._alike = plain.alike.part
         self._decode = plain.decode
         self._part = ffi.new("struct socket_texts *", [fileno, chunks, self._alike])
@@ -111,13 +112,14 @@ class SocketWay:
         return None
 
     def turn_back(self) -> None:
-        """Leave to the reader what was received ahead: its room is about to be used again."""
+        """Leave the way, and to the reader what was received ahead: its room is used again."""
         part = self._part
         if part.ahead:
             self._leave()  # first: whoever strikes in here has it done again
             if part.ahead > 0:
                 self._take_back()
             part.ahead = 0
+        self._have_found(self.events)
 
     def _take_back(self) -> None:
         """Let what came last not have come this way, and not be ahead."""

@@ -40,6 +40,9 @@ class Plain(Protocol):
     decode: Callable[[Any], list[Any]]
     """Makes of their texts what they say; a ``ValueError`` says that they cannot be read."""
 
+    def have_found(self, count: int, /) -> None:
+        """Take note that so many events were like that."""
+
 
 class ShortWay(Protocol):
     """Gives what plain events say, in one step from the socket, while nothing else comes."""

@@ -127,3 +127,21 @@ def test_growth(ask):
     """Calls grow with reads, not with events: each event more costs its turn in the loop."""
     few, many = (calls_of_burst(ask, count, buffer=0) for count in (BURST // 3, BURST))
     assert many - few <= 2 * (BURST - BURST // 3)
+
+
+@pytest.mark.skipif(IMPLEMENTATION != "native", reason="there is no short way without the C part")
+def test_what_takes_turns_is_learnt_again(ask):
+    """However often thoughts and text take turns, either soon comes the short way."""
+    kinds = [chunk(reasoning_content="t"), chunk("a")] * 6
+    gates = [Gate() for _ in range(40 * len(kinds))]
+    pairs = zip(gates, (kind for kind in kinds for _ in range(40)), strict=True)
+    backend = ask(Reply([chunk("a"), *(step for pair in pairs for step in pair), DONE]), buffer=0)
+    are_short = []
+    with backend.stream("x") as stream:
+        next(stream)
+        for gate in gates:
+            gate.open()
+            next(stream)
+            way = stream._reading.source.way
+            are_short.append(way is not None and way.events > 0)
+    assert sum(are_short[-40:]) > 30

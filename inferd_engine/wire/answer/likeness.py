@@ -90,10 +90,14 @@ class Likeness:
         except ValueError:
             return None
         self.count, self.consumed = alike.count, alike.consumed
-        self._found += self.count
+        self.have_found(self.count)
+        return events, self.place
+
+    def have_found(self, count: int) -> None:
+        """Take note that so many events were alike: here, or where they were received."""
+        self._found += count
         if self._found >= _WORTH:
             self._asked = self._found = 0
-        return events, self.place
 
     def is_begun(self, data: bytes) -> bool:
         """Say whether these bytes are alike as far as the end of the text, and go no further."""
