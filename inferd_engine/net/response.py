@@ -249,8 +249,7 @@ class GuardedResponse(http.client.HTTPResponse):
 
     def wait(self) -> None:
         """Wait for the next bytes outside of all parsing: an exception in here changes nothing."""
-        is_done = self.length == 0 if self._chunks is None else self._chunks.is_done
-        if self.fp is not None and not is_done and not self._buffered():
+        if not self.has_more():
             self._file.wait()
 
     def descriptor(self) -> int | None:
@@ -274,9 +273,7 @@ class GuardedResponse(http.client.HTTPResponse):
 
     def short_way(self, plain: Plain) -> ShortWay | None:
         """Return the way past all of this, where only what comes can tell where the body ends."""
-        chunks = self._chunks
-        is_open = self.length is None and not (chunks and (chunks.is_done or chunks.error))
-        is_bare = is_open and self.fp is not None and not self._has_buffer
+        is_bare = self.length is None and not self._has_buffer and not self.has_more()
         return self._file.short_way(plain) if is_bare else None
 
     def receive(self, give_up: float | None = None) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -60,6 +61,15 @@ def test_a_cut_in_the_framing_is_a_cut(ask, buffer):
         list(stream)
 
 
+@pytest.fixture(params=[signal.SIG_DFL, lambda *_: None], ids=["calm", "exposed"])
+def _handler(request):
+    """Read in the main thread, where no handler may raise, or one of the program's may."""
+    before = signal.signal(signal.SIGTERM, request.param)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("_handler")
 @pytest.mark.parametrize(
     ("end", "said"), [(b"0\r\n\r\n", "without a finish reason"), (b"xyz\r\n", "hexadecimal")]
 )
