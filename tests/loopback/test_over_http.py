@@ -459,7 +459,7 @@ def test_an_answer_that_is_over_on_the_short_way():
     class Full(ToyAnswer):
         is_told_once = False
 
-        def plain(self, _):
+        def likeness(self, _):
             return object()
 
         def feed(self, _):

@@ -262,7 +262,7 @@ def test_texts_of_many_records(ends):
     answer, chunks = Answer(), chunked_decoder()
     reader = socket_reader(ours, chunks)
     send_all(upstream, ours, *in_chunks(*[chunk("a")] * 20))
-    while (plain := answer.plain(BLOCK)) is None:
+    while (plain := answer.likeness(BLOCK)) is None:
         answer.feed(reader.read(BLOCK, SOON))
     way, event = reader.short_way(plain), in_chunks(chunk("b"))[0]
     send_all(upstream, ours, *[event] * 49)

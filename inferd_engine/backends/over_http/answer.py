@@ -73,7 +73,7 @@ class Answer(Protocol):
 class PlainAnswer(Answer, Protocol):
     """One whose events may be taken apart in the call that receives them; not all can be."""
 
-    def plain(self, size: int, /) -> Plain | None:
+    def likeness(self, size: int, /) -> Plain | None:
         """Return what the next ones may be like, for reads of so many bytes; None if unknown."""
 
     @property
@@ -99,8 +99,8 @@ class AnswerSource(Source):
     def __init__(self, body: Body, answer: Answer, exchange: Exchange) -> None:
         self._body = body
         self._answer = answer
-        can_be_short = IMPLEMENTATION == "native" and hasattr(answer, "plain")
-        self._plain: Any = answer if can_be_short else None  # a ``PlainAnswer``
+        can_be_short = IMPLEMENTATION == "native" and hasattr(answer, "likeness")
+        self._plain_answer: Any = answer if can_be_short else None  # a ``PlainAnswer``
         self._exchange = exchange
         self._deadlines = exchange.deadlines
         self._early: list[tuple[Sequence[Event], int]] = []  # read before there was a stream
@@ -182,8 +182,8 @@ class AnswerSource(Source):
 
     def _add(self, said: Sequence[Event]) -> Sequence[Event]:
         """Tell the answer what plain events have said; give its events."""
-        events: Sequence[Event] = self._plain.add(said)
-        self._is_told = self._plain.is_told_once
+        events: Sequence[Event] = self._plain_answer.add(said)
+        self._is_told = self._plain_answer.is_told_once
         if self._answer.state == "over":  # they were too many
             self.turn_back()
             self._rest = self._answer.rest()
@@ -222,7 +222,10 @@ class AnswerSource(Source):
             self._heed(events)
         if answer.state == "over":
             self._rest = answer.rest()
-        elif self._plain is not None and (plain := self._plain.plain(BLOCK)) is not None:
+        elif (
+            self._plain_answer is not None
+            and (plain := self._plain_answer.likeness(BLOCK)) is not None
+        ):
             self.way = self._body.short_way(plain)
         return events
 
@@ -293,7 +296,7 @@ class AnswerSource(Source):
         # objects and not bytes.
         self.skipped, self.model = self._answer.skipped, self._answer.model
         self.turn_back()
-        del self._answer, self._plain
+        del self._answer, self._plain_answer
         self._rest = None
         try:
             if self._is_whole:

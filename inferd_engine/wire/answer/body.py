@@ -166,7 +166,7 @@ class AnyAnswer:
                 self.fail(error)
         return events
 
-    def plain(self, size: int) -> Likeness | None:
+    def likeness(self, size: int) -> Likeness | None:
         """Return what the next events may be like, if whoever receives them may take them apart.
 
         What they say is for ``add()`` then.  None as long as that is not known, where an event has
