@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 # Seconds of waiting at the most before a consumer looks around: what is thrown into its thread is
 # raised only then.
 _SLICE = 0.5
+_MOMENT = 0.0001  # seconds: what the watcher has the turn for
 _OVERDUE = 0.5  # seconds after the deadline: a worker that has not told it then never will
 
 _SIGNALS = tuple(signal.valid_signals())
@@ -162,7 +163,11 @@ class Consumer:
     def _insist(self, me: threading.Thread) -> bool:
         """Tell the worker that its turn is wanted; say whether it has none, or no more."""
         reading = self.reading
-        if reading.turn.take(me):
+        while not reading.turn.take(me):
+            if not reading.is_asked or self.worker is not None:
+                break
+            time.sleep(_MOMENT)
+        else:
             return True
         reading.is_awaited = True
         if not reading.turn.take(me):

@@ -36,6 +36,7 @@ Which thread may set what; everything else is set once, when the stream is made:
     first_event_at  whoever has the turn
     released_at     whoever has the turn, once
     visits          the consumer
+    is_asked        the watcher
     is_awaited      the consumer; the worker clears it when it is about to look at it
     posts           who starts a worker (``dict.setdefault``), and clears it if none was started;
                     who reads in its place clears it, too
@@ -94,6 +95,7 @@ class Reading:
         "arrival",
         "endings",
         "first_event_at",
+        "is_asked",
         "is_awaited",
         "is_torn",
         "outcome",
@@ -124,6 +126,8 @@ class Reading:
         """How often the consumer has read for itself."""
         self.posts: dict[str, object] = {}
         """Under ``"post"``, what the worker has whose place it is to read ahead; others go."""
+        self.is_asked = False
+        """Whether the watcher has the turn, for the moment that it takes to ask the source."""
         self.is_awaited = False
         """Whether the consumer, who could read for itself, waits for what the worker reads."""
         self.wants_room = False

@@ -14,8 +14,8 @@ Rules:
 * it refers to consumers, never to streams, so that dropping a stream can be seen; a stream that
   ends is let go of by whoever ends it (``discard()``);
 * it asks a source for its clocks and its descriptor as whoever reads it would: with the turn.  A
-  consumer that comes in that moment has a worker started: it waits for nobody.  A merge that comes
-  is rung for, and a stream that ends is let go of here (``settle()``);
+  consumer that comes in that moment waits for it (``is_asked``), a merge that comes is rung for,
+  and a stream that ends is let go of here (``settle()``);
 * all descriptors are looked at together, without a turn: that a number may be another connection's
   by then costs a look, or a worker that was not needed;
 * it starts with the first stream, and leaves when it has had nothing to watch for a moment: who
@@ -137,12 +137,14 @@ class Watcher:
     def _ask(self, reading: Reading) -> int | None:
         """Return what tells whether a worker would find anything; None if it would, or may."""
         me = threading.current_thread()
-        if not reading.turn.take(me):
-            return -1  # its consumer is just reading
+        reading.is_asked = True
         try:
+            if not reading.turn.take(me):
+                return -1  # its consumer is just reading
             return -1 if reading.is_over else _silent_fileno(reading.source)
         finally:
             reading.turn.give(me)
+            reading.is_asked = False
             reading.arrival.ring()  # a merge may have found it taken, or whoever has ended it
             if reading.endings:
                 reading.settle()

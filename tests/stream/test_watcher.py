@@ -102,6 +102,34 @@ def test_a_silent_stream_has_no_worker(upstream, monkeypatch):
         assert len(list(stream)) == 51
 
 
+def test_a_consumer_that_comes_while_it_looks(upstream, monkeypatch):
+    """It waits for the moment that takes, and reads for itself: no thread need be started."""
+    start, is_asked, may_tell = threading.Thread.start, threading.Event(), threading.Event()
+
+    def refuse(thread):
+        if thread.name.startswith("inferd-engine-worker"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def due():
+        is_asked.set()
+        may_tell.wait(SOON)
+        return math.inf
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    upstream.enqueue(Reply([chunk("a"), chunk("b"), DONE]))
+    with ie.OpenAiCompat(upstream.url, api_key="", model="m").stream("x") as stream:
+        monkeypatch.setattr(stream._reading.source, "due", due)
+        assert is_asked.wait(SOON)
+        given = []
+        reader = threading.Thread(target=lambda: given.extend(stream))
+        reader.start()
+        assert until(lambda: stream._consumer.is_inside)
+        may_tell.set()
+        reader.join(SOON)
+        assert [event.type for event in given] == ["text", "text", "done"]
+
+
 @pytest.mark.parametrize("limit", ["idle_timeout", "timeout"])
 def test_a_clock_runs_out_for_a_silent_stream(upstream, limit):
     """Though nobody reads: the upstream is told, and the consumer, when it is back."""
