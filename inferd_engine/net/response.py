@@ -273,7 +273,7 @@ class GuardedResponse(http.client.HTTPResponse):
 
     def short_way(self, plain: Plain) -> ShortWay | None:
         """Return the way past all of this, where only what comes can tell where the body ends."""
-        is_bare = self.length is None and not self._has_buffer and not self.has_more()
+        is_bare = self.length is None and not self.has_more()
         return self._file.short_way(plain) if is_bare else None
 
     def receive(self, give_up: float | None = None) -> bytes | None:

@@ -48,19 +48,33 @@ class ShortWay(Protocol):
     """Gives what plain events say, in one step from the socket, while nothing else comes."""
 
     part: Any
+    """Its ``struct socket_texts *``, for whoever receives ahead; None where nobody may."""
 
     @property
-    def bytes(self) -> int: ...  # noqa: D102
-    @property
-    def events(self) -> int: ...  # noqa: D102
-    @property
-    def received(self) -> int: ...  # noqa: D102
-    @property
-    def has_left(self) -> bool: ...  # noqa: D102
+    def bytes(self) -> int:
+        """How many bytes of the body have come this way."""
 
-    def read(self, seconds: float) -> list[Any] | None: ...  # noqa: D102
+    @property
+    def events(self) -> int:
+        """How many events these were."""
 
-    def turn_back(self) -> None: ...  # noqa: D102
+    @property
+    def received(self) -> int:
+        """How many bytes of the body came last, if any did."""
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the reader has something now."""
+
+    def read(self, seconds: float) -> list[Any] | None:
+        """Wait until something comes, and give what it says; None if that is not to be had here.
+
+        Args:
+            seconds: 0 or less does not wait.
+        """
+
+    def turn_back(self) -> None:
+        """Leave the way, and to the reader what was received ahead."""
 
 
 class SocketReader(Protocol):
