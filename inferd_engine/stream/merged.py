@@ -49,6 +49,7 @@ _MERGED = "the stream is in a merge: iterate over that, there is one consumer at
 _TAKEN = (
     "the stream is in a merge already, or is being read by somebody else: one consumer at a time"
 )
+_NOW = -math.inf  # for who reads without waiting
 _LOOK = 0.5  # seconds after which to see whether a worker is still alive, and in time
 
 
@@ -174,7 +175,7 @@ class Merged:
         """Take in what one read gives, where ``is_ready`` says so; say whether that is anything."""
         reading, consumer = self._reading, self._consumer
         try:
-            events = reading.step(-math.inf)
+            events = reading.step(_NOW)
         except BaseException:
             reading.check_struck()
             raise
@@ -182,6 +183,8 @@ class Merged:
             given, taken = iter(events), consumer.taken + len(events)
             self.given = self._kept.events = given
             consumer.taken, reading.is_torn = taken, False
+        if self.source.is_calm:
+            return True
         if reading.outcome is not None:
             consumer.final = reading.outcome
             self.is_ready = False
@@ -274,7 +277,7 @@ class Merged:
     def _take_ahead(self, buffer: EventBuffer | None) -> None:
         """Take in what the worker has read."""
         if buffer is not None:
-            self._consumer.take_ahead(buffer, -math.inf)
+            self._consumer.take_ahead(buffer, _NOW)
             self._keep()
 
     def _start_worker(self) -> None:

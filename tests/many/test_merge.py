@@ -299,7 +299,7 @@ def test_a_stream_is_added_while_another_waits(serve):
     with ie.merge([silent]) as merge:
 
         def add():
-            until(lambda: merge._waiter._is_waiting)
+            until(lambda: merge._rounds.waiter._is_waiting)
             added.append(backend.stream("x"))
             merge.add(added[0])
 
@@ -396,7 +396,7 @@ def test_two_threads_iterate():
         given = []
         thread = threading.Thread(target=lambda: given.extend(merge))
         thread.start()
-        until(lambda: merge._is_inside)
+        until(lambda: merge._going.gi_running)
         with pytest.raises(RuntimeError, match="one consumer"):
             next(merge)
         for event in events():

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import linecache
 import os
 import pathlib
+import select
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -52,7 +55,7 @@ def in_a_thread(merge):
 
 
 def in_wait(merge):
-    until(lambda: merge._waiter._is_waiting)
+    until(lambda: merge._rounds.waiter._is_waiting)
 
 
 # --- closing -------------------------------------------------------------------------------------
@@ -219,6 +222,57 @@ def test_descriptors_are_given_back(serve):
     until(lambda: count() <= before + 2)
 
 
+def closed_by_another(merge):
+    """Close a merge in a thread of its own, and wait until that has returned."""
+    thread = threading.Thread(target=merge.close)
+    thread.start()
+    thread.join(SOON)
+    assert not thread.is_alive()
+
+
+def test_closed_when_somebody_is_about_to_wait(monkeypatch):
+    """Whoever waits then does not wait."""
+    monkeypatch.setattr("inferd_engine.many.merging.rounds._SLICE", 1000.0)
+    merge = ie.merge()
+    wait = merge._rounds.waiter.wait
+
+    def wait_closed(seconds):
+        closed_by_another(merge)
+        return wait(seconds)
+
+    merge._rounds.waiter.wait = wait_closed
+    assert merge.poll(1000.0) is None
+
+
+def test_closed_when_somebody_is_about_to_leave(serve, buffer):
+    """Whoever leaves lets go of what the one who closed it could not let go of."""
+    backend = serve(otherwise=lambda _: stalled(), buffer=buffer)
+    streams = [backend.stream("x") for _ in range(3)]
+    merge, given = ie.merge(streams), []
+
+    def close_on_yield(frame, *_):
+        if frame is not merge._going.gi_frame:
+            return None
+        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+        if merge._rounds.given and "yield" in line and not merge._rounds.is_closed:
+            closed_by_another(merge)
+        return close_on_yield
+
+    def consume():
+        sys.settrace(close_on_yield)
+        try:
+            given.append(next(merge, None))
+        finally:
+            sys.settrace(None)
+
+    thread = threading.Thread(target=consume)
+    thread.start()
+    thread.join(SOON)
+    assert given == [None]
+    assert len(merge) == 0
+    assert all(stream._reading.released_at is not None for stream in streams)
+
+
 # --- deadlines -----------------------------------------------------------------------------------
 
 
@@ -257,6 +311,35 @@ def test_every_stream_has_its_own_clocks(serve, option, phase, steps, tls, buffe
         gate.open()
         rest = gather(merge)
     assert rest[other][-1] is other.done
+
+
+class Asked(Action):
+    """Wait until the test has asked for what comes next."""
+
+    def __init__(self):
+        self.asked = threading.Semaphore(0)
+
+    def take(self, _):
+        self.asked.acquire(timeout=SOON)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["clear", "tls"])
+def test_a_stream_that_has_something_at_every_look(serve, tls, buffer):
+    """Its time runs out all the same."""
+    asked = Asked()
+    backend = serve(Reply([chunk("a"), asked] * 20_000), tls=tls, buffer=buffer, timeout=LIMIT)
+    stream, given = backend.stream("x"), []
+    fileno = stream._reading.source.fileno()
+    with ie.merge([stream]) as merge:
+        for _, event in merge:
+            given.append(event)
+            if isinstance(event, ie.GenerateError):
+                break
+            asked.asked.release()
+            select.select([fileno], [], [], SOON)  # it is there before it is looked for
+    asked.asked.release(20_000)
+    assert isinstance(given[-1], ie.DeadlineError)
+    assert given[-1].phase == "total"
 
 
 def test_what_came_in_time_is_given_though_nobody_was_there(serve, buffer):
@@ -489,13 +572,13 @@ def test_a_child_that_lives_on(serve):
             for _ in range(8):
                 next(merge)
             waits = []
-            wait = merge._waiter.wait
+            wait = merge._rounds.waiter.wait
 
             def counted(*arguments):
                 waits.append(arguments)
                 return wait(*arguments)
 
-            merge._waiter.wait = counted
+            merge._rounds.waiter.wait = counted
             assert merge.poll(0.3) is None
             assert len(waits) < 10
             may_go_on.set()
@@ -506,19 +589,18 @@ def test_a_child_that_lives_on(serve):
         os.waitpid(child, 0)
 
 
-class Crossed(ie.Merge):
-    """One that is closed while a stream is added: just after its reader has had a look at that."""
-
-    def _join(self, member):
-        super()._join(member)
-        assert self.poll(SOON)
-        self._is_closed = True  # what close() does first
-
-
 def test_a_stream_is_added_while_all_are_closed(serve, buffer):
     """It is closed with the others, and its connection with it."""
     backend = serve(otherwise=lambda _: stalled(), buffer=buffer)
-    merge, stream = Crossed(), backend.stream("x")
+    merge, stream = ie.merge(), backend.stream("x")
+    join = merge._rounds.join
+
+    def join_meanwhile(member):
+        join(member)
+        assert merge.poll(SOON)  # its reader has had a look at it
+        merge._rounds.is_closed = True  # what close() does first
+
+    merge._rounds.join = join_meanwhile
     merge.add(stream)
     merge.close()
     assert stream.cancelled

@@ -216,7 +216,7 @@ class Torture:
         """Read them all, whatever strikes."""
         while True:
             try:
-                if merge._is_closed or not merge:
+                if merge._rounds.is_closed or not merge:
                     return
                 pair = merge.poll(self.dice.choice([0.0, 0.001, 1.0]))
             except StruckError:

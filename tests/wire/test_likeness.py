@@ -126,7 +126,7 @@ def ahead(sock, chunks):
     def short_way_ahead(plain):
         way = short_way(plain)
         waiter.expect(sock.fileno(), way)
-        assert waiter.wait(SOON, bool) == [reader]
+        assert waiter.wait(SOON) == [reader]
         assert (way.part.ahead != 0) == (waiter.__class__ is not Waiter)
         waiter.expect(sock.fileno(), None)
         waiter.close()

@@ -158,27 +158,23 @@ class AnswerSource(Source):
         way, deadlines = self.way, self._deadlines
         if way is None:
             return self._read_the_long_way(give_up)
-        is_late, seconds, is_brief = False, 0.0, give_up is not None and give_up <= 0
-        if not is_brief:
+        if give_up is not None and give_up <= 0:  # who reads like that may not look again for long
+            said, may_wait = way.read(0.0), False
+            deadlines.heard_at = time.monotonic()
+        else:
             left = deadlines.left()
-            is_late = left is not None and left <= 0
+            may_wait = left is None or left > 0
             seconds = SLICE if left is None or left > SLICE else left
             if give_up is not None:
                 seconds = min(seconds, give_up - time.monotonic())
-        said: Sequence[Event] | None = None if is_late else way.read(seconds)
+            said = way.read(seconds) if may_wait else None
         if said is None:
-            if not (is_brief or is_late or way.has_left):
+            if may_wait and not way.has_left:
                 return []  # nothing has come
             self.turn_back()
             return self._read_the_long_way(give_up)
         deadlines.is_heard = self.is_calm = True
-        if not self._is_told:
-            said = self._add(said)
-        if is_brief:  # whoever reads like that may not look again for long
-            deadlines.heard_at = now = time.monotonic()
-            if now >= deadlines.total_end:
-                self.turn_back()
-        return said
+        return said if self._is_told else self._add(said)
 
     def _add(self, said: Sequence[Event]) -> Sequence[Event]:
         """Tell the answer what plain events have said; give its events."""

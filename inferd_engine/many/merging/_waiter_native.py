@@ -14,8 +14,6 @@ from inferd_engine._native import CHARS, ffi, lib, new_chars
 from inferd_engine.many.merging.waiter import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from inferd_engine.stream.merged import Merged
 
 WORKS: bool = bool(lib.SOCKETS_TEXTS_WORKS)
@@ -63,11 +61,11 @@ class NativeWaiter(Waiter):
             self.expect(fileno, None)
         super().forget(fileno, member)
 
-    def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[Merged]:
+    def wait(self, seconds: float) -> list[Merged]:
         """Wait until something is readable, the bell rings or time is up; give whose they are."""
         self._is_waiting = True
         try:
-            if seconds > 0 and has_rung():
+            if seconds > 0 and self.rung:
                 seconds = 0.0
             count = _wait(self._all, seconds)
         finally:

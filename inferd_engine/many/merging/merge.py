@@ -1,73 +1,50 @@
 """Many streams, read by one thread as they come.
 
 Goal: waking a thread costs more than all parsing, so a program that follows many answers at once
-has one thread wait for all of them, and no other one is woken.
-
-Strategy: rounds.  One wait tells which streams have something (``waiter.py``), and in C receives a
-share for each; then each of them in turn is read once, without waiting (``stream/merged.py``), and
-what that read gave is given to the consumer before the next one is read.  So no stream starves
-another, a burst is bounded by what one read takes, and what the consumer does not come for stays in
-the kernel, until the upstream waits.
-
-A stream is looked at again when
-
-* its descriptor is readable, or for those that have none, its bell was rung: by its worker, or by
-  whoever has closed it (``_rung``);
-* it has more than one read took (``_again``): records that TLS has decrypted, the end of an answer;
-* its clock says so (``_due``, a heap): a deadline, a worker that may have died.  A moment that has
-  moved to later since is looked up when it comes; one that moved to earlier is pushed anew.
+has one thread wait for all of them, and no other one is woken.  In here is what a program holds,
+and who may do what; what is waited for, and whose turn it is, is in ``rounds.py``.
 
 Rules:
 
-* One thread at a time is in here, which ``_entry`` says by name.
-* Anyone may add a stream, close one, or close them all: they join or mark, and ring.  Whoever is in
-  here does the rest; if nobody is, whoever closes does (``_settle``).
-* An exception may strike any line.  What was read is safe with its stream.  Which streams a round
-  still had to come to may be lost with it; so a thread that comes after one that has not left in
-  peace looks at all of them (``_is_shaken``).
+* one thread at a time is inside of the rounds, which are a generator: Python refuses a second one;
+* anyone may add a stream, close one, or close them all: they join or mark, and ring.  Whoever is
+  inside does the rest, or does it on leaving; if nobody is, whoever closes does (``_settle``);
+* an exception may strike any line.  One that strikes the rounds ends them, and whoever comes next
+  begins them anew (``_begin_anew``); what was read is safe with its stream;
+* a forked child is given nothing: what was taken in is for its parent's consumer.
 
-Rejected: a generator (one that was struck is over, and what is left of its streams looks finished),
-a thread that reads for everybody (one slow consumer of it would stop the others), and to read all
-that are ready as far as each goes (what is read and not asked for is memory, and late).
+Rejected: to hand out the generator itself (one that was struck is over, and what is left of its
+streams looks finished), and a thread that reads for everybody (one slow consumer of it would stop
+the others).
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import math
 import os
 import threading
 import time
 import warnings
 import weakref
-from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NoReturn, Union
+from typing import TYPE_CHECKING, NoReturn
 
 from inferd_engine.cancel import bounded
-from inferd_engine.errors import GenerateError, InternalError
-from inferd_engine.events import Done, RawChunk, TextDelta, ThinkingDelta, Token, ToolUse
+from inferd_engine.errors import InternalError
 from inferd_engine.frames import drop_frames, without_frames
-from inferd_engine.many.merging.waiter import waiter
-from inferd_engine.stream import here
+from inferd_engine.many.merging.rounds import NOBODY, MergedEvent, Rounds
 from inferd_engine.stream.merged import Merged
 from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.stream.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from inferd_engine.events import Event
-    from inferd_engine.many.merging.waiter import Waiter
+    from inferd_engine.many.merging.rounds import Going
 
-_MOST_STALE = 1000  # clocks of streams that have ended, before they are thrown away
-_SLICE = 0.5  # seconds that one wait takes at the most: what is thrown in meanwhile is raised then
-
-MergedEvent = Union[TextDelta, ThinkingDelta, ToolUse, Done, RawChunk, Token, GenerateError]
+_BUSY = "the merge is being read by somebody else: one consumer at a time"
+_INSIDE = "generator already executing"  # what Python says to a second one
 
 
 @without_frames
@@ -87,19 +64,6 @@ def merge(streams: Iterable[TokenStream] = ()) -> Merge:
     return Merge(streams)
 
 
-class _MemberBell:
-    """Tell a merge which stream to look at; it refers to neither."""
-
-    __slots__ = ("_key", "_rung", "_waiter")
-
-    def __init__(self, key: int, rung: deque[int], waiter: Waiter) -> None:
-        self._key, self._rung, self._waiter = key, rung, waiter
-
-    def ring(self) -> None:
-        self._rung.append(self._key)
-        self._waiter.ring()
-
-
 class Merge:
     """Iterate over it to get ``(stream, event)`` of many streams, in one thread, as they come.
 
@@ -116,34 +80,26 @@ class Merge:
             kind = type(streams).__name__
             raise TypeError(f"streams is of type {kind}: give a list of streams")
         self._pid = os.getpid()
-        self._members: dict[int, Merged] = {}
-        self._keys = itertools.count()
-        self._rung: deque[int] = deque()
-        self._again: deque[Merged] = deque()
-        self._due: list[tuple[float, int]] = []
-        self._round: deque[Merged] = deque()
-        self._now: Merged | None = None  # whose events are given
-        self._given: Iterator[Event | GenerateError] = iter(())
-        self._entry = Turn()
-        self._is_inside = False
-        self._is_shaken = False
-        self._is_closed = False
-        self._waiter = waiter()
+        self._rounds = Rounds()
+        self._entry = Turn()  # of who puts another generator in its place, or ends it
+        self._going: Going = self._rounds.go()
+        next(self._going)
         joined: list[Merged] = []
         try:
             joined.extend(map(self._joining, streams))
         except BaseException:
             for member in joined:
                 member.let_go()
-            self._waiter.close()
+            self._rounds.waiter.close()
             raise
         for member in joined:
-            self._join(member)
+            self._rounds.join(member)
         _merges.add(self)
 
     def _disown(self) -> None:
         """Give nothing more, in a forked child: what was taken in is for the parent's consumer."""
-        self._now, self._given = None, iter(())
+        self._rounds.given, self._going = None, self._rounds.go()
+        self._going.close()  # over before it began
 
     @staticmethod
     def _joining(stream: TokenStream) -> Merged:
@@ -151,12 +107,6 @@ class Merge:
             kind = type(stream).__name__
             raise TypeError(f"merge() takes TokenStreams, not an object of type {kind}")
         return Merged(stream)
-
-    def _join(self, member: Merged) -> None:
-        member.key = next(self._keys)
-        self._members[member.key] = member
-        self._rung.append(member.key)
-        self._waiter.ring()
 
     @without_frames
     def add(self, stream: TokenStream) -> None:
@@ -167,10 +117,10 @@ class Merge:
             RuntimeError: It is being read, or it was given before; or the merge is closed.
         """
         self._check_process()
-        if self._is_closed:
+        if self._rounds.is_closed:
             raise RuntimeError("the merge is closed: make a new one")
-        self._join(self._joining(stream))
-        if self._is_closed:  # meanwhile: whoever closes has seen it, or it is closed here
+        self._rounds.join(self._joining(stream))
+        if self._rounds.is_closed:  # meanwhile: whoever closes has seen it, or it is closed here
             stream.close()
             self._settle()
 
@@ -186,20 +136,19 @@ class Merge:
         return self
 
     def __next__(self) -> tuple[TokenStream, MergedEvent]:
+        rounds = self._rounds
         try:
-            while True:
-                now = self._now
-                if now is not None:
-                    if now.endings and now.is_closed:
-                        self._given = iter(())
-                    for event in self._given:
-                        return now.stream, event
-                if not self._advance(None):
-                    break
+            # Something is there already if an exception came before it could be taken.
+            has_some = rounds.given is not None or self._go(None)
+            if rounds.is_closed:
+                self._settle()
         except BaseException as error:
-            drop_frames(error)
+            self._leave(error)
             raise
-        raise StopIteration
+        pair, rounds.given = rounds.given, None  # no call from here on: no handler loses it
+        if pair is None:
+            raise RuntimeError(_BUSY) if has_some and not rounds.is_closed else StopIteration
+        return pair
 
     def poll(self, timeout: float) -> tuple[TokenStream, MergedEvent] | None:
         """Wait for the next pair, but not for longer than ``timeout`` seconds.
@@ -212,183 +161,62 @@ class Merge:
         Raises:
             TypeError: ``timeout`` is not a number.
         """
+        rounds = self._rounds
         try:
             give_up = time.monotonic() + bounded("timeout", timeout)
-            while True:
-                now = self._now
-                if now is not None:
-                    if now.endings and now.is_closed:
-                        self._given = iter(())
-                    for event in self._given:
-                        return now.stream, event
-                if not self._advance(give_up):
-                    return None
+            has_some = rounds.given is not None or self._go(give_up)
+            if rounds.is_closed:
+                self._settle()
         except BaseException as error:
-            drop_frames(error)
+            self._leave(error)
             raise
+        pair, rounds.given = rounds.given, None
+        if pair is None and has_some and not rounds.is_closed:
+            raise RuntimeError(_BUSY)
+        return pair
 
     def __len__(self) -> int:
         """How many streams have not given all that they have."""
-        now = self._now
-        is_last = now is not None and now.key not in self._members and now.has_some
-        return len(self._members) + is_last
+        return len(self._rounds)
 
-    def _advance(self, give_up: float | None) -> bool:
-        """Find the next stream that has something to give; False if time is up or none is left."""
-        if self._pid != here.pid:
-            self._check_process()
-        me, entry = threading.current_thread(), self._entry
-        has_entry = entry.__dict__.setdefault("holder", me) is me or entry.take(me)
-        if not has_entry or self._is_inside:
-            if self._is_closed:
-                return False
-            raise RuntimeError("the merge is being read by somebody else: one consumer at a time")
+    def _go(self, give_up: float | None) -> bool:
+        """Go round until there is something to take; False if time is up or no stream is left."""
+        going = self._going
         try:
-            self._is_inside = True
-            if self._is_shaken:
-                self._start_over()
-            self._is_shaken = True
-            found = self._find(give_up)
-            self._is_shaken = False
-            return found
-        except KeyboardInterrupt:
-            self.close()
-            raise
+            return going.send(give_up)
+        except StopIteration:  # whoever was inside was struck, or all is closed
+            if self._rounds.is_closed:
+                return False
+        except ValueError as error:
+            if error.args != (_INSIDE,):
+                raise
+            if self._rounds.is_closed:
+                return False
+            raise RuntimeError(_BUSY) from None
+        self._begin_anew(going)
+        return self._go(give_up)
+
+    def _begin_anew(self, over: Going) -> None:
+        """Have another generator in the place of the one that is over; one thread makes it."""
+        self._check_process()
+        me = threading.current_thread()
+        if not self._entry.take(me):
+            raise RuntimeError(_BUSY)
+        try:
+            if self._going is over:
+                going = self._rounds.go()
+                next(going)
+                self._going = going
         finally:
-            self._is_inside = False
-            if entry.holder is me:
-                del entry.holder
-            if self._is_closed:
-                self._settle()
+            self._entry.give(me)
 
-    def _start_over(self) -> None:
-        """Look at every stream: what a round still had to come to may be lost.
-
-        And wait anew for each: whether it is waited for may not be what is noted down.
-        """
-        members = list(self._members.values())
-        for member in members:
-            member.turn_back()
-            self._watch(member, -1)
-        self._round.extend(members)
-
-    def _find(self, give_up: float | None) -> bool:
-        now, waiting = self._now, self._round
-        if now is not None and not now.is_ready and self._go_on(now):
-            return True
-        has_waited = False
-        while not self._is_closed:
-            while waiting:
-                member = waiting.popleft()
-                if member.is_ready and not member.endings:
-                    has_some = member.read()
-                    is_known = member.watched == member.fileno and member.planned != math.inf
-                    if not (is_known and member.source.is_calm):
-                        has_some = self._look_after(member) or has_some
-                else:
-                    has_some = member.key in self._members and self._look(member)
-                if has_some:
-                    self._now, self._given = member, member.given
-                    return True
-            self._now = None
-            if not self._members and give_up is None:
-                return False
-            if has_waited and give_up is not None and time.monotonic() >= give_up:
-                return False
-            self._gather(give_up)
-            has_waited = True
-        return False
-
-    def _go_on(self, now: Merged) -> bool:
-        """Give more of the stream whose turn it was; say whether there is anything."""
-        has_some = now.has_some and not now.is_closed
-        has_some = has_some or (now.is_over and now.key in self._members and self._end(now))
-        if has_some:
-            self._given = now.given
-        return has_some
-
-    def _look_after(self, member: Merged) -> bool:
-        """See to a stream that was read; say whether it is over and there is something to give."""
-        if member.is_ready:
-            due = member.source.due()
-            if due > 0 and member.watched != member.fileno:
-                self._watch(member, member.fileno)
-            self._waiter.expect(member.watched, member.source.way)
-            if due < member.planned:
-                self._plan(member, due)
-        elif member.is_over:
-            return self._end(member)
-        else:
-            self._watch(member, -1)
-            self._again.append(member)
-        return False
-
-    def _look(self, member: Merged) -> bool:
-        """Take in what a stream has, whatever it needs; say whether there is something to give."""
-        member.take(_MemberBell(member.key, self._rung, self._waiter))
-        if member.is_over:
-            return self._end(member)
-        due = member.due()
-        # Where more is here already, the connection may be gone, and its descriptor with it.
-        if due > 0 and member.watched != member.fileno:
-            self._watch(member, member.fileno)
-        self._waiter.expect(member.watched, member.source.way)
-        self._plan(member, due)
-        return member.has_some
-
-    def _plan(self, member: Merged, due: float) -> None:
-        """See to it that a stream is looked at again when its time has come."""
-        if due <= 0:
-            self._again.append(member)
-        elif due < member.planned:
-            heapq.heappush(self._due, (due, member.key))
-            member.planned = due
-            if len(self._due) > _MOST_STALE + 4 * len(self._members):
-                known = ((one.planned, key) for key, one in self._members.copy().items())
-                self._due = [entry for entry in known if entry[0] != math.inf]
-                heapq.heapify(self._due)
-
-    def _watch(self, member: Merged, fileno: int) -> None:
-        """Wait for a stream's descriptor, or for none."""
-        if member.watched >= 0:
-            self._waiter.forget(member.watched, member)
-            member.watched = -1
-        if fileno >= 0:
-            member.watched = fileno
-            self._waiter.watch(fileno, member)
-
-    def _end(self, member: Merged) -> bool:
-        """Let go of a stream that is over; say whether there is something to give."""
-        self._watch(member, -1)
-        if member.end():
-            self._now = member  # from now on what it has to give is known from here alone
-            self._members.pop(member.key, None)
-        return member.has_some
-
-    def _gather(self, give_up: float | None) -> None:
-        """Wait until there is something to look at, and make a round of it."""
-        waiting, rung, again, due = self._round, self._rung, self._again, self._due
-        now = time.monotonic()
-        while due and due[0][0] <= now:
-            moment, key = due[0]
-            member = self._members.get(key)
-            if member is not None and member.planned == moment:
-                member.planned = math.inf
-                waiting.append(member)
-            heapq.heappop(due)
-        seconds = 0.0 if again or waiting else _SLICE
-        if due and due[0][0] - now < seconds:
-            seconds = due[0][0] - now
-        if give_up is not None and give_up - now < seconds:
-            seconds = give_up - now
-        waiting.extend(self._waiter.wait(seconds, rung.__len__))
-        while again:
-            waiting.append(again.popleft())
-        while rung:
-            member = self._members.get(rung.popleft())
-            if member is not None:
-                waiting.append(member)
-                member.is_ready = False
+    def _leave(self, error: BaseException) -> None:
+        """See to what an exception leaves to be done."""
+        if isinstance(error, KeyboardInterrupt):
+            self.close()
+        elif self._rounds.is_closed:
+            self._settle()
+        drop_frames(error)
 
     # --- the end ---------------------------------------------------------------------------------
 
@@ -396,24 +224,24 @@ class Merge:
         """Close all its streams, and end the iteration; from any thread, as often as you like."""
         if self._pid != os.getpid():
             return  # a forked child: the connections are its parent's
-        self._is_closed = True
-        for member in list(self._members.values()):
+        rounds = self._rounds
+        rounds.is_closed = True
+        for member in list(rounds.members.values()):
             member.stream.close()
-        self._waiter.ring()
+        rounds.waiter.ring(NOBODY)
         self._settle()
 
     def _settle(self) -> None:
-        """Let go of what a closed merge holds, unless somebody is in here, who will do so then."""
+        """Let go of what a closed merge holds, unless somebody is inside, who will do so then."""
         me = threading.current_thread()
-        if self._is_inside or not self._entry.take(me):
+        if not self._entry.take(me):
             return
         try:
-            for member in list(self._members.values()):
-                member.given = iter(())
-                self._end(member)
-            self._members.clear()
-            self._now, self._given = None, iter(())
-            self._waiter.close()
+            self._going.close()
+        except ValueError:
+            return
+        else:
+            self._rounds.let_go()
         finally:
             self._entry.give(me)
 
@@ -429,11 +257,11 @@ class Merge:
         self.close()
 
     def __del__(self) -> None:
-        waiter = getattr(self, "_waiter", None)
-        if os is None or waiter is None:  # at exit, or of a constructor that failed
+        rounds = getattr(self, "_rounds", None)
+        if os is None or rounds is None:  # at exit, or of a constructor that failed
             return
-        if self._pid == os.getpid() and self._members:
-            is_early = not all(member.stream.ended for member in list(self._members.values()))
+        if self._pid == os.getpid() and rounds.members:
+            is_early = not all(member.stream.ended for member in list(rounds.members.values()))
             self.close()
             if is_early:
                 warnings.warn(
@@ -443,7 +271,7 @@ class Merge:
                     stacklevel=2,
                     source=self,
                 )
-        waiter.close()
+        rounds.waiter.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Merge reads connections of its own process: it cannot be pickled")

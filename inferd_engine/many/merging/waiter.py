@@ -16,6 +16,7 @@ import contextlib
 import select
 import selectors
 import socket
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from inferd_engine._native import IMPLEMENTATION
@@ -23,8 +24,6 @@ from inferd_engine.stream.consumer import are_threads_greenlets
 from inferd_engine.stream.turn import Bell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from inferd_engine.stream.merged import Merged
 
 _READABLE = getattr(select, "EPOLLIN", selectors.EVENT_READ)
@@ -47,6 +46,8 @@ class Waiter:
     """Wait for descriptors and the bell; for one thread at a time, but for ``ring()``."""
 
     def __init__(self) -> None:
+        self.rung: deque[int] = deque()
+        """What was said when the bell was rung; whoever waits takes it out."""
         self._is_waiting = False
         self._members: dict[int, Merged] = {}  # by descriptor
         self._poll: Any = select.epoll() if hasattr(select, "epoll") else _Selector()
@@ -74,16 +75,15 @@ class Waiter:
     def expect(self, fileno: int, way: Any) -> None:
         """Receive what comes for a descriptor, too, where that can be done; see ``Source.way``."""
 
-    def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[Merged]:
+    def wait(self, seconds: float) -> list[Merged]:
         """Wait until something is readable, the bell rings or time is up; give whose they are.
 
         Args:
             seconds: 0 or less does not wait.
-            has_rung: Whether it has, before it was known that somebody waits.
         """
         self._is_waiting = True
         try:
-            found = self._poll.poll(0.0 if seconds <= 0 or has_rung() else seconds)
+            found = self._poll.poll(0.0 if seconds <= 0 or self.rung else seconds)
         finally:
             self._is_waiting = False
         return self._without_bell([self._members.get(fileno) for fileno, _ in found])
@@ -96,8 +96,9 @@ class Waiter:
                 self._reader.recv(4096)
         return members
 
-    def ring(self) -> None:
-        """Wake who waits."""
+    def ring(self, key: int) -> None:
+        """Wake who waits, and tell what for."""
+        self.rung.append(key)
         if self._is_waiting:
             with contextlib.suppress(OSError):  # full: it is awake; closed: nobody is there
                 self._writer.send(b"!")
@@ -113,18 +114,20 @@ class GreenWaiter(Waiter):
     """Wait for the bell alone, as greenlets have to."""
 
     def __init__(self) -> None:
+        self.rung = deque()
         self._bell = Bell()
 
     def forget(self, fileno: int, member: Merged) -> None:
         """There is none."""
 
-    def wait(self, seconds: float, has_rung: Callable[[], object]) -> list[Merged]:
+    def wait(self, seconds: float) -> list[Merged]:
         """Wait until the bell rings or time is up."""
-        self._bell.wait(0.0 if has_rung() else seconds)
+        self._bell.wait(0.0 if self.rung else seconds)
         return []
 
-    def ring(self) -> None:
-        """Wake who waits, or who will."""
+    def ring(self, key: int) -> None:
+        """Wake who waits, or who will, and tell what for."""
+        self.rung.append(key)
         self._bell.ring()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import inferd_engine as ie
 from inferd_engine.many.batch.asking import begun
 from inferd_engine.many.batch.reading import Reader
 from inferd_engine.many.merging.merge import Merge
+from inferd_engine.many.merging.rounds import Rounds
 from inferd_engine.proto.v2 import RequestV2, user
 from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.testing import Reply, Stall, Upstream, chunk, text_reply
@@ -16,14 +17,13 @@ SOON = 10.0
 A_MOMENT = 0.2
 
 
-class _Late(Merge):
-    """A merge whose reader has an answer in its hands before the thread that adds it goes on."""
+class _LateRounds(Rounds):
+    """Rounds that have an answer in their hands before the thread that adds it goes on."""
 
     def __init__(self):
         super().__init__()
         self.is_looked_at = threading.Event()
         self.is_closing = threading.Event()
-        self.is_added = threading.Event()
         self.on_look = lambda: None
 
     def _look(self, member):
@@ -31,14 +31,26 @@ class _Late(Merge):
         self.is_looked_at.set()
         return found
 
-    def _join(self, member):
-        super()._join(member)
+    def join(self, member):
+        super().join(member)
         assert self.is_looked_at.wait(SOON)
         self.on_look()
         self.is_closing.wait(A_MOMENT)  # not at all, if whoever closes waits for whoever adds
 
+
+class _Late(Merge):
+    """A merge of such rounds, which does not settle before the answer is added."""
+
+    def __init__(self):
+        super().__init__()
+        self._rounds.waiter.close()
+        self._rounds = _LateRounds()
+        self._going = self._rounds.go()
+        next(self._going)
+        self.is_added = threading.Event()
+
     def close(self):
-        self.is_closing.set()
+        self._rounds.is_closing.set()
         super().close()
 
     def _settle(self):
@@ -51,7 +63,7 @@ def test_an_answer_that_is_added_while_all_is_closed():
     reader = Reader(lambda *_: None)
     reader._merge = merge = _Late()
     reading, closing = threading.Thread(target=reader.run), threading.Thread(target=reader.close)
-    merge.on_look = closing.start
+    merge._rounds.on_look = closing.start
     with Upstream(Reply([chunk("a"), Stall()])) as upstream:
         with ie.OpenAiCompat(base_url=upstream.url, api_key="") as backend:
             stream = begun(backend, RequestV2([user("x")]).resolve(), None)
