@@ -183,7 +183,7 @@ class Merged:
             given, taken = iter(events), consumer.taken + len(events)
             self.given = self._kept.events = given
             consumer.taken, reading.is_torn = taken, False
-        if self.source.is_calm:
+        if events and self.source.is_calm:
             return True
         if reading.outcome is not None:
             consumer.final = reading.outcome
@@ -303,16 +303,16 @@ class Merged:
             reading.alarm.ring()
         if self.has_some and not self.is_closed:
             return False
+        reading.arrival = Bell()  # the other one refers to more than a stream that is over
         ending = stream._conclude()  # noqa: SLF001
         if isinstance(ending, GenerateError) and not stream._is_told:  # noqa: SLF001
             drop_frames(ending.with_traceback(None))
-            self.given, stream._is_told = iter((ending,)), True  # noqa: SLF001
             self._consumer.events = iter(())
+            self.given, stream._is_told = iter((ending,)), True  # noqa: SLF001
         elif ending is CLOSED:
             self.given = self._consumer.events = iter(())
         else:
             self._keep()
-        reading.arrival = Bell()  # the other one refers to more than a stream that is over
         return True
 
 

@@ -244,6 +244,60 @@ def test_closed_when_somebody_is_about_to_wait(monkeypatch):
     assert merge.poll(1000.0) is None
 
 
+def test_closed_while_somebody_leaves(serve, buffer):
+    """Where both find that the other is about to let go, one of them does."""
+    backend = serve(stalled(), buffer=buffer)
+    stream = backend.stream("x")
+    merge = ie.merge([stream])
+    next(merge)
+    thread, given = in_a_thread(merge)
+    in_wait(merge)
+    give, me = merge._entry.give, threading.current_thread()
+
+    def give_late(holder):
+        if holder is me:
+            thread.join(SOON)
+        give(holder)
+
+    merge._entry.give = give_late
+    merge.close()
+    assert not thread.is_alive()
+    assert given == []
+    assert len(merge) == 0
+    assert stream._reading.released_at is not None
+    assert merge._rounds.waiter._reader.fileno() < 0
+
+
+def test_closed_while_somebody_begins_anew(buffer):
+    """The one consumer is told that it is over, and not that there is another."""
+    merge = ie.merge([ie.Mock("a", buffer=buffer).stream("x")])
+    rounds, begin, thread = merge._rounds, merge._begin_anew, threading.Thread(target=merge.close)
+    wait, let_go = rounds.waiter.wait, rounds.let_go
+    is_letting_go, may_let_go = threading.Event(), threading.Event()
+
+    def strike(_):
+        rounds.waiter.wait = wait
+        raise MemoryError
+
+    def let_go_late():
+        is_letting_go.set()
+        may_let_go.wait(SOON)
+        let_go()
+
+    def begin_late(over):
+        thread.start()
+        assert is_letting_go.wait(SOON)
+        return begin(over)
+
+    rounds.waiter.wait, rounds.let_go, merge._begin_anew = strike, let_go_late, begin_late
+    with pytest.raises(MemoryError):
+        next(merge)
+    assert next(merge, None) is None
+    may_let_go.set()
+    thread.join(SOON)
+    assert len(merge) == 0
+
+
 def test_closed_when_somebody_is_about_to_leave(serve, buffer):
     """Whoever leaves lets go of what the one who closed it could not let go of."""
     backend = serve(otherwise=lambda _: stalled(), buffer=buffer)
@@ -271,6 +325,14 @@ def test_closed_when_somebody_is_about_to_leave(serve, buffer):
     assert given == [None]
     assert len(merge) == 0
     assert all(stream._reading.released_at is not None for stream in streams)
+
+
+def test_an_error_is_not_kept(serve, buffer):
+    """Nor is its stream, once the iteration is over."""
+    backend = serve(Reply([chunk("a")]), buffer=buffer)
+    with ie.merge([backend.stream("x")]) as merge:
+        seen = [weakref.ref(one) for one in list(merge)[-1]]
+        until(lambda: [one() for one in seen] == [None, None])
 
 
 # --- deadlines -----------------------------------------------------------------------------------
@@ -363,6 +425,21 @@ def test_the_clock_of_silence_begins_with_each_event(serve, buffer):
         heard.extend((time.monotonic(), event) for _, event in merge)
     assert isinstance(heard[-1][1], ie.DeadlineError)
     assert 2.9 <= heard[-1][0] - heard[-2][0] <= 4.0  # it would be 4.8 from the next look on
+
+
+def test_silence_is_counted_from_the_last_payload(serve, buffer):
+    """A comment behind texts neither begins the clock anew nor has it run out early."""
+    comment, end = b": ping\n\n", [chunk("d", finish_reason="stop"), DONE]
+    late = [chunk("a"), Pause(0.2), chunk("b"), Pause(1.6), comment, Pause(1.2), chunk("c")]
+    twice = [Pause(0.2), comment, Pause(0.2), comment]
+    live = [chunk("a"), Pause(1.0), chunk("b"), *twice, Pause(1.2), chunk("c"), Pause(1.4)]
+    backend = serve(Reply([*late, *end]), Reply([*live, *end]), buffer=buffer, idle_timeout=2.0)
+    streams = [backend.stream("x") for _ in range(2)]
+    with ie.merge(streams) as merge:
+        given = gather(merge)
+    assert [event.delta for event in given[streams[0]][:-1]] == ["a", "b"]
+    assert isinstance(given[streams[0]][-1], ie.DeadlineError)
+    assert text_of(given[streams[1]]) == "abcd"
 
 
 def test_a_finish_reason_without_an_end(serve, buffer, monkeypatch):
@@ -510,6 +587,33 @@ def test_a_handler_closes(serve, what, buffer):
         thread.join()
     merge.close()
     until(lambda: all(stream._reading.released_at for stream in streams))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_that_is_forked_while_all_is_closed(serve, buffer):
+    """It lets go of nothing: that is its parent's."""
+    backend = serve(otherwise=lambda _: stalled(), buffer=buffer)
+    streams = [backend.stream("x") for _ in range(2)]
+    with ie.merge(streams) as merge:
+        for _ in streams:
+            next(merge)
+        merge._rounds.is_closed = True  # what close() does first
+        child = os.fork()
+        if child == 0:
+            with contextlib.suppress(ie.InternalError):
+                next(merge)
+                os._exit(1)
+            with contextlib.suppress(ie.InternalError):
+                merge.poll(0)
+                os._exit(2)
+            is_kept = len(merge) == 2 and not any(stream.ended for stream in streams)
+            os._exit(0 if is_kept else 3)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        for stream in streams:
+            fileno = stream._reading.source.fileno()
+            if hasattr(select, "epoll"):
+                merge._rounds.waiter._poll.modify(fileno, select.EPOLLIN)  # it is there
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -22,7 +22,7 @@ from stream.test_struck_anywhere import (
 
 import inferd_engine as ie
 from inferd_engine._native import IMPLEMENTATION
-from inferd_engine.testing import DONE, Gate, Reply, Upstream, chunk
+from inferd_engine.testing import DONE, Gate, Pause, Reply, Upstream, chunk
 
 # Lines from which on an event is on its way; no handler runs in them.
 GIVING = {"self.given = member.stream, event", "if pair is None:", "return pair"}
@@ -398,3 +398,95 @@ def test_another_takes_what_was_found(streams):
             next(merge)
         with pytest.raises(RuntimeError, match="one consumer at a time"):
             merge.poll(SOON)
+
+
+def test_what_was_about_to_be_taken_of_a_stream_that_is_closed(streams):
+    """It is dropped: a closed stream leaves without a word."""
+    with StruckOnTheWayOut(streams("mock")) as merge:
+        with pytest.raises(TimeLimitError):
+            next(merge)
+        closed = merge._rounds.given[0]
+        closed.close()
+        rest = list(merge)
+    assert [event.type for stream, event in rest] == WHOLE
+    assert closed not in {stream for stream, _ in rest}
+
+
+@pytest.mark.skipif(IMPLEMENTATION != "native", reason="there is no short way")
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_struck_on_the_short_way(moment):
+    """What was received is lost then, so the stream ends with an error, and not without a word."""
+    gate = Gate()
+    steps = [chunk("a"), Pause(0.02), chunk("b"), Pause(0.02), chunk("c"), gate, chunk("d"), DONE]
+    with Upstream(otherwise=lambda _: Reply(steps)) as upstream:
+        backend = ie.OpenAiCompat(upstream.url, api_key="", model="m")
+        with backend.stream("x") as stream, ie.merge([stream]) as merge:
+            given = [next(merge)[1].delta for _ in range(3)]
+            way = stream._reading.source.way
+            read = way.read
+
+            def strike(seconds):
+                if moment == "after":
+                    read(seconds)
+                raise MemoryError
+
+            way.read = strike
+            gate.open()
+            rest = [event for _, event in merge]
+    assert given == ["a", "b", "c"]
+    assert [type(event) for event in rest] == [ie.InternalError]
+
+
+def test_struck_at_the_end_of_a_stream_that_failed(monkeypatch):
+    """The next one who comes is given the error."""
+
+    def strike():
+        monkeypatch.undo()
+        raise MemoryError
+
+    with Upstream(Reply([chunk("a"), chunk("b")])) as upstream:
+        backend = ie.OpenAiCompat(upstream.url, api_key="", model="m")
+        with ie.merge([backend.stream("x")]) as merge:
+            monkeypatch.setattr("inferd_engine.stream.merged.Bell", strike)
+            given = []
+            with pytest.raises(MemoryError):
+                given.extend(event for _, event in iter(lambda: next(merge), None))
+            given.extend(event for _, event in merge)
+    assert [type(event) for event in given][-1] is ie.StreamInterruptedError
+
+
+def test_two_that_come_by_turns_lose_nothing():
+    """One that comes when the other is about to take a pair takes that, and the other is told."""
+    stream = ie.Mock(["0", "1", "2", "3"], buffer=0).stream("x")
+    has_looked, is_given, is_taken = (threading.Event() for _ in range(3))
+    taken, refused = [], []
+
+    class Late(ie.Merge):
+        def _go(self, give_up):
+            if threading.current_thread() is second:
+                has_looked.set()
+                assert is_given.wait(SOON)
+            elif not is_given.is_set():
+                assert has_looked.wait(SOON)
+                found = super()._go(give_up)
+                is_given.set()
+                assert is_taken.wait(SOON)
+                return found
+            return super()._go(give_up)
+
+    def take():
+        try:
+            taken.append(next(merge)[1].delta)
+        except RuntimeError as error:
+            refused.append(error)
+        if threading.current_thread() is second:
+            is_taken.set()
+
+    merge = Late([stream])
+    first, second = (threading.Thread(target=take) for _ in range(2))
+    for thread in (first, second):
+        thread.start()
+    for thread in (first, second):
+        thread.join(SOON)
+    assert len(refused) == 1
+    assert taken + [event.delta for _, event in merge if event.type == "text"] == list("0123")

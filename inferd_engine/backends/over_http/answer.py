@@ -158,9 +158,10 @@ class AnswerSource(Source):
         way, deadlines = self.way, self._deadlines
         if way is None:
             return self._read_the_long_way(give_up)
-        if give_up is not None and give_up <= 0:  # who reads like that may not look again for long
+        if give_up is not None and give_up <= 0:
             said, may_wait = way.read(0.0), False
-            deadlines.heard_at = time.monotonic()
+            if said is not None:  # who reads like that may not look at the clocks for long
+                deadlines.heard_at = time.monotonic()
         else:
             left = deadlines.left()
             may_wait = left is None or left > 0

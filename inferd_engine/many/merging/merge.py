@@ -32,6 +32,7 @@ from inferd_engine.cancel import bounded
 from inferd_engine.errors import InternalError
 from inferd_engine.frames import drop_frames, without_frames
 from inferd_engine.many.merging.rounds import NOBODY, MergedEvent, Rounds
+from inferd_engine.stream import here
 from inferd_engine.stream.merged import Merged
 from inferd_engine.stream.token_stream import TokenStream
 from inferd_engine.stream.turn import Turn
@@ -138,16 +139,17 @@ class Merge:
     def __next__(self) -> tuple[TokenStream, MergedEvent]:
         rounds = self._rounds
         try:
-            # Something is there already if an exception came before it could be taken.
-            has_some = rounds.given is not None or self._go(None)
+            # It is there already if the last who came for it was struck before they had it.
+            was_given = (rounds.given is not None and rounds.has_kept()) or self._go(None)
             if rounds.is_closed:
                 self._settle()
         except BaseException as error:
             self._leave(error)
             raise
-        pair, rounds.given = rounds.given, None  # no call from here on: no handler loses it
+        # CPython looks for signals at calls and at jumps back: no handler comes in from here on.
+        pair, rounds.given = rounds.given, None
         if pair is None:
-            raise RuntimeError(_BUSY) if has_some and not rounds.is_closed else StopIteration
+            raise RuntimeError(_BUSY) if was_given and not rounds.is_closed else StopIteration
         return pair
 
     def poll(self, timeout: float) -> tuple[TokenStream, MergedEvent] | None:
@@ -164,14 +166,14 @@ class Merge:
         rounds = self._rounds
         try:
             give_up = time.monotonic() + bounded("timeout", timeout)
-            has_some = rounds.given is not None or self._go(give_up)
+            was_given = (rounds.given is not None and rounds.has_kept()) or self._go(give_up)
             if rounds.is_closed:
                 self._settle()
         except BaseException as error:
             self._leave(error)
             raise
         pair, rounds.given = rounds.given, None
-        if pair is None and has_some and not rounds.is_closed:
+        if pair is None and was_given and not rounds.is_closed:
             raise RuntimeError(_BUSY)
         return pair
 
@@ -180,11 +182,12 @@ class Merge:
         return len(self._rounds)
 
     def _go(self, give_up: float | None) -> bool:
-        """Go round until there is something to take; False if time is up or no stream is left."""
+        """Go round until a pair is given; False if time is up, or no stream is left."""
         going = self._going
         try:
             return going.send(give_up)
-        except StopIteration:  # whoever was inside was struck, or all is closed
+        except StopIteration:  # whoever was inside was struck, or all is closed, or it is a child
+            self._check_process()
             if self._rounds.is_closed:
                 return False
         except ValueError as error:
@@ -198,9 +201,10 @@ class Merge:
 
     def _begin_anew(self, over: Going) -> None:
         """Have another generator in the place of the one that is over; one thread makes it."""
-        self._check_process()
         me = threading.current_thread()
         if not self._entry.take(me):
+            if self._rounds.is_closed:
+                return
             raise RuntimeError(_BUSY)
         try:
             if self._going is over:
@@ -233,17 +237,27 @@ class Merge:
 
     def _settle(self) -> None:
         """Let go of what a closed merge holds, unless somebody is inside, who will do so then."""
-        me = threading.current_thread()
-        if not self._entry.take(me):
+        if self._pid != here.pid:
             return
+        me = threading.current_thread()
+        while self._entry.take(me):
+            try:
+                is_over = self._end_going()
+                if is_over:
+                    self._rounds.let_go()
+            finally:
+                self._entry.give(me)
+            if is_over or self._going.gi_running:  # type: ignore[attr-defined]  # typeshed's
+                return
+            # Whoever was inside has left, and may have found the entry taken.
+
+    def _end_going(self) -> bool:
+        """End the generator; False if somebody is inside."""
         try:
             self._going.close()
         except ValueError:
-            return
-        else:
-            self._rounds.let_go()
-        finally:
-            self._entry.give(me)
+            return False
+        return True
 
     def __enter__(self) -> Self:
         return self

@@ -38,7 +38,7 @@ import heapq
 import itertools
 import math
 import time
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from inferd_engine.errors import GenerateError
 from inferd_engine.events import Done, RawChunk, TextDelta, ThinkingDelta, Token, ToolUse
@@ -90,9 +90,15 @@ class Rounds:
 
     def __len__(self) -> int:
         """How many streams have not given all that they have."""
-        last = self._last
-        is_last_left = last is not None and (last.has_some or self.given is not None)
-        return len(self.members) + is_last_left
+        last, given = self._last, self.given
+        is_being_given = given is not None and last is not None and given[0] is last.stream
+        return len(self.members) + (last is not None and (last.has_some or is_being_given))
+
+    def has_kept(self) -> bool:
+        """Say whether a pair is there that nobody came to take; not of a stream closed since."""
+        if self.given is not None and self.given[0].cancelled:
+            self.given = None
+        return self.given is not None
 
     def join(self, member: Merged) -> None:
         """Read one more."""
@@ -107,7 +113,8 @@ class Rounds:
         moment has come that it was sent, by ``time.monotonic()``; when no stream is left, if it was
         sent None; and when all is closed.
         """
-        member: Merged | None
+        member: Any
+        event: Any
         members, has_waited = self.members, False
         chosen = self._all_anew()
         give_up = yield False
@@ -115,23 +122,23 @@ class Rounds:
             for member in chosen:
                 if member.is_ready and not member.endings:
                     has_some = member.read()
-                    if not member.source.is_calm:
+                    if not (has_some and member.source.is_calm):
                         has_some = self._look_after(member) or has_some
                 else:
                     has_some = self._look(member)
                 while has_some and not (member.endings and member.is_closed):
                     for event in member.given:
                         self.given = member.stream, event
-                        give_up = yield True
+                        while self.given is not None:
+                            give_up = yield True
                         if member.endings and member.is_closed:
                             break
                     has_some = not member.is_ready and self._is_over_now(member)
                     has_waited = False
-            self._last = None
-            may_be_done = not members or give_up is not None or self.is_closed
+            self._last = member = event = None  # what is over is not kept
+            chosen, may_be_done = [], not members or give_up is not None or self.is_closed
             while may_be_done and self._is_done(give_up, has_waited=has_waited):
-                chosen, member, has_waited = [], None, False  # what is over is not kept
-                give_up = yield False
+                give_up, has_waited = (yield False), False
             chosen, has_waited = self._gather(give_up), True
 
     def _all_anew(self) -> list[Merged]:
