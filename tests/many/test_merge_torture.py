@@ -92,6 +92,7 @@ class Torture:
         self.backends = backends
         self.dice = dice
         self.counts = Counter()
+        self.closed = set()  # by somebody
 
     def stream(self, wanted):
         """Open a stream; keep the text that it should have."""
@@ -116,14 +117,19 @@ class Torture:
         wanted[stream] = answer(random.Random(number), is_messages=is_messages)[1]
         return stream, token
 
+    def close(self, stream):
+        """Close a stream, and keep in mind that somebody did."""
+        self.closed.add(stream)
+        stream.close()
+
     def streams(self, wanted):
-        """Open some streams; give these, and tokens of theirs."""
+        """Open some streams; give these, and tokens of theirs, each with its stream."""
         streams, tokens = [], []
         while len(streams) < self.dice.randrange(1, MOST):
             with contextlib.suppress(ie.GenerateError):  # refused or cut before the first token
                 stream, token = self.stream(wanted)
                 streams.append(stream)
-                tokens += [token] if token else []
+                tokens += [(token, stream)] if token else []
         return streams, tokens
 
     def disturb(self, merge, streams, tokens, over):
@@ -132,12 +138,15 @@ class Torture:
         while not over.wait(dice.random() * 0.02):
             fate = dice.random()
             if fate < 0.4:
-                dice.choice(streams).close()
+                self.close(dice.choice(streams))
                 self.counts["closes"] += 1
             elif fate < 0.6 and tokens:
-                dice.choice(tokens).cancel()
+                token, stream = dice.choice(tokens)
+                self.closed.add(stream)
+                token.cancel()
                 self.counts["cancels"] += 1
             elif fate < 0.62:
+                self.closed.update(streams)
                 merge.close()
             elif fate < 0.8:
                 late = ie.Mock("late").stream("x")
@@ -167,7 +176,7 @@ class Torture:
                         return
                 given.append(event)
                 if dice.random() < 0.0005:
-                    stream.close()
+                    self.close(stream)
         except ie.GenerateError as error:
             given.append(error)
 
@@ -188,6 +197,7 @@ class Torture:
     def round(self, *, is_wild):
         """Read some streams, merge what is left of them, and check their ends."""
         wanted, given = {}, {}
+        self.closed = set()
         streams, tokens = self.streams(wanted)
         if not streams:
             return
@@ -226,7 +236,7 @@ class Torture:
                 continue
             given.setdefault(pair[0], []).append(pair[1])
             if is_disturbed and self.dice.random() < 0.001:
-                self.dice.choice(streams).close()
+                self.close(self.dice.choice(streams))
             if is_wild and self.dice.random() < 0.0002:
                 self.fork(merge, streams)
 
@@ -274,6 +284,7 @@ class Torture:
         ends = [event for event in events if isinstance(event, (ie.Done, ie.GenerateError))]
         said = "".join(event.delta for event in events if isinstance(event, ie.TextDelta))
         if stream.cancelled:
+            assert stream in self.closed  # else it has left without a word
             assert ends == []
             assert text is None or text.startswith(said)
             self.counts["closed"] += 1
