@@ -236,7 +236,7 @@ class Merged:
     def _keep(self) -> None:
         """Let nobody else have what was taken in."""
         events, kept = self._consumer.events, self._kept
-        if events is not kept:
+        if events is not kept and not self.has_some:  # nor may that be lost which is to be given
             self._kept.events = self.given = events
             self._consumer.events = kept
 

@@ -22,6 +22,7 @@ from stream.test_struck_anywhere import (
 
 import inferd_engine as ie
 from inferd_engine._native import IMPLEMENTATION
+from inferd_engine.stream.merged import Merged
 from inferd_engine.testing import DONE, Gate, Pause, Reply, Upstream, chunk
 
 # Lines from which on an event is on its way; no handler runs in them.
@@ -437,17 +438,27 @@ def test_struck_on_the_short_way(moment):
     assert [type(event) for event in rest] == [ie.InternalError]
 
 
-def test_struck_at_the_end_of_a_stream_that_failed(monkeypatch):
+@pytest.mark.parametrize("moment", ["in", "after"])
+def test_struck_at_the_end_of_a_stream_that_failed(moment, monkeypatch):
     """The next one who comes is given the error."""
+    end = Merged.end
 
-    def strike():
+    def strike(*_):
         monkeypatch.undo()
         raise MemoryError
 
+    def end_and_strike(member):
+        if end(member):
+            strike()
+        return False
+
+    if moment == "in":
+        monkeypatch.setattr("inferd_engine.stream.merged.Bell", strike)
+    else:
+        monkeypatch.setattr(Merged, "end", end_and_strike)
     with Upstream(Reply([chunk("a"), chunk("b")])) as upstream:
         backend = ie.OpenAiCompat(upstream.url, api_key="", model="m")
         with ie.merge([backend.stream("x")]) as merge:
-            monkeypatch.setattr("inferd_engine.stream.merged.Bell", strike)
             given = []
             with pytest.raises(MemoryError):
                 given.extend(event for _, event in iter(lambda: next(merge), None))
