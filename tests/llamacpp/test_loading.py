@@ -14,6 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from forking import needs_fork
 from llamacpp.conftest import SETTINGS, until
 
 import inferd_engine as ie
@@ -27,12 +28,6 @@ SLOW_TO_HASH = 40 << 30  # bytes, of which none is on the disk: half a minute
 
 def make(path, **fields):
     return ie.LlamaCpp(model_path=path, **{**SETTINGS, **fields})
-
-
-def needs_fork(test):
-    """Mark a test that forks; newer Pythons warn of threads, which are the point."""
-    test = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")(test)
-    return pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")(test)
 
 
 def loaders():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import itertools
-import os
 import random
 import sys
 import threading
 
 import pytest
+from forking import check_in_a_child, needs_fork
 from many.clocks import clock
 
 from inferd_engine.many.breaker import FAILURES, PAUSE, WINDOW, Breaker
@@ -242,22 +242,19 @@ def test_threads_that_fail_and_succeed():
     assert breaker.enter()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@needs_fork
 def test_a_forked_process_tries_for_itself(breaker, clock):
     """Whoever tries in the parent does not stand in the child's door."""
     opened(breaker)
     clock.now += 30.0
     mine = breaker.enter()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            attempt = breaker.enter()
-            code = 0 if attempt is not None and breaker.enter() is None else 1
-        finally:
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
+
+    def check():
+        attempt = breaker.enter()
+        assert attempt is not None
+        assert breaker.enter() is None
+
+    check_in_a_child(check)
     assert breaker.enter() is None
     mine.given_up()
     assert breaker.enter()

@@ -17,6 +17,7 @@ import weakref
 
 import pytest
 from fed_source import Queued
+from forking import check_in_a_child, needs_fork
 from many.streams import (
     SOON,
     Backend,
@@ -589,8 +590,7 @@ def test_a_handler_closes(serve, what, buffer):
     until(lambda: all(stream._reading.released_at for stream in streams))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@needs_fork
 def test_a_child_that_is_forked_while_all_is_closed(serve, buffer):
     """It lets go of nothing: that is its parent's."""
     backend = serve(otherwise=lambda _: stalled(), buffer=buffer)
@@ -599,60 +599,51 @@ def test_a_child_that_is_forked_while_all_is_closed(serve, buffer):
         for _ in streams:
             next(merge)
         merge._rounds.is_closed = True  # what close() does first
-        child = os.fork()
-        if child == 0:
-            with contextlib.suppress(ie.InternalError):
+
+        def check():
+            with pytest.raises(ie.InternalError):
                 next(merge)
-                os._exit(1)
-            with contextlib.suppress(ie.InternalError):
+            with pytest.raises(ie.InternalError):
                 merge.poll(0)
-                os._exit(2)
-            is_kept = len(merge) == 2 and not any(stream.ended for stream in streams)
-            os._exit(0 if is_kept else 3)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert len(merge) == 2
+            assert not any(stream.ended for stream in streams)
+
+        check_in_a_child(check)
         for stream in streams:
             fileno = stream._reading.source.fileno()
             if hasattr(select, "epoll"):
                 merge._rounds.waiter._poll.modify(fileno, select.EPOLLIN)  # it is there
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@needs_fork
 def test_a_forked_child_leaves_it_alone(serve, buffer):
     """A merge belongs to the process that made it: its child gives nothing and closes nothing."""
     gate = Gate()
     steps = [chunk("a"), chunk("b"), gate, chunk("c", finish_reason="stop"), DONE]
     backend = serve(*[Reply([b"".join(steps[:2]), *steps[2:]])] * 2, buffer=buffer)
     streams = [backend.stream("x") for _ in range(2)]
+
+    def check():
+        nonlocal merge
+        with pytest.raises(ie.InternalError):
+            next(merge)
+        with pytest.raises(ie.InternalError):
+            merge.poll(0)
+        with pytest.raises(ie.InternalError):
+            merge.add(streams[0])
+        merge.close()
+        del merge
+        gc.collect()
+
     with ie.merge(streams) as merge:
         assert next(merge)[1].delta == "a"
-        child = os.fork()  # while there is more that was read
-        if child == 0:
-            code = 1
-            try:
-                with contextlib.suppress(ie.InternalError):
-                    next(merge)
-                    os._exit(2)
-                with contextlib.suppress(ie.InternalError):
-                    merge.poll(0)
-                    os._exit(3)
-                with contextlib.suppress(ie.InternalError):
-                    merge.add(streams[0])
-                    os._exit(4)
-                merge.close()
-                del merge
-                gc.collect()
-                code = 0
-            finally:
-                os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        check_in_a_child(check)  # while there is more that was read
         gate.open()
         given = gather(merge)
     assert sorted(text_of(given[stream]) for stream in streams) == ["abc", "bc"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@needs_fork
 def test_a_child_that_lives_on(serve):
     """Connections that end while a forked child holds them, too, are waited for no more."""
     may_go_on = threading.Event()  # a Gate is a socket, which the child would hold open

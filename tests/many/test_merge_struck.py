@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import linecache
-import os
 import threading
 
 import pytest
+from forking import check_in_a_child, needs_fork
 from stream.test_struck_anywhere import (
     FAULTS,
     SOON,
@@ -368,20 +368,18 @@ def test_struck_on_the_way_out_with_the_last(streams):
         assert len(merge) == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@needs_fork
 def test_what_was_about_to_be_taken_is_not_for_a_child(streams):
     """A forked child is told that the merge is its parent's."""
     with StruckOnTheWayOut(streams("http")) as merge:
         with pytest.raises(TimeLimitError):
             next(merge)
-        child = os.fork()
-        if child == 0:
-            with contextlib.suppress(ie.InternalError):
+
+        def check():
+            with pytest.raises(ie.InternalError):
                 next(merge)
-                os._exit(1)
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+        check_in_a_child(check)
         assert next(merge)[1] == ie.TextDelta("a")
 
 
@@ -466,38 +464,52 @@ def test_struck_at_the_end_of_a_stream_that_failed(moment, monkeypatch):
     assert [type(event) for event in given][-1] is ie.StreamInterruptedError
 
 
+class Crossed(ie.Merge):
+    """One that a second thread finds empty just before the first one is to take a pair."""
+
+    first = second = None
+
+    def __init__(self, streams):
+        self.has_looked, self.is_given, self.is_taken = (threading.Event() for _ in range(3))
+        super().__init__(streams)
+
+    @property
+    def _going(self):
+        if threading.current_thread() is self.second:  # which has found nothing to take
+            self.has_looked.set()
+            assert self.is_given.wait(SOON)
+        return self.going
+
+    @_going.setter
+    def _going(self, going):
+        self.going = going
+
+    def _go(self, give_up):
+        if threading.current_thread() is not self.first:
+            return super()._go(give_up)
+        assert self.has_looked.wait(SOON)
+        found = super()._go(give_up)
+        self.is_given.set()
+        assert self.is_taken.wait(SOON)
+        return found
+
+
 def test_two_that_come_by_turns_lose_nothing():
     """One that comes when the other is about to take a pair takes that, and the other is told."""
-    stream = ie.Mock(["0", "1", "2", "3"], buffer=0).stream("x")
-    has_looked, is_given, is_taken = (threading.Event() for _ in range(3))
     taken, refused = [], []
-
-    class Late(ie.Merge):
-        def _go(self, give_up):
-            if threading.current_thread() is second:
-                has_looked.set()
-                assert is_given.wait(SOON)
-            elif not is_given.is_set():
-                assert has_looked.wait(SOON)
-                found = super()._go(give_up)
-                is_given.set()
-                assert is_taken.wait(SOON)
-                return found
-            return super()._go(give_up)
+    merge = Crossed([ie.Mock(["0", "1", "2", "3"], buffer=0).stream("x")])
 
     def take():
         try:
             taken.append(next(merge)[1].delta)
+            merge.is_taken.set()
         except RuntimeError as error:
             refused.append(error)
-        if threading.current_thread() is second:
-            is_taken.set()
 
-    merge = Late([stream])
-    first, second = (threading.Thread(target=take) for _ in range(2))
-    for thread in (first, second):
+    threads = merge.first, merge.second = [threading.Thread(target=take) for _ in range(2)]
+    for thread in threads:
         thread.start()
-    for thread in (first, second):
+    for thread in threads:
         thread.join(SOON)
     assert len(refused) == 1
     assert taken + [event.delta for _, event in merge if event.type == "text"] == list("0123")

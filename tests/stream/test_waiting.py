@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import sys
 import threading
 import time
 
 import pytest
+from forking import check_in_a_child, needs_fork
 
 import inferd_engine as ie
 from inferd_engine import cancel
@@ -224,21 +224,17 @@ def test_where_a_lock_cannot_be_interrupted(monkeypatch):
     assert waiting.result() is True
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@needs_fork
 def test_in_a_forked_process():
     """A token that somebody waited for may be waited for in a forked child."""
     token = ie.CancelToken()
     waiting = Waiting(token)
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = int(token.wait(0.01))
-            token.cancel()
-            code += not token.wait(FOREVER)
-        finally:
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
+
+    def check():
+        assert not token.wait(0.01)
+        token.cancel()
+        assert token.wait(FOREVER)
+
+    check_in_a_child(check)
     token.cancel()
     assert waiting.result() is True

@@ -17,6 +17,7 @@ import threading
 import time
 
 import pytest
+from forking import check_in_a_child, needs_fork
 
 import inferd_engine as ie
 from inferd_engine.testing import Reply, Stall, Upstream, chunk, text_reply
@@ -219,22 +220,17 @@ def test_no_thread_is_left_when_it_is_dropped():
         threading.Event().wait(0.002)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@needs_fork
 def test_a_forked_child_is_told():
     """In a forked child it gives nothing, and says so; the parent's goes on."""
     results = ie.Mock("a").map(["x"] * 20, concurrency=2)
     next(results)
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
+
+    def check():
+        with pytest.raises(ie.InternalError):
             next(results)
-        except ie.InternalError:
-            code = 0
-        finally:
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
+
+    check_in_a_child(check)
     assert len([*results]) == 19
 
 
