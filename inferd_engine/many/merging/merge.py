@@ -139,10 +139,7 @@ class Merge:
     def __next__(self) -> tuple[TokenStream, MergedEvent]:
         rounds = self._rounds
         try:
-            # It is there already if the last who came for it was struck before they had it.
-            was_given = (rounds.given is not None and rounds.has_kept()) or self._go(None)
-            if rounds.is_closed:
-                self._settle()
+            was_given = self._go(None)
         except BaseException as error:
             self._leave(error)
             raise
@@ -165,10 +162,7 @@ class Merge:
         """
         rounds = self._rounds
         try:
-            give_up = time.monotonic() + bounded("timeout", timeout)
-            was_given = (rounds.given is not None and rounds.has_kept()) or self._go(give_up)
-            if rounds.is_closed:
-                self._settle()
+            was_given = self._go(time.monotonic() + bounded("timeout", timeout))
         except BaseException as error:
             self._leave(error)
             raise
@@ -183,21 +177,25 @@ class Merge:
 
     def _go(self, give_up: float | None) -> bool:
         """Go round until a pair is given; False if time is up, or no stream is left."""
+        rounds, was_given = self._rounds, False
+        if rounds.given is not None and rounds.has_kept():
+            return True  # the last who came for it was struck before they had it
         going = self._going
         try:
-            return going.send(give_up)
+            was_given = going.send(give_up)
         except StopIteration:  # whoever was inside was struck, or all is closed, or it is a child
             self._check_process()
-            if self._rounds.is_closed:
-                return False
+            if not rounds.is_closed:
+                self._begin_anew(going)
+                return self._go(give_up)
         except ValueError as error:
             if error.args != (_INSIDE,):
                 raise
-            if self._rounds.is_closed:
-                return False
-            raise RuntimeError(_BUSY) from None
-        self._begin_anew(going)
-        return self._go(give_up)
+            if not rounds.is_closed:
+                raise RuntimeError(_BUSY) from None
+        if rounds.is_closed:
+            self._settle()
+        return was_given
 
     def _begin_anew(self, over: Going) -> None:
         """Have another generator in the place of the one that is over; one thread makes it."""
@@ -247,7 +245,7 @@ class Merge:
                     self._rounds.let_go()
             finally:
                 self._entry.give(me)
-            if is_over or self._going.gi_running:  # type: ignore[attr-defined]  # typeshed's
+            if is_over or self._going.gi_running:  # type: ignore[attr-defined]  # which typeshed's has not
                 return
             # Whoever was inside has left, and may have found the entry taken.
 

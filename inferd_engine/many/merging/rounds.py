@@ -73,7 +73,7 @@ class _MemberBell:
 
 
 class Rounds:
-    """Read many streams; any thread may ``join()`` one, or have all of them let go of."""
+    """Read many streams; any thread may ``join()`` one."""
 
     def __init__(self) -> None:
         self.members: dict[int, Merged] = {}
@@ -160,10 +160,10 @@ class Rounds:
 
     def _look_after(self, member: Merged) -> bool:
         """See to a stream that was read; say whether it is over and there is something to give."""
-        if member.is_over:
-            return self._end(member)
         if member.is_ready:
             self._wait_for(member, member.source.due())
+        elif member.is_over:
+            return self._end(member)
         else:
             self._watch(member, -1)
             self._again.append(member)
